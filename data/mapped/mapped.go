@@ -1,0 +1,83 @@
+// Package mapped reads files through the page cache: a file is mapped, never
+// copied, so that its size costs no memory of this process.
+package mapped
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"github.com/edsrzf/mmap-go"
+)
+
+// File is a file mapped for reading.
+type File struct {
+	path string
+	data mmap.MMap
+}
+
+// Open maps the regular file at path. An empty file gives empty Bytes.
+func Open(path string) (*File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // the mapping outlives the descriptor
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
+	if info.Size() == 0 {
+		return &File{path: path}, nil
+	}
+	if int64(int(info.Size())) != info.Size() {
+		return nil, fmt.Errorf("%s: %d bytes are too many for this machine's address space", path, info.Size())
+	}
+	data, err := mmap.Map(f, mmap.RDONLY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("mapping %s: %w", path, err)
+	}
+	return &File{path: path, data: data}, nil
+}
+
+// Path is the path that was opened.
+func (f *File) Path() string { return f.path }
+
+// Bytes is the content. It must not be written, nor read after Close; a read
+// that may meet a file that was cut since Open belongs under Catch.
+func (f *File) Bytes() []byte { return f.data }
+
+// Close ends the mapping. Closing twice is fine.
+func (f *File) Close() error {
+	if f.data == nil {
+		return nil
+	}
+	err := f.data.Unmap()
+	f.data = nil
+	return err
+}
+
+// ErrCut says that a mapped file lost its end, or its disk, while it was read.
+var ErrCut = errors.New("the file was cut or its disk failed while it was read")
+
+// Catch turns the fault of such a read into an error, where it would end the
+// process. To be deferred at the start of the reading function:
+//
+//	defer mapped.Catch(&err, path, debug.SetPanicOnFault(true))
+func Catch(err *error, path string, before bool) {
+	debug.SetPanicOnFault(before)
+	switch r := recover().(type) {
+	case nil:
+	case interface {
+		error
+		Addr() uintptr
+	}:
+		*err = fmt.Errorf("%s: %w", path, ErrCut)
+	default:
+		panic(r)
+	}
+}
