@@ -27,65 +27,68 @@ fail() {
 	exit 1
 }
 
-# library NAME|PATH: is this shared library there?
+# library NAME|PATH: does this shared library exist?
 library() {
 	case $1 in
 	/*) [ -e "$1" ] ;;
-	*) printf '%s\n' "$linker_cache" | grep -q -F -- "$1 " ||
-		[ -n "$(find_in "${LD_LIBRARY_PATH:-}" "$1")" ] ;;
+	*)
+		case $linker_cache in *"	$1 "*) return ;; esac
+		in_path "$1" "${LD_LIBRARY_PATH:-}"
+		;;
 	esac
 }
 
-# find_in DIR:DIR:... NAME prints the first existing file of that name.
-find_in() (
+# in_path FILE DIR:DIR:... is true when one of the folders holds the file.
+in_path() (
 	IFS=:
-	for dir in $1; do
-		if [ -e "$dir/$2" ]; then
-			printf '%s\n' "$dir/$2"
-			return
-		fi
+	for dir in $2; do
+		if [ -e "$dir/$1" ]; then return 0; fi
 	done
+	return 1
 )
 
-# manifests prints the driver manifests (ICD files) that a Vulkan loader would read.
-manifests() (
+# manifest_places prints the files and folders that a Vulkan loader reads drivers' manifests from.
+# shellcheck disable=SC2086 # the lists are split at their colons
+manifest_places() (
+	IFS=:
 	if [ -n "${VK_DRIVER_FILES:-${VK_ICD_FILENAMES:-}}" ]; then
-		places=${VK_DRIVER_FILES:-$VK_ICD_FILENAMES}
-	else
-		places=${VK_ADD_DRIVER_FILES:-}
-		for base in \
-			"${XDG_CONFIG_HOME:-${HOME:-}/.config}" "${XDG_CONFIG_DIRS:-/etc/xdg}" \
-			/usr/local/etc /etc "${XDG_DATA_HOME:-${HOME:-}/.local/share}" \
-			"${XDG_DATA_DIRS:-/usr/local/share:/usr/share}"; do
-			places=$places:$(printf '%s' "$base" | sed 's#:#/vulkan/icd.d:#g')/vulkan/icd.d
-		done
+		printf '%s\n' ${VK_DRIVER_FILES:-$VK_ICD_FILENAMES}
+		return
 	fi
-	IFS=:
-	for place in $places; do
-		if [ -d "$place" ]; then
-			for file in "$place"/*.json; do
-				if [ -f "$file" ]; then printf '%s\n' "$file"; fi
-			done
-		elif [ -f "$place" ]; then
-			printf '%s\n' "$place"
-		fi
+	if [ -n "${VK_ADD_DRIVER_FILES:-}" ]; then printf '%s\n' $VK_ADD_DRIVER_FILES; fi
+	for base in ${XDG_CONFIG_HOME:-${HOME:-}/.config} ${XDG_CONFIG_DIRS:-/etc/xdg} /usr/local/etc /etc \
+		${XDG_DATA_HOME:-${HOME:-}/.local/share} ${XDG_DATA_DIRS:-/usr/local/share:/usr/share}; do
+		printf '%s\n' "$base/vulkan/icd.d"
 	done
 )
 
-# usable: a loader, and a driver manifest whose library exists.
+# manifest_works FILE: does the library that the manifest names exist?
+manifest_works() {
+	# One pass of the shell's own: this runs at every make.
+	while read -r line || [ -n "$line" ]; do
+		case $line in *'"library_path"'*:*) ;; *) continue ;; esac
+		lib=${line#*'"library_path"'*:*\"}
+		lib=${lib%%\"*}
+		case $lib in
+		/*) ;;
+		*/*) lib=${1%/*}/$lib ;;
+		esac
+		if library "$lib"; then return 0; fi
+	done <"$1"
+	return 1
+}
+
+# usable: a loader, and a driver whose library exists.
 usable() {
-	linker_cache=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null || true)
+	linker_cache=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null) || linker_cache=
 	library libvulkan.so.1 || return 1
-	manifests | {
-		while read -r manifest; do
-			lib=$(sed -n 's/.*"library_path"[^"]*"\([^"]*\)".*/\1/p' "$manifest" 2>/dev/null)
-			case $lib in
-			/*) ;;
-			*/*) lib=$(dirname -- "$manifest")/$lib ;;
-			esac
-			if [ -n "$lib" ] && library "$lib"; then return 0; fi
+	manifest_places | {
+		while read -r place; do
+			for manifest in "$place" "$place"/*.json; do
+				if [ -f "$manifest" ] && manifest_works "$manifest"; then exit 0; fi
+			done
 		done
-		return 1
+		exit 1
 	}
 }
 
@@ -138,7 +141,8 @@ apt() {
 	apt-get -q -y \
 		-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$temp/sources" \
 		-o Dir::State::Lists="$temp/lists" -o Dir::Cache="$temp/cache" \
-		-o DPkg::Lock::Timeout=120 -o Acquire::Retries=2 -o Acquire::Languages=none \
+		-o DPkg::Lock::Timeout=120 -o Acquire::Retries=1 \
+		-o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o Acquire::Languages=none \
 		-o APT::Install-Recommends=false "$@" >>"$temp/log" 2>&1
 }
 
@@ -166,7 +170,8 @@ prepare_apt() {
 
 	# A source that fails is no reason to stop: the others may have the packages.
 	apt update || true
-	backports=$(cat "$temp"/lists/*-backports_*Release 2>/dev/null | sed -n 's/^Codename: //p' | head -n 1)
+	backports=
+	if grep -q -s "^Codename: $codename-backports\$" "$temp"/lists/*Release; then backports=$codename-backports; fi
 }
 
 # try_install ARG... installs the packages from backports, or else from what there is.
@@ -246,6 +251,9 @@ esac
 
 if [ -z "$force" ]; then
 	if [ -f "$private_dir/env" ] || usable; then exit 0; fi
+	if [ -n "${VK_DRIVER_FILES:-${VK_ICD_FILENAMES:-}}" ]; then
+		fail "VK_DRIVER_FILES or VK_ICD_FILENAMES is set, but leads to no Vulkan driver: correct it or unset it"
+	fi
 fi
 
 if ! command -v apt-get >/dev/null 2>&1; then
@@ -263,7 +271,9 @@ if ! command -v apt-get >/dev/null 2>&1; then
 	fail "no Vulkan driver was found: install a Vulkan loader and Mesa's lavapipe with this system's package manager"
 fi
 
+# shellcheck source=/dev/null
 distribution=$(. /etc/os-release && printf '%s' "${ID:-}")
+# shellcheck source=/dev/null
 codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
 
 if [ -n "$private" ]; then

@@ -1,0 +1,63 @@
+# `make` lists what can be made. Variables go behind the target: make train-simple STEPS=20
+
+BITNET := build/bitnet
+
+# What `make test` and `make bench` cover; how long a package's tests may take.
+PKG ?= ./...
+RUN ?=
+TIMEOUT ?= 20m
+
+# A checkout that git refuses to read (another owner's, in a container) is built without its commit.
+NO_VCS = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
+
+# Without a driver of the system, gpu/install-vulkan.sh may have put one here.
+export VK_ADD_DRIVER_FILES := $(CURDIR)/.vulkan/lavapipe.json$(VK_ADD_DRIVER_FILES:%=:%)
+export LD_LIBRARY_PATH := $(CURDIR)/.vulkan/lib$(LD_LIBRARY_PATH:%=:%)
+
+.DEFAULT_GOAL := help
+.PHONY: help build test bench train-simple exp-arithmetic train-arithmetic fmt vet lint clean tools vulkan
+
+help: ## this list
+	@echo "usage: make TARGET [VARIABLE=value ...]"
+	@awk -F ':.*## ' '/^[a-z].*:.*## / { printf "  %-34s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+build: tools ## build/bitnet
+	@mkdir -p $(dir $(BITNET))
+	go build $(NO_VCS) -o $(BITNET) ./cmd/bitnet
+
+test: tools vulkan ## vet and all tests; a part of them: PKG=./graph RUN=Quantize ARGS=-v
+	go vet $(PKG)
+	go test -timeout $(TIMEOUT) $(if $(RUN),-run '$(RUN)') $(ARGS) $(PKG)
+
+bench: tools vulkan ## benchmarks; a part of them: PKG=./graph RUN=MatMul
+	go test -timeout $(TIMEOUT) -run '^$$' -bench '$(or $(RUN),.)' -benchmem $(ARGS) $(PKG)
+
+train-simple: build vulkan ## train a tiny model, in about a minute; STEPS=100
+	$(BITNET) train --exp simple $(if $(STEPS),--num-steps $(STEPS)) $(ARGS)
+
+exp-arithmetic train-arithmetic: build vulkan ## train on sums; own settings: ARGS="--num-steps 5000"
+	$(BITNET) train --exp arithmetic $(ARGS)
+
+fmt: tools ## format the Go files
+	go fmt ./...
+
+vet: tools ## go vet
+	go vet $(PKG)
+
+lint: vet ## vet, and the format of the Go files
+	@files=$$(gofmt -l $(filter-out node_modules/,$(wildcard */))); \
+	if [ -n "$$files" ]; then echo "not formatted (run: make fmt):" $$files >&2; exit 1; fi
+
+clean: ## remove what was built; runs/ stays
+	rm -rf build
+
+# One clear line for what Go would say in many.
+tools:
+	@command -v go >/dev/null || { echo "Go is missing: install it from https://go.dev/dl/" >&2; exit 1; }
+	@test -n "$$(go env GOTOOLCHAIN)" || \
+		{ echo "$$(go version) is too old: install a newer one from https://go.dev/dl/" >&2; exit 1; }
+	@printf '#include <stdlib.h>\n' | $$(go env CC) -E -x c - >/dev/null 2>&1 || \
+		{ echo "No working C compiler: install gcc and the C library's headers (Debian: gcc libc6-dev)" >&2; exit 1; }
+
+vulkan:
+	@sh gpu/install-vulkan.sh
