@@ -10,9 +10,9 @@ TIMEOUT ?= 20m
 # A checkout that git refuses to read (another owner's, in a container) is built without its commit.
 NO_VCS = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 
-# Without a driver of the system, gpu/install-vulkan.sh may have put one here.
-export VK_ADD_DRIVER_FILES := $(CURDIR)/.vulkan/lavapipe.json$(VK_ADD_DRIVER_FILES:%=:%)
-export LD_LIBRARY_PATH := $(CURDIR)/.vulkan/lib$(LD_LIBRARY_PATH:%=:%)
+# Where the system has no driver, gpu/install-vulkan.sh may have put one here. Expanded in a
+# recipe, after that script ran.
+DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
 .PHONY: help build test bench train-simple exp-arithmetic train-arithmetic fmt vet lint clean tools vulkan
@@ -27,16 +27,16 @@ build: tools ## build/bitnet
 
 test: tools vulkan ## vet and all tests; a part of them: PKG=./graph RUN=Quantize ARGS=-v
 	go vet $(PKG)
-	go test -timeout $(TIMEOUT) $(if $(RUN),-run '$(RUN)') $(ARGS) $(PKG)
+	$(DRIVER) go test -timeout $(TIMEOUT) $(if $(RUN),-run '$(RUN)') $(ARGS) $(PKG)
 
 bench: tools vulkan ## benchmarks; a part of them: PKG=./graph RUN=MatMul
-	go test -timeout $(TIMEOUT) -run '^$$' -bench '$(or $(RUN),.)' -benchmem $(ARGS) $(PKG)
+	$(DRIVER) go test -timeout $(TIMEOUT) -run '^$$' -bench '$(or $(RUN),.)' -benchmem $(ARGS) $(PKG)
 
 train-simple: build vulkan ## train a tiny model, in about a minute; STEPS=100
-	$(BITNET) train --exp simple $(if $(STEPS),--num-steps $(STEPS)) $(ARGS)
+	$(DRIVER) $(BITNET) train --exp simple $(if $(STEPS),--num-steps $(STEPS)) $(ARGS)
 
 exp-arithmetic train-arithmetic: build vulkan ## train on sums; own settings: ARGS="--num-steps 5000"
-	$(BITNET) train --exp arithmetic $(ARGS)
+	$(DRIVER) $(BITNET) train --exp arithmetic $(ARGS)
 
 fmt: tools ## format the Go files
 	go fmt ./...

@@ -216,7 +216,7 @@ install_private() {
 		fail "the package mesa-vulkan-drivers of this system has no lavapipe: install another Vulkan driver"
 	fi
 	lib=${driver#"$new/"}
-	# Paths that do not depend on the architecture, nor on where the project is.
+	# Paths that do not depend on the architecture.
 	ln -s "$(dirname "$lib")" "$new/lib"
 	sed 's#\("library_path"[^"]*"\)[^"]*"#\1./lib/libvulkan_lvp.so"#' "$manifest" >"$new/lavapipe.json"
 	cat >"$new/env" <<-END
@@ -250,7 +250,9 @@ Darwin | MINGW* | MSYS* | CYGWIN*) exit 0 ;; # Metal and DX12 come with the syst
 esac
 
 if [ -z "$force" ]; then
-	if [ -f "$private_dir/env" ] || usable; then exit 0; fi
+	# shellcheck source=/dev/null
+	if [ -f "$private_dir/env" ]; then . "$private_dir/env"; fi
+	if usable; then exit 0; fi
 	if [ -n "${VK_DRIVER_FILES:-${VK_ICD_FILENAMES:-}}" ]; then
 		fail "VK_DRIVER_FILES or VK_ICD_FILENAMES is set, but leads to no Vulkan driver: correct it or unset it"
 	fi
