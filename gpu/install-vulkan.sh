@@ -210,19 +210,17 @@ install_private() {
 			fail "cannot unpack into $private_dir ($(tail -n 1 "$temp/log")): free some space, then run this again"
 		fi
 	done
-	driver=$(find "$new/usr/lib" -name libvulkan_lvp.so | head -n 1)
+	driver=$(cd "$new" && find usr/lib -name libvulkan_lvp.so | head -n 1)
 	manifest=$(find "$new/usr/share/vulkan/icd.d" -name 'lvp_icd*.json' | head -n 1)
 	if [ -z "$driver" ] || [ -z "$manifest" ]; then
 		fail "the package mesa-vulkan-drivers of this system has no lavapipe: install another Vulkan driver"
 	fi
-	lib=${driver#"$new/"}
-	# Paths that do not depend on the architecture.
-	ln -s "$(dirname "$lib")" "$new/lib"
-	sed 's#\("library_path"[^"]*"\)[^"]*"#\1./lib/libvulkan_lvp.so"#' "$manifest" >"$new/lavapipe.json"
+	sed "s#\(\"library_path\"[^\"]*\"\)[^\"]*\"#\1./$driver\"#" "$manifest" >"$new/lavapipe.json"
+	libs=${driver%/*}
 	cat >"$new/env" <<-END
 		# Source this in a shell: Vulkan programs then find the lavapipe in this folder.
 		export VK_ADD_DRIVER_FILES="$private_dir/lavapipe.json\${VK_ADD_DRIVER_FILES:+:\$VK_ADD_DRIVER_FILES}"
-		export LD_LIBRARY_PATH="$private_dir/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
+		export LD_LIBRARY_PATH="$private_dir/$libs:$private_dir/${libs#usr/}\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
 	END
 	rm -rf "$private_dir"
 	mv "$new" "$private_dir"
