@@ -1,0 +1,101 @@
+package gpu
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"bitnet/gpu/driver"
+	"bitnet/gpu/wgpu"
+)
+
+var drivers = []driver.Driver{wgpu.New()}
+
+// Adapter is one device that can be opened.
+type Adapter struct {
+	driver.Adapter
+	Backend string // name of the driver that found it
+
+	driver driver.Driver
+	index  int
+}
+
+// Adapters lists what all drivers find. The order, and so the index of an
+// adapter, stays while the machine's drivers do.
+func Adapters() ([]Adapter, error) {
+	var out []Adapter
+	var errs []error
+	for _, d := range drivers {
+		found, err := d.Adapters()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("list adapters: %w", err))
+		}
+		for i, a := range found {
+			out = append(out, Adapter{a, d.Name(), d, i})
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.Join(errs...)
+	}
+	return out, nil
+}
+
+// Choose returns the index of the adapter that want means: an index, a part of
+// a name or kind (case does not matter), or with "" the first discrete GPU,
+// else integrated GPU, else CPU.
+func Choose(adapters []Adapter, want string) (int, error) {
+	if len(adapters) == 0 {
+		return 0, errors.New("no graphics adapter was found: install your GPU's Vulkan driver, or run gpu/install-vulkan.sh for the one that computes on the CPU (lavapipe)")
+	}
+	if want == "" {
+		best := 0
+		for i, a := range adapters {
+			if a.Kind < adapters[best].Kind {
+				best = i
+			}
+		}
+		return best, nil
+	}
+	if i, err := strconv.Atoi(want); err == nil && i >= 0 && i < len(adapters) {
+		return i, nil
+	}
+	part := strings.ToLower(want)
+	for i, a := range adapters {
+		if strings.Contains(strings.ToLower(a.Name), part) {
+			return i, nil
+		}
+	}
+	for i, a := range adapters {
+		if strings.Contains(strings.ToLower(a.Kind.String()), part) {
+			return i, nil
+		}
+	}
+	names := make([]string, len(adapters))
+	for i, a := range adapters {
+		names[i] = fmt.Sprintf("%d %q", i, a.Name)
+	}
+	return 0, fmt.Errorf("no adapter is called %q: choose one of %s by its number or a part of its name", want, strings.Join(names, ", "))
+}
+
+// Open opens the adapter that Choose picks for want.
+func Open(want string) (*Device, error) {
+	adapters, err := Adapters()
+	if err != nil {
+		return nil, err
+	}
+	i, err := Choose(adapters, want)
+	if err != nil {
+		return nil, err
+	}
+	return adapters[i].Open()
+}
+
+// Open opens this adapter.
+func (a Adapter) Open() (*Device, error) {
+	d, err := a.driver.Open(a.index)
+	if err != nil {
+		return nil, err
+	}
+	return &Device{adapter: a, driver: d, kernels: map[string]*Kernel{}}, nil
+}

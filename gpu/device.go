@@ -1,0 +1,61 @@
+package gpu
+
+import (
+	"sync"
+
+	"bitnet/gpu/driver"
+)
+
+// Device is an open adapter. It and what it makes may be used by several
+// goroutines; calls are taken one at a time.
+type Device struct {
+	adapter Adapter
+
+	mu      sync.Mutex
+	driver  driver.Device
+	closed  bool
+	kernels map[string]*Kernel
+	stats   Stats
+}
+
+// Stats counts what a device has done since it was opened.
+type Stats struct {
+	Runs         int64 // of programs
+	Dispatches   int64 // in those runs
+	Reads        int64 // of buffers
+	Writes       int64 // of buffers
+	BytesRead    int64
+	BytesWritten int64
+	Compiled     int64 // kernels
+	Buffers      int64 // alive now
+	Allocated    int64 // bytes of the buffers alive now
+}
+
+// Adapter describes what was opened.
+func (d *Device) Adapter() Adapter { return d.adapter }
+
+func (d *Device) Stats() Stats {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.stats
+}
+
+// Wait returns when all programs that were run are done.
+func (d *Device) Wait() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return errClosed
+	}
+	return d.driver.Wait()
+}
+
+// Close waits for what is under way and frees everything made on the device.
+func (d *Device) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.closed = true
+		d.driver.Close()
+	}
+}

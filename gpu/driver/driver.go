@@ -1,0 +1,156 @@
+// Package driver is the narrow interface between package gpu and the programs
+// that talk to graphics hardware. A driver is handed whole programs (lists of
+// dispatches over fixed buffers), so that one which lives in another process
+// needs one short message to run a training step.
+package driver
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Kind orders adapters by how well they suit training.
+type Kind int
+
+const (
+	Discrete Kind = iota
+	Integrated
+	CPU
+	Other
+)
+
+func (k Kind) String() string {
+	switch k {
+	case Discrete:
+		return "discrete GPU"
+	case Integrated:
+		return "integrated GPU"
+	case CPU:
+		return "CPU"
+	}
+	return "other"
+}
+
+// Limits are what an adapter allows; sizes are in bytes.
+type Limits struct {
+	BufferSize             int64 // of one buffer
+	BindingSize            int64 // of one storage binding
+	OffsetAlignment        int64 // of a binding within a buffer
+	StorageBindings        int   // of one kernel
+	WorkgroupMemory        int   // of one workgroup
+	WorkgroupInvocations   int   // of one workgroup
+	WorkgroupSizeX         int   // largest x of one workgroup
+	WorkgroupsPerDimension int   // of one dispatch
+}
+
+// Adapter describes one device that a driver can open.
+type Adapter struct {
+	Name     string // "NVIDIA GeForce RTX 3060"
+	Driver   string // the driver's own description, with its version where it tells
+	API      string // "Vulkan", "Metal", "DX12"
+	Kind     Kind
+	VendorID uint32
+	DeviceID uint32
+	Limits   Limits
+	Features []string // WebGPU names of the optional features that bitnet knows
+}
+
+// Has reports whether the adapter offers a feature by its WebGPU name.
+func (a Adapter) Has(feature string) bool {
+	for _, f := range a.Features {
+		if f == feature {
+			return true
+		}
+	}
+	return false
+}
+
+// Names of optional features, as WebGPU spells them.
+const (
+	TimestampQuery = "timestamp-query"
+	ShaderF16      = "shader-f16"
+)
+
+// Access is how a kernel uses one binding.
+type Access int
+
+const (
+	Read Access = iota
+	ReadWrite
+)
+
+// Handles of what a device has created; they mean nothing to another device.
+type (
+	Buffer  int32
+	Kernel  int32
+	Program int32
+)
+
+// Binding is a range of a buffer; Size 0 means up to its end.
+type Binding struct {
+	Buffer       Buffer
+	Offset, Size int64
+}
+
+// Dispatch runs a kernel once over Groups workgroups.
+type Dispatch struct {
+	Kernel   Kernel
+	Bindings []Binding
+	Groups   [3]uint32
+}
+
+// What a device may answer any call with, besides faults of the call itself.
+var (
+	ErrOutOfMemory = errors.New("the adapter is out of memory: use a smaller model or batch, or another --device")
+	ErrDeviceLost  = errors.New("the graphics device was lost: start again, and if it happens again update its driver or choose another --device")
+)
+
+// CompileError is a WGSL error at a line of the source that was handed over.
+type CompileError struct {
+	Line, Column int // from 1; 0 where the compiler did not say
+	Message      string
+}
+
+func (e *CompileError) Error() string {
+	if e.Line == 0 {
+		return e.Message
+	}
+	return fmt.Sprintf("%d:%d: %s", e.Line, e.Column, e.Message)
+}
+
+// Driver lists and opens adapters.
+type Driver interface {
+	Name() string
+	Adapters() ([]Adapter, error)
+	Open(index int) (Device, error)
+}
+
+// Device owns buffers, kernels and programs of one adapter. Its methods are
+// for one goroutine at a time.
+type Device interface {
+	// CreateBuffer returns a zeroed storage buffer.
+	CreateBuffer(label string, size int64) (Buffer, error)
+	DestroyBuffer(Buffer)
+	// Write copies data into the buffer, after the programs that were run
+	// before it and before those that are run after it. Offset and length
+	// are multiples of 4.
+	Write(b Buffer, offset int64, data []byte) error
+	// Read waits for all that was run and copies from the buffer.
+	Read(b Buffer, offset int64, dst []byte) error
+
+	// CreateKernel compiles WGSL whose entry point is "main" and whose
+	// bindings are 0..len(access)-1 of group 0, all storage buffers. A fault
+	// in the source is a *CompileError.
+	CreateKernel(label, wgsl string, access []Access) (Kernel, error)
+	CreateProgram(label string, dispatches []Dispatch) (Program, error)
+	DestroyProgram(Program)
+	// Run starts a program and returns before it is done; it waits only
+	// when too many are under way.
+	Run(Program) error
+	// Wait returns when all that was run is done.
+	Wait() error
+	// Time runs a program once and says how long each of its dispatches took.
+	Time(Program) ([]time.Duration, error)
+	Close()
+}
