@@ -4,12 +4,12 @@ package tokenizer
 // anything else is split.
 type addedToken struct {
 	id         uint32
-	Content    string
-	SingleWord bool // only where no word character touches it
-	LStrip     bool // takes the white space before it along
-	RStrip     bool // and after it
-	Normalized bool // looked for after those that are not
-	Special    bool
+	content    string
+	singleWord bool // only where no word character touches it
+	lstrip     bool // takes the white space before it along
+	rstrip     bool // and after it
+	normalized bool // looked for after those that are not
+	special    bool
 }
 
 // matcher finds added tokens: leftmost first, longest among those.
@@ -32,17 +32,17 @@ type trieEdge struct {
 func newMatcher(added []addedToken, normalized bool) matcher {
 	m := matcher{nodes: []trieNode{{token: -1}}}
 	for _, a := range added {
-		if a.Normalized != normalized || a.Content == "" {
+		if a.normalized != normalized || a.content == "" {
 			continue
 		}
-		m.first[a.Content[0]] = true
+		m.first[a.content[0]] = true
 		at := int32(0)
-		for i := range len(a.Content) {
-			next := m.step(at, a.Content[i])
+		for i := range len(a.content) {
+			next := m.step(at, a.content[i])
 			if next < 0 {
 				next = int32(len(m.nodes))
 				m.nodes = append(m.nodes, trieNode{token: -1})
-				m.nodes[at].edges = append(m.nodes[at].edges, trieEdge{a.Content[i], next})
+				m.nodes[at].edges = append(m.nodes[at].edges, trieEdge{a.content[i], next})
 			}
 			at = next
 		}
@@ -96,13 +96,13 @@ func (m *matcher) cut(s string, skipSpecial bool, text func(part string, at int)
 			break
 		}
 		from = end
-		if skipSpecial && a.Special {
+		if skipSpecial && a.special {
 			continue
 		}
-		if a.SingleWord && (start > 0 && isWord(classBefore(s, start)) || end < len(s) && isWord(classAt(s, end))) {
+		if a.singleWord && (start > 0 && isWord(classBefore(s, start)) || end < len(s) && isWord(classAt(s, end))) {
 			continue
 		}
-		if a.LStrip {
+		if a.lstrip {
 			for start > done {
 				c, width := classBefore(s, start)
 				if c&space == 0 {
@@ -111,7 +111,7 @@ func (m *matcher) cut(s string, skipSpecial bool, text func(part string, at int)
 				start -= width
 			}
 		}
-		if a.RStrip {
+		if a.rstrip {
 			end = skip(s, end, space)
 		}
 		if done < start {

@@ -37,7 +37,7 @@ func TestCharacters(t *testing.T) {
 func TestCharactersRefuses(t *testing.T) {
 	for alphabet, want := range map[string]string{
 		"abé": `'é' at byte 2`,
-		"aba": `token "a" has two ids`,
+		"aba": `'a' twice, again at byte 2`,
 	} {
 		_, err := Characters(alphabet)
 		require.ErrorContains(t, err, want)

@@ -41,7 +41,8 @@ func (t *Tokenizer) computeHash() string {
 	flag(t.split.prefixSpace)
 	flag(t.ignoreMerges)
 	flag(t.fuseUnk)
-	text(t.unkToken)
+	num(uint64(t.unk))
+	num(uint64(t.model))
 	num(uint64(len(t.tokens)))
 	for _, s := range t.tokens {
 		text(s)
@@ -54,8 +55,8 @@ func (t *Tokenizer) computeHash() string {
 	num(uint64(len(t.added)))
 	for _, a := range t.added {
 		num(uint64(a.id))
-		text(a.Content)
-		for _, b := range []bool{a.SingleWord, a.LStrip, a.RStrip, a.Normalized, a.Special} {
+		text(a.content)
+		for _, b := range []bool{a.singleWord, a.lstrip, a.rstrip, a.normalized, a.special} {
 			flag(b)
 		}
 	}

@@ -1,5 +1,15 @@
 package tokenizer
 
+// addSpecials gives the next ids to special tokens that are matched as they
+// stand.
+func (p *parts) addSpecials(names ...string) {
+	for _, name := range names {
+		id := uint32(len(p.tokens))
+		p.tokens = append(p.tokens, name)
+		p.added = append(p.added, addedToken{id: id, content: name, special: true})
+	}
+}
+
 // nameSpecials finds the tokens that begin and end a text and fill up rows by
 // the names that people give them, where no file says which they are.
 func (t *Tokenizer) nameSpecials() {

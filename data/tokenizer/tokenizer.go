@@ -6,10 +6,7 @@
 // it cannot do exactly, Load refuses.
 package tokenizer
 
-import (
-	"fmt"
-	"sync"
-)
+import "sync"
 
 // Kind says what a token is, in the words of GGUF's tokenizer.ggml.token_type.
 type Kind uint8
@@ -27,6 +24,7 @@ type Tokenizer struct {
 	raw    []string // by id, the bytes they stand for
 	kinds  []Kind   // by id
 	ids    map[string]uint32
+	model  int // how many of the tokens are the model's own; the rest are only added
 	merges []Merge
 
 	table        mergeTable
@@ -38,7 +36,6 @@ type Tokenizer struct {
 	ignoreMerges bool
 	words        map[string]uint32 // with ignoreMerges: every token by its bytes
 	unk          uint32            // none without unk_token
-	unkToken     string
 	fuseUnk      bool
 
 	prefix, suffix []uint32 // what the post_processor puts around a text
@@ -101,25 +98,25 @@ func (t *Tokenizer) ChatTemplate() string { return t.form.chatTemplate }
 // "" where llama.cpp has no name for it.
 func (t *Tokenizer) Pre() string { return t.form.pre }
 
-// parts is what a Tokenizer is made of, whoever made it.
+// parts is what a Tokenizer is made of, whoever made it. All ids in it exist.
 type parts struct {
-	tokens       []string // by id
+	tokens       []string // by id, all different
+	model        int      // how many of them are the model's own; the rest are only added
 	merges       []Merge
 	added        []addedToken
 	split        splitter
 	ignoreMerges bool
-	unkToken     string // "" for none
+	unk          uint32 // none if there is none
 	fuseUnk      bool
-	model        int // how many of the first tokens are the model's own (the rest are only added)
 	form         form
 }
 
-// build makes the tables that encoding needs. The ids in p must be in range.
-func build(p parts) (*Tokenizer, error) {
+// build makes the tables that encoding needs.
+func build(p parts) *Tokenizer {
 	t := &Tokenizer{
-		tokens: p.tokens, merges: p.merges, added: p.added, split: p.split,
-		ignoreMerges: p.ignoreMerges, unkToken: p.unkToken, fuseUnk: p.fuseUnk,
-		form: p.form, unk: none, bos: none, eos: none, pad: none,
+		tokens: p.tokens, model: p.model, merges: p.merges, added: p.added,
+		split: p.split, ignoreMerges: p.ignoreMerges, unk: p.unk, fuseUnk: p.fuseUnk,
+		form: p.form, bos: none, eos: none, pad: none,
 	}
 	t.raw = make([]string, len(p.tokens))
 	t.kinds = make([]Kind, len(p.tokens))
@@ -132,9 +129,6 @@ func build(p parts) (*Tokenizer, error) {
 	}
 	for id, token := range p.tokens {
 		t.kinds[id] = Normal
-		if other, ok := t.ids[token]; ok {
-			return nil, fmt.Errorf("token %q has two ids, %d and %d", token, other, id)
-		}
 		t.ids[token] = uint32(id)
 		raw, ok := fromSymbols(token)
 		if !ok {
@@ -153,23 +147,16 @@ func build(p parts) (*Tokenizer, error) {
 		}
 	}
 	for _, a := range p.added {
-		t.raw[a.id] = a.Content
+		t.raw[a.id] = a.content
 		t.kinds[a.id] = UserDefined
-		if a.Special {
+		if a.special {
 			t.kinds[a.id] = Control
 		}
-	}
-	if p.unkToken != "" {
-		id, ok := t.ids[p.unkToken]
-		if !ok || int(id) >= p.model {
-			return nil, fmt.Errorf("unk_token %q is not in the vocabulary", p.unkToken)
-		}
-		t.unk = id
 	}
 	t.table = newMergeTable(t.merges)
 	t.matchRaw = newMatcher(p.added, false)
 	t.matchLater = newMatcher(p.added, true)
 	t.scratch.New = func() any { return newEncoder(t) }
 	t.hash = t.computeHash()
-	return t, nil
+	return t
 }
