@@ -1,0 +1,183 @@
+package hub
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+func (c *Client) dir(repo Repo) string { return filepath.Join(c.Cache, repo.folder()) }
+
+func (c *Client) blob(repo Repo, hash string) string {
+	return filepath.Join(c.dir(repo), "blobs", hash)
+}
+
+// pointer is where users of the cache find a file; path has been checked.
+func (c *Client) pointer(s *Snapshot, path string) string {
+	return filepath.Join(c.dir(s.Repo), "snapshots", s.Commit, filepath.FromSlash(path))
+}
+
+func (c *Client) lock(repo Repo, hash string) string {
+	return filepath.Join(c.Cache, ".locks", repo.folder(), hash+".lock")
+}
+
+func (c *Client) ref(repo Repo) string {
+	return filepath.Join(c.dir(repo), "refs", filepath.FromSlash(repo.Revision))
+}
+
+// listing is a file of ours beside the shared layout: what a commit holds, so
+// that offline a partly filled cache is not taken for the whole.
+func (c *Client) listing(repo Repo, commit string) string {
+	return filepath.Join(c.dir(repo), ".listings", commit+".json")
+}
+
+// remember stores what a listing says for later, offline.
+func (c *Client) remember(s *Snapshot) error {
+	if s.Repo.Revision != s.Commit {
+		if err := replaceFile(c.ref(s.Repo), []byte(s.Commit)); err != nil {
+			return err
+		}
+	}
+	b, err := json.Marshal(s.Files)
+	if err != nil {
+		return err
+	}
+	return replaceFile(c.listing(s.Repo, s.Commit), b)
+}
+
+// cached answers List from the cache.
+func (c *Client) cached(repo Repo) (*Snapshot, error) {
+	fail := func(err error) (*Snapshot, error) {
+		return nil, fmt.Errorf("%s %s is not in the cache %s: %w; fetch it once with the hub in reach and HF_HUB_OFFLINE unset, copy the cache from another machine, or give files of your own with --data PATH",
+			repo.Kind, repo, c.Cache, err)
+	}
+	s := &Snapshot{Repo: repo, Commit: repo.Revision, Cached: true}
+	if !commitID.MatchString(repo.Revision) {
+		b, err := readSmall(c.ref(repo), 1<<10)
+		if err != nil {
+			return fail(err)
+		}
+		s.Commit = strings.TrimSpace(string(b))
+		if !commitID.MatchString(s.Commit) {
+			return fail(fmt.Errorf("%s names no commit", c.ref(repo)))
+		}
+	}
+	b, err := readSmall(c.listing(repo, s.Commit), maxPage)
+	if err == nil {
+		if err := json.Unmarshal(b, &s.Files); err != nil {
+			return fail(fmt.Errorf("%s: %w", c.listing(repo, s.Commit), err))
+		}
+		return s, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return fail(err)
+	}
+	// Filled by another program: what is there is all that can be known.
+	root := filepath.Join(c.dir(repo), "snapshots", s.Commit)
+	err = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := os.Stat(p)
+		if err != nil {
+			return nil // a link to a blob that was removed
+		}
+		rel, err := filepath.Rel(root, p)
+		if err != nil {
+			return err
+		}
+		f := File{Path: filepath.ToSlash(rel), Size: info.Size()}
+		if to, err := os.Readlink(p); err == nil {
+			if h := filepath.Base(to); commitID.MatchString(h) || sha256ID.MatchString(h) {
+				f.Hash = h
+			}
+		}
+		s.Files = append(s.Files, f)
+		return nil
+	})
+	if err != nil {
+		return fail(err)
+	}
+	slices.SortFunc(s.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	return s, nil
+}
+
+func readSmall(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("%s: larger than %d bytes", path, limit)
+	}
+	return b, err
+}
+
+// replaceFile writes beside path, syncs and renames.
+func replaceFile(path string, b []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return fmt.Errorf("making room in the cache: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	if err != nil {
+		return fmt.Errorf("writing to the cache: %w", err)
+	}
+	defer os.Remove(f.Name()) // fails after the rename
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
+}
+
+// link makes the blob appear at pointer: by a relative symbolic link as
+// huggingface_hub does, or by a copy where links are not allowed.
+func link(blob, pointer string) error {
+	if err := os.MkdirAll(filepath.Dir(pointer), 0o777); err != nil {
+		return fmt.Errorf("making room in the cache: %w", err)
+	}
+	rel, err := filepath.Rel(filepath.Dir(pointer), blob)
+	if err != nil {
+		return err
+	}
+	temp := fmt.Sprintf("%s.%d.tmp", pointer, os.Getpid())
+	os.Remove(temp)
+	defer os.Remove(temp)
+	if symlink(rel, temp) != nil {
+		if err := copyFile(blob, temp); err != nil {
+			return fmt.Errorf("copying %s: %w", blob, err)
+		}
+	}
+	if err := os.Rename(temp, pointer); err != nil {
+		return fmt.Errorf("linking %s: %w", pointer, err)
+	}
+	return nil
+}
+
+var symlink = os.Symlink // a test takes it away
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Sync(), out.Close())
+}
