@@ -21,6 +21,9 @@ type Adapter struct {
 	index  int
 }
 
+func (a Adapter) name() string { return a.Name }
+func (a Adapter) kind() string { return a.Kind.String() }
+
 // Adapters lists what all drivers find. The order, and so the index of an
 // adapter, stays while the machine's drivers do.
 func Adapters() ([]Adapter, error) {
@@ -59,16 +62,14 @@ func Choose(adapters []Adapter, want string) (int, error) {
 	}
 	if i, err := strconv.Atoi(want); err == nil && i >= 0 && i < len(adapters) {
 		return i, nil
-	}
-	part := strings.ToLower(want)
-	for i, a := range adapters {
-		if strings.Contains(strings.ToLower(a.Name), part) {
-			return i, nil
-		}
-	}
-	for i, a := range adapters {
-		if strings.Contains(strings.ToLower(a.Kind.String()), part) {
-			return i, nil
+	} else if err != nil || i >= 100 { // 3090 is a name, 7 a wrong index
+		part := strings.ToLower(want)
+		for _, text := range []func(Adapter) string{Adapter.name, Adapter.kind} {
+			for i, a := range adapters {
+				if strings.Contains(strings.ToLower(text(a)), part) {
+					return i, nil
+				}
+			}
 		}
 	}
 	names := make([]string, len(adapters))

@@ -45,6 +45,12 @@ func (d *Device) kernel(label, wgsl string, access []Access) (*Kernel, error) {
 	if err != nil {
 		var fault *driver.CompileError
 		if errors.As(err, &fault) {
+			if fault.Line == 0 {
+				if why := mismatch(wgsl, access); why != "" {
+					return nil, fmt.Errorf("kernel %q: %s: %w", label, why, fault)
+				}
+				return nil, fmt.Errorf("kernel %q: %w", label, fault)
+			}
 			return nil, fmt.Errorf("%s:%w%s", label, fault, quote(wgsl, fault.Line))
 		}
 		return nil, err

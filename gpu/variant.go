@@ -7,9 +7,50 @@ import (
 	"strconv"
 )
 
-// declaration matches the head of a storage buffer that is only read:
+// declaration matches the head of a storage buffer, as in
 // "@group(0) @binding(2) var<storage, read>".
-var declaration = regexp.MustCompile(`@group\s*\(\s*0\s*\)\s*@binding\s*\(\s*(\d+)\s*\)\s*var\s*<\s*storage\s*(?:,\s*read\s*)?>`)
+var declaration = regexp.MustCompile(`@group\s*\(\s*0\s*\)\s*@binding\s*\(\s*(\d+)\s*\)\s*var\s*<\s*storage\s*(?:,\s*(read|read_write)\s*)?>`)
+
+func parseDeclaration(found string) (binding int, access Access) {
+	parts := declaration.FindStringSubmatch(found)
+	binding, err := strconv.Atoi(parts[1])
+	if err != nil {
+		binding = -1
+	}
+	if parts[2] == "read_write" {
+		return binding, ReadWrite
+	}
+	return binding, Read
+}
+
+// mismatch says how the bindings that a source declares differ from what its
+// caller said, which drivers tell in riddles; "" if it sees no difference.
+func mismatch(wgsl string, access []Access) string {
+	declared := map[int]bool{}
+	for _, found := range declaration.FindAllString(wgsl, -1) {
+		i, a := parseDeclaration(found)
+		declared[i] = true
+		switch {
+		case i < 0 || i >= len(access):
+			return fmt.Sprintf("it declares binding %d, but was given access for %d bindings", i, len(access))
+		case a != access[i]:
+			return fmt.Sprintf("it declares binding %d as %s, but was given it as %s", i, accessName(a), accessName(access[i]))
+		}
+	}
+	for i := range access {
+		if !declared[i] {
+			return fmt.Sprintf("it was given access for %d bindings, but does not declare binding %d", len(access), i)
+		}
+	}
+	return ""
+}
+
+func accessName(a Access) string {
+	if a == ReadWrite {
+		return "read_write"
+	}
+	return "read"
+}
 
 // variant returns the kernel for one dispatch. WebGPU does not let a dispatch
 // both read and write a buffer through different bindings, even where their
@@ -31,8 +72,8 @@ func (d *Device) variant(dispatch Dispatch) (*Kernel, error) {
 	}
 	rewritten := map[int]bool{}
 	wgsl := declaration.ReplaceAllStringFunc(k.wgsl, func(found string) string {
-		i, err := strconv.Atoi(declaration.FindStringSubmatch(found)[1])
-		if err != nil || i >= len(access) || access[i] == k.access[i] {
+		i, declared := parseDeclaration(found)
+		if i < 0 || i >= len(access) || access[i] == declared {
 			return found
 		}
 		rewritten[i] = true

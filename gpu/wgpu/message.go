@@ -9,7 +9,7 @@ import (
 )
 
 // place finds "┌─ name:line:column" in an error that naga has drawn.
-var place = regexp.MustCompile(`┌─ .*?:(\d+):(\d+)`)
+var place = regexp.MustCompile(`┌─ .*?:(\d+):(\d+)\n`)
 
 // compileError reads wgpu's message about a faulty kernel:
 //
@@ -17,65 +17,66 @@ var place = regexp.MustCompile(`┌─ .*?:(\d+):(\d+)`)
 //
 //	Caused by:
 //	    In wgpuDeviceCreateShaderModule
-//	    Shader 'label' parsing error: expected ';', found '}'
-//	      ┌─ wgsl:3:5
-//	      │
-//	    3 │     let x = 1
-//	      │              ^ expected ';'
+//	      note: label = `saxpy`
 //
-// Faults found after parsing have their message beside the marks instead.
+//	Shader 'saxpy' parsing error: expected ';', found '}'
+//	  ┌─ wgsl:5:1
+//	  │
+//	5 │ }
+//	  │ ^ expected ';'
+//
+//
+//	    expected ';', found '}'
+//
+// The drawing is left out here: package gpu quotes the line itself.
 func compileError(message string) *driver.CompileError {
-	e := &driver.CompileError{Message: oneLine(message)}
+	e := &driver.CompileError{}
 	at := place.FindStringSubmatchIndex(message)
 	if at == nil {
+		e.Message = oneLine(message)
 		return e
 	}
 	e.Line, _ = strconv.Atoi(message[at[2]:at[3]])
 	e.Column, _ = strconv.Atoi(message[at[4]:at[5]])
 
 	var parts []string
-	head := message[:at[0]]
-	if _, fault, ok := strings.Cut(head, "parsing error:"); ok {
-		parts = append(parts, strings.TrimSpace(fault))
+	if _, fault, ok := strings.Cut(message[:at[0]], "parsing error:"); ok {
+		parts = append(parts, fault)
 	}
 	for _, line := range strings.Split(message[at[1]:], "\n") {
-		if _, beside, drawn := strings.Cut(line, "│"); drawn {
-			if note := strings.Trim(beside, " ^-│╭╰─"); strings.Contains(beside, "^") && note != "" {
-				parts = append(parts, note)
-			}
-			continue
+		if _, drawn, ok := strings.Cut(line, "│"); ok {
+			_, line, _ = strings.Cut(drawn, "^")
+			line = strings.TrimLeft(line, "^- │")
 		}
-		if note := strings.TrimSpace(line); note != "" {
-			parts = append(parts, strings.TrimPrefix(note, "= "))
-		}
+		parts = append(parts, strings.TrimPrefix(strings.TrimSpace(line), "= "))
 	}
-	if len(parts) > 0 {
-		e.Message = strings.Join(unique(parts), "; ")
-	}
+	e.Message = join(parts)
 	return e
 }
 
 // oneLine joins the causes of a wgpu error, outermost first.
-func oneLine(message string) string {
-	var parts []string
-	for _, line := range strings.Split(message, "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" || line == "Validation Error" || line == "Caused by:" || strings.HasPrefix(line, "In wgpu") {
-			continue
-		}
-		parts = append(parts, line)
-	}
-	return strings.Join(unique(parts), "; ")
-}
+func oneLine(message string) string { return join(strings.Split(message, "\n")) }
 
-func unique(parts []string) []string {
-	seen := map[string]bool{}
+// join leaves out what says nothing or says it again.
+func join(parts []string) string {
 	var out []string
+next:
 	for _, p := range parts {
-		if !seen[p] {
-			seen[p] = true
-			out = append(out, p)
+		p = strings.TrimSpace(p)
+		for _, noise := range []string{"Validation Error", "Caused by:", "In wgpu", "note: label =", "note: encoder =", "naga::", "Error matching shader requirements"} {
+			if p == "" || strings.HasPrefix(p, noise) {
+				continue next
+			}
 		}
+		for _, said := range out {
+			if strings.Contains(said, p) {
+				continue next
+			}
+		}
+		out = append(out, p)
 	}
-	return out
+	if len(out) == 0 {
+		return "wgpu gave no reason"
+	}
+	return strings.Join(out, "; ")
 }

@@ -470,11 +470,3 @@ static int tick(bn_device *d, uint64_t *now) {
 }
 
 int bn_tick(bn_device *d, uint64_t *now) { CALL(d, tick(d, now)); }
-
-static int panic(bn_device *d) {
-	if (reserve_staging(d, min_staging)) return d->error;
-	wgpuBufferGetConstMappedRange(d->staging, 0, 4); // it is not mapped
-	return BN_OK;
-}
-
-int bn_panic(bn_device *d) { CALL(d, panic(d)); }

@@ -90,7 +90,4 @@ int bn_tick(bn_device *d, uint64_t *now);
 // bn_wait returns when all that was submitted is done.
 int bn_wait(bn_device *d);
 
-// bn_panic makes wgpu-native panic, for the test of the guard.
-int bn_panic(bn_device *d);
-
 #endif

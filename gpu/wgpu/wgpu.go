@@ -63,7 +63,7 @@ func describe(a *C.bn_adapter) driver.Adapter {
 		Limits: driver.Limits{
 			BufferSize:             clamp(uint64(a.buffer_size)),
 			BindingSize:            clamp(uint64(a.binding_size)),
-			OffsetAlignment:        int64(a.alignment),
+			OffsetAlignment:        max(int64(a.alignment), 4),
 			StorageBindings:        int(a.storage_buffers),
 			WorkgroupMemory:        int(a.workgroup_memory),
 			WorkgroupInvocations:   int(a.workgroup_invocations),
