@@ -231,7 +231,6 @@ func parseMerges(raw json.RawMessage, ids map[string]uint32) ([]Merge, error) {
 		return nil, err
 	}
 	merges := make([]Merge, 0, len(pairs))
-	at := make(map[[2]uint32]int, len(pairs))
 	for i, p := range pairs {
 		var found [3]uint32
 		for j, token := range [3]string{p[0], p[1], p[0] + p[1]} {
@@ -240,21 +239,9 @@ func parseMerges(raw json.RawMessage, ids map[string]uint32) ([]Merge, error) {
 				return nil, fmt.Errorf("number %d, %q with %q, needs the token %q, which is not in the vocabulary", i, short(p[0]), short(p[1]), short(token))
 			}
 		}
-		m := Merge{found[0], found[1], found[2]}
-		merges = append(merges, m)
-		at[[2]uint32{m.Left, m.Right}] = i
+		merges = append(merges, Merge{found[0], found[1], found[2]})
 	}
-	if len(at) == len(merges) {
-		return merges, nil
-	}
-	// A pair that comes twice counts where it comes last.
-	kept := merges[:0]
-	for i, m := range merges {
-		if at[[2]uint32{m.Left, m.Right}] == i {
-			kept = append(kept, m)
-		}
-	}
-	return kept, nil
+	return lastOfEqual(merges), nil
 }
 
 func mergePairs(raw json.RawMessage) ([][2]string, error) {

@@ -2,21 +2,77 @@ package tokenizer
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"iter"
+	"unicode/utf8"
 )
 
 // TrainOptions says what vocabulary Train makes.
 type TrainOptions struct {
 	VocabSize    int      // tokens in all: specials, 256 bytes, merges
-	MinFrequency int      // pairs that are rarer are not merged
+	MinFrequency int      // pairs that are rarer are not merged; 0 and 1 mean all
 	Specials     []string // special tokens; they get the first ids
-	// Progress, if not nil, is told bytes read with total 0 while docs are
-	// read, then merges made of merges wanted.
+	// Progress, if not nil, is told how it goes, from one goroutine: bytes read
+	// with total 0 while docs are read, then tokens made of tokens wanted.
 	Progress func(done, total int)
 }
 
-// Train makes a byte-level BPE vocabulary of docs.
+// Train makes a byte-level BPE vocabulary of docs, which are read once, and
+// splits text as GPT-2 does. It makes the merges that Hugging Face's BpeTrainer
+// makes of the same docs with ByteLevel's alphabet: always the pair that is
+// there most often, and of equals the one with the smaller ids. A text with
+// too few pairs gives fewer tokens than VocabSize.
+//
+// Memory holds the distinct words of docs and where each pair of tokens is in
+// them, not docs.
 func Train(ctx context.Context, docs iter.Seq[string], o TrainOptions) (*Tokenizer, error) {
-	return nil, errors.New("tokenizer: training is not there yet")
+	return train(ctx, docs, o, splitter{scanners: []scanner{scanGPT2}}, gpt2Form())
+}
+
+func train(ctx context.Context, docs iter.Seq[string], o TrainOptions, split splitter, f form) (*Tokenizer, error) {
+	p := parts{split: split, form: f, unk: none}
+	if err := p.beginVocabulary(o); err != nil {
+		return nil, fmt.Errorf("tokenizer: training: %w", err)
+	}
+	if o.Progress == nil {
+		o.Progress = func(int, int) {}
+	}
+	words, err := countWords(ctx, docs, split, o.Progress)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: counting words: %w", err)
+	}
+	if err := p.learn(ctx, words, o); err != nil {
+		return nil, fmt.Errorf("tokenizer: learning merges: %w", err)
+	}
+	p.model = len(p.tokens)
+	t := build(p)
+	t.nameSpecials()
+	return t, nil
+}
+
+// beginVocabulary makes the tokens that are there before any merge.
+func (p *parts) beginVocabulary(o TrainOptions) error {
+	seen := map[string]bool{}
+	for _, s := range o.Specials {
+		switch {
+		case s == "" || !utf8.ValidString(s):
+			return fmt.Errorf("the special token %q is no text; leave it out", s)
+		case seen[s]:
+			return fmt.Errorf("the special token %q is there twice; name it once", s)
+		}
+		seen[s] = true
+	}
+	p.addSpecials(o.Specials...)
+	for _, b := range alphabet() {
+		if token := string(symbolOfByte[b]); !seen[token] {
+			p.tokens = append(p.tokens, token)
+		}
+	}
+	if o.VocabSize < len(p.tokens) {
+		return fmt.Errorf("a vocabulary of %d is too small: %d special tokens and 256 bytes need %d; ask for more", o.VocabSize, len(o.Specials), len(p.tokens))
+	}
+	if o.VocabSize > 1<<30 {
+		return fmt.Errorf("a vocabulary of %d is too large; ask for less", o.VocabSize)
+	}
+	return nil
 }
