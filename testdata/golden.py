@@ -231,7 +231,7 @@ def attention():
     """o = softmax(q k^T / sqrt(hd), causal) v, query head h reading KV head h / (Hq/Hkv)."""
     out, draw = {}, Draw(7)
     cases = [  # batch, seq, query heads, KV heads, head dim, std of q
-        (1, 1, 1, 1, 4, 1), (2, 3, 2, 2, 64, 1), (2, 3, 3, 1, 8, 1), (1, 37, 2, 2, 12, 1), (2, 37, 3, 1, 8, 1),
+        (1, 1, 1, 1, 4, 1), (2, 3, 2, 2, 64, 1), (2, 3, 3, 1, 8, 1), (1, 37, 2, 2, 12, 1), (2, 37, 3, 1, 4, 1),
         (1, 37, 6, 2, 8, 1), (1, 64, 6, 2, 8, 1), (1, 64, 1, 1, 8, 1), (1, 37, 2, 1, 8, 30)]
     for n, (batch, seq, heads, kv, hd, std) in enumerate(cases):
         q, k, v = draw.normal(batch, seq, heads, hd, std=std), draw.normal(batch, seq, kv, hd), draw.normal(batch, seq, kv, hd)
