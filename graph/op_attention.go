@@ -1,0 +1,73 @@
+package graph
+
+import (
+	"math"
+
+	"bitnet/shaders"
+)
+
+// Heads are the shapes of grouped-query attention: Query heads and KV heads of
+// Dim features each; Query is a multiple of KV, Dim of 4.
+type Heads struct{ Query, KV, Dim int }
+
+// Features is the length of a row of queries, keys and values.
+func (h Heads) Features() int { return (h.Query + 2*h.KV) * h.Dim }
+
+// Rope rotates queries and keys of qkv [tokens, Features] by their position
+// in the sequence, pairs (i, i + Dim/2) by angle position theta^(-2i/Dim)
+// (Su et al., 2021; the rotate-half form). It works in place: qkv must not be
+// used any more, only the result.
+func (g *Graph) Rope(qkv *Tensor, h Heads, theta float64) *Tensor {
+	if g.ropeTable == nil {
+		g.ropeTable = g.input("rope table", F32, g.seq, h.Dim)
+		g.constants = append(g.constants, constant{g.ropeTable, ropeTable(g.seq, h.Dim, theta)})
+	}
+	k := shaders.Rope{Target: g.params.Target, Tokens: qkv.Rows, Seq: g.seq, Heads: h.Query + h.KV, HeadDim: h.Dim, Stride: h.Features()}
+	g.add("rope", func(e *emitter) {
+		e.run(k.Source(), g.ropeTable, qkv)
+	}, func(e *emitter) {
+		back := k
+		back.Backward = true
+		e.run(back.Source(), g.ropeTable, e.grad(qkv))
+	})
+	return qkv
+}
+
+// ropeTable holds cos and sin of each position and pair, [seq, dim/2, 2].
+func ropeTable(seq, dim int, theta float64) []float32 {
+	table := make([]float32, 0, seq*dim)
+	for pos := range seq {
+		for i := range dim / 2 {
+			sin, cos := math.Sincos(float64(pos) * math.Pow(theta, -2*float64(i)/float64(dim)))
+			table = append(table, float32(cos), float32(sin))
+		}
+	}
+	return table
+}
+
+// Attention is causal grouped-query attention over qkv [tokens, Features]:
+// o[t, n] = sum_j<=t softmax_j(q . k / sqrt(Dim)) v, [tokens, Query*Dim], with
+// a streaming softmax (Dao et al., 2022): nothing of size seq x seq is stored.
+func (g *Graph) Attention(qkv *Tensor, h Heads) *Tensor {
+	if qkv.Cols != h.Features() || h.KV < 1 || h.Query%h.KV != 0 || h.Dim%4 != 0 {
+		g.fail("attention: %d features do not make %d query and %d key heads of %d", qkv.Cols, h.Query, h.KV, h.Dim)
+	}
+	tokens := g.Tokens()
+	o := tensor("attention", F32, tokens, h.Query*h.Dim)
+	lse := tensor("attention lse", F32, tokens, h.Query)
+	k := shaders.Attention{Target: g.params.Target, Batch: g.batch, Seq: g.seq, Heads: h.Query, KVHeads: h.KV, HeadDim: h.Dim}
+	g.add("attention", func(e *emitter) {
+		e.run(k.Source(), qkv, o, lse)
+	}, func(e *emitter) {
+		do := e.grad(o)
+		delta := tensor("attention delta", F32, tokens, h.Query)
+		e.run(k.Delta(), do, o, delta)
+		dqkv, accumulate := e.gradOut(qkv)
+		if accumulate {
+			e.fail("the input of attention is used twice")
+		}
+		e.run(k.DQ(), qkv, lse, do, delta, dqkv)
+		e.run(k.DKV(), qkv, lse, do, delta, dqkv)
+	})
+	return o
+}

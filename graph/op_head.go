@@ -1,0 +1,77 @@
+package graph
+
+import "bitnet/shaders"
+
+// logitsBytes bounds the block of logits that exists at any time.
+const logitsBytes = 64 << 20
+
+// headRows is how many rows of logits are computed at once: a multiple of 64,
+// so that every block of rows begins at an aligned offset.
+func headRows(tokens, vocab int, limit int64) int {
+	rows := int(min(logitsBytes, limit) / int64(4*vocab))
+	return min(max(rows/64*64, 64), tokens)
+}
+
+// Loss is the output head, tied to the embedding table [vocab, hidden], with
+// softmax cross-entropy: loss[t] = logsumexp(logits[t]) - logits[t, target t],
+// 0 where the target is data.Ignore. In training the gradient of the mean loss
+// is computed in the same pass, block of rows by block of rows, so that the
+// full logits [tokens, vocab] never exist.
+func (g *Graph) Loss(x *Tensor, table *Param) {
+	tokens, vocab, hidden := x.Rows, table.Rows, x.Cols
+	g.loss = g.input("losses", F32, tokens, 1)
+	g.add("head", func(e *emitter) {
+		block := headRows(tokens, vocab, e.limits.Binding)
+		logits := tensor("logits", F32, block, vocab)
+		var dx *Tensor
+		if e.training {
+			dx, _ = e.gradOut(x)
+		}
+		plain := shaders.Operand{Kind: shaders.F32}
+		alongK := shaders.Operand{Kind: shaders.F32, AlongK: true}
+		for first := 0; first < tokens; first += block {
+			n := min(block, tokens-first)
+			of := func(t *Tensor) arg { return arg{t, first, n} }
+			part := arg{logits, 0, n}
+			e.runRows(shaders.MatMul{Target: e.target, M: n, N: vocab, K: hidden, A: alongK, B: alongK}.Source(),
+				of(x), whole(table.master), part)
+			// targets and losses are one row and one column of the same positions
+			targets, loss := arg{g.targetColumn(), first, n}, of(g.loss)
+			if !e.training {
+				e.runRows(shaders.CrossEntropy{Target: e.target, Rows: n, Vocab: vocab}.Source(), part, targets, loss)
+				continue
+			}
+			e.runRows(shaders.CrossEntropy{Target: e.target, Rows: n, Vocab: vocab, Gradient: true}.Source(),
+				part, targets, loss, whole(g.params.step))
+			e.runRows(shaders.MatMul{Target: e.target, M: n, N: hidden, K: vocab, A: alongK, B: plain}.Source(),
+				part, whole(table.master), of(dx))
+			e.runRows(shaders.MatMul{Target: e.target, M: vocab, N: hidden, K: n, A: plain, B: plain, Accumulate: true}.Source(),
+				part, of(x), whole(table.grad))
+		}
+		if e.training {
+			e.run(shaders.GatherLoss{Target: e.target, Tokens: tokens}.Source(), g.loss, g.params.step, g.params.state)
+		}
+	}, nil)
+}
+
+// targetColumn is the row of targets seen as a column.
+func (g *Graph) targetColumn() *Tensor {
+	t := *g.targets
+	t.Rows, t.Cols = t.Cols, t.Rows
+	return &t
+}
+
+// Logits computes the logits of n chosen positions, [n, vocab], for
+// generation: Program.Logits says which.
+func (g *Graph) Logits(x *Tensor, table *Param, n int) {
+	g.rows = g.input("rows", U32, 1, n)
+	g.logits = g.input("logits", F32, n, table.Rows)
+	chosen := tensor("chosen rows", F32, n, x.Cols)
+	g.add("logits", func(e *emitter) {
+		e.run(shaders.GatherRows{Target: e.target, Rows: n, Width: x.Cols}.Source(), g.rows, x, chosen)
+		e.run(shaders.MatMul{
+			Target: e.target, M: n, N: table.Rows, K: x.Cols,
+			A: shaders.Operand{Kind: shaders.F32, AlongK: true}, B: shaders.Operand{Kind: shaders.F32, AlongK: true},
+		}.Source(), chosen, table.master, g.logits)
+	}, nil)
+}

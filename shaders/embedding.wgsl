@@ -1,0 +1,15 @@
+// Embedding: y[t, h] = table[ids[t], h].
+//   ids [T] u32, table [V, H] -> y [T, H]; one invocation an element.
+const T = {{.Tokens}}u;
+const H = {{.Width}}u;
+
+@group(0) @binding(0) var<storage, read> ids: array<u32>;
+@group(0) @binding(1) var<storage, read> table: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+{{template "index" .}}
+@compute @workgroup_size({{.Threads}})
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+	let i = index(id, groups);
+	if (i >= T * H) { return; }
+	y[i] = table[ids[i / H] * H + i % H];
+}

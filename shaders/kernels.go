@@ -1,0 +1,420 @@
+package shaders
+
+import (
+	"fmt"
+	"math"
+)
+
+// Elements of the step buffer: what changes from step to step, written by the host.
+const (
+	StepLR        = iota // learning rate
+	StepDecay            // weight decay
+	StepCorrect1         // 1 / (1 - beta1^t)
+	StepCorrect2         // 1 / sqrt(1 - beta2^t)
+	StepLossScale        // 1 / (positions that carry loss in the whole step)
+	StepMaxNorm          // gradient norm to clip at
+	StepSlot             // slot of the history, as the bits of a u32
+	StepLen
+)
+
+// Elements of the state buffer, which only kernels write.
+const (
+	StateLoss = iota // the step's mean loss so far
+	StateClip        // factor that clips the gradient
+	StateLen
+)
+
+// threads1D is the part that every kernel over a folded index has.
+type threads1D struct{ Threads int }
+
+func (t Target) elementwise(n int) (threads1D, [3]uint32) {
+	return threads1D{t.threads()}, fold(ceilDiv(n, t.threads()))
+}
+
+// rowLayout is the part that every kernel over rows has.
+type rowLayout struct{ Threads, Lanes, RowsPerGroup int }
+
+func (t Target) rowwise(rows, width int) (rowLayout, [3]uint32) {
+	lanes, per := t.lanes(width)
+	return rowLayout{Threads: lanes * per, Lanes: lanes, RowsPerGroup: per}, fold(ceilDiv(rows, per))
+}
+
+// single is the layout of a kernel of one workgroup over n values.
+func (t Target) single() rowLayout {
+	if t == CPU {
+		return rowLayout{1, 1, 1}
+	}
+	return rowLayout{256, 256, 1}
+}
+
+// Embedding: y[t] = table[ids[t]]. Bindings: ids, table, y.
+type Embedding struct {
+	Target        Target
+	Tokens, Width int
+}
+
+func (k Embedding) Source() Source {
+	th, groups := k.Target.elementwise(k.Tokens * k.Width)
+	return source("embedding.wgsl", fmt.Sprintf("embedding %dx%d", k.Tokens, k.Width), groups, 0, struct {
+		Embedding
+		threads1D
+	}{k, th})
+}
+
+// EmbeddingBackward adds the gradient of the table. Bindings: ids, order, dy, dtable.
+type EmbeddingBackward Embedding
+
+func (k EmbeddingBackward) Source() Source {
+	th, groups := k.Target.elementwise(k.Tokens * k.Width)
+	return source("embedding_backward.wgsl", fmt.Sprintf("embedding backward %dx%d", k.Tokens, k.Width), groups, float64(k.Tokens*k.Width), struct {
+		EmbeddingBackward
+		threads1D
+	}{k, th})
+}
+
+// loadArray names an array for the load4 template.
+type loadArray struct {
+	Name  string
+	Width int
+	Odd   bool
+}
+
+// Norm is RMSNorm, with int8 quantisation of the result when Quantize is set.
+// Bindings: x, w, rstd, then y or q and scale.
+type Norm struct {
+	Target        Target
+	Tokens, Width int
+	Eps           float32
+	Quantize      bool
+}
+
+type normParams struct {
+	Tokens, Width int
+	Eps           float32
+	Quantize      bool
+	Accumulate    bool
+	Odd           bool
+	rowLayout
+}
+
+func (p normParams) Array(name string) loadArray { return loadArray{name, p.Width, p.Odd} }
+
+func (k Norm) Source() Source {
+	layout, groups := k.Target.rowwise(k.Tokens, k.Width)
+	label := "norm"
+	if k.Quantize {
+		label = "norm+quantize"
+	}
+	return source("norm.wgsl", fmt.Sprintf("%s %dx%d", label, k.Tokens, k.Width), groups, 8*float64(k.Tokens*k.Width),
+		normParams{k.Tokens, k.Width, k.Eps, k.Quantize, false, k.Width%4 != 0, layout})
+}
+
+// Quantize is the int8 quantisation alone. Bindings: x, q, scale.
+type Quantize struct {
+	Target        Target
+	Tokens, Width int
+}
+
+func (k Quantize) Source() Source {
+	layout, groups := k.Target.rowwise(k.Tokens, k.Width)
+	return source("quantize.wgsl", fmt.Sprintf("quantize %dx%d", k.Tokens, k.Width), groups, 4*float64(k.Tokens*k.Width),
+		normParams{Tokens: k.Tokens, Width: k.Width, Odd: k.Width%4 != 0, rowLayout: layout})
+}
+
+// NormBackward is RMSNorm's gradient for its input. Bindings: dy, x, w, rstd, dx.
+type NormBackward struct {
+	Target        Target
+	Tokens, Width int
+	Accumulate    bool // add to dx
+}
+
+func (k NormBackward) Source() Source {
+	layout, groups := k.Target.rowwise(k.Tokens, k.Width)
+	return source("norm_backward.wgsl", fmt.Sprintf("norm backward %dx%d", k.Tokens, k.Width), groups, 8*float64(k.Tokens*k.Width),
+		normParams{k.Tokens, k.Width, 0, false, k.Accumulate, k.Width%4 != 0, layout})
+}
+
+// NormWeightBackward sums dy x rstd over blocks of rows. Bindings: dy, x, rstd, part [Blocks, Width].
+type NormWeightBackward struct {
+	Target        Target
+	Tokens, Width int
+}
+
+func (k NormWeightBackward) block() int { return max(16, ceilDiv(k.Tokens, 64)) }
+
+// Blocks is the number of rows of the partial sums.
+func (k NormWeightBackward) Blocks() int { return ceilDiv(k.Tokens, k.block()) }
+
+func (k NormWeightBackward) Source() Source {
+	th, groups := k.Target.elementwise(k.Blocks() * k.Width)
+	return source("norm_weight_backward.wgsl", fmt.Sprintf("norm weight backward %dx%d", k.Tokens, k.Width), groups, 3*float64(k.Tokens*k.Width), struct {
+		NormWeightBackward
+		threads1D
+		Block int
+	}{k, th, k.block()})
+}
+
+// FoldRows adds the sum over rows to y. Bindings: x [Rows, Cols], y [Cols].
+type FoldRows struct {
+	Target     Target
+	Rows, Cols int
+}
+
+func (k FoldRows) Source() Source {
+	th, groups := k.Target.elementwise(k.Cols)
+	return source("fold_rows.wgsl", fmt.Sprintf("fold rows %dx%d", k.Rows, k.Cols), groups, float64(k.Rows*k.Cols), struct {
+		FoldRows
+		threads1D
+	}{k, th})
+}
+
+// Rope rotates the first Heads heads of each row in place; Stride is the
+// length of a row. Bindings: table [Seq, HeadDim/2, 2], x.
+type Rope struct {
+	Target                              Target
+	Tokens, Seq, Heads, HeadDim, Stride int
+	Backward                            bool
+}
+
+func (k Rope) Source() Source {
+	n := k.Tokens * k.Heads * k.HeadDim / 2
+	th, groups := k.Target.elementwise(n)
+	return source("rope.wgsl", fmt.Sprintf("rope %dx%dx%d", k.Tokens, k.Heads, k.HeadDim), groups, 6*float64(n), struct {
+		Rope
+		threads1D
+	}{k, th})
+}
+
+// GLU is the gated activation. Bindings: gu [Tokens, 2 Width], y.
+type GLU struct {
+	Target        Target
+	Tokens, Width int
+	Relu2         bool
+}
+
+func (k GLU) Source() Source {
+	th, groups := k.Target.elementwise(k.Tokens * k.Width)
+	return source("glu.wgsl", fmt.Sprintf("glu %dx%d", k.Tokens, k.Width), groups, 6*float64(k.Tokens*k.Width), struct {
+		GLU
+		threads1D
+	}{k, th})
+}
+
+// GLUBackward is its gradient. Bindings: dy, gu, dgu.
+type GLUBackward GLU
+
+func (k GLUBackward) Source() Source {
+	th, groups := k.Target.elementwise(k.Tokens * k.Width)
+	return source("glu_backward.wgsl", fmt.Sprintf("glu backward %dx%d", k.Tokens, k.Width), groups, 12*float64(k.Tokens*k.Width), struct {
+		GLUBackward
+		threads1D
+	}{k, th})
+}
+
+// CrossEntropy is the loss of rows of logits and, with Gradient, their
+// gradient in place. Bindings: logits, targets, loss, and step with Gradient.
+type CrossEntropy struct {
+	Target      Target
+	Rows, Vocab int
+	Gradient    bool
+}
+
+func (k CrossEntropy) Source() Source {
+	layout, groups := k.Target.rowwise(k.Rows, k.Vocab)
+	return source("crossentropy.wgsl", fmt.Sprintf("cross-entropy %dx%d", k.Rows, k.Vocab), groups, 10*float64(k.Rows*k.Vocab), struct {
+		CrossEntropy
+		rowLayout
+		LossScale int
+	}{k, layout, StepLossScale})
+}
+
+// Attention has the shapes of causal grouped-query attention.
+type Attention struct {
+	Target                              Target
+	Batch, Seq, Heads, KVHeads, HeadDim int
+}
+
+type attentionParams struct {
+	Attention
+	Scale                      float32
+	Shared                     bool
+	Threads, Rows, Tile, Block int
+}
+
+func (k Attention) source(file, label string, heads int, flops float64) Source {
+	p := attentionParams{Attention: k, Scale: float32(1 / math.Sqrt(float64(k.HeadDim)))}
+	if k.Target == CPU {
+		p.Threads, p.Rows, p.Tile, p.Block = 8, 4, 1, 1
+		for p.Threads > 1 && p.Threads*p.Rows/2 >= k.Seq {
+			p.Threads /= 2
+		}
+	} else {
+		p.Shared = true
+		p.Threads, p.Rows, p.Tile, p.Block = 64, 1, 32, 4
+		for p.Tile*k.HeadDim > 32*64 && p.Tile > p.Block { // 16 KiB for both tiles
+			p.Tile /= 2
+		}
+	}
+	groups := [3]uint32{uint32(ceilDiv(k.Seq, p.Threads*p.Rows)), uint32(k.Batch * heads), 1}
+	pairs := float64(k.Batch*k.Heads) * float64(k.Seq) * float64(k.Seq+1) / 2
+	return source(file, fmt.Sprintf("%s %dx%dx%dx%d", label, k.Batch, k.Seq, k.Heads, k.HeadDim), groups, flops*pairs*float64(k.HeadDim), p)
+}
+
+// Source is the forward kernel. Bindings: qkv, o, lse.
+func (k Attention) Source() Source { return k.source("attention.wgsl", "attention", k.Heads, 4) }
+
+// Delta is the first step of the gradient. Bindings: dout, o, delta.
+func (k Attention) Delta() Source {
+	n := k.Batch * k.Seq * k.Heads
+	th, groups := k.Target.elementwise(n)
+	return source("attention_delta.wgsl", fmt.Sprintf("attention delta %dx%d", n, k.HeadDim), groups, 2*float64(n*k.HeadDim), struct {
+		threads1D
+		N, HeadDim int
+	}{th, n, k.HeadDim})
+}
+
+// DQ is the gradient of the queries. Bindings: qkv, lse, dout, delta, dqkv.
+func (k Attention) DQ() Source { return k.source("attention_dq.wgsl", "attention dq", k.Heads, 6) }
+
+// DKV is the gradient of keys and values. Bindings: qkv, lse, dout, delta, dqkv.
+func (k Attention) DKV() Source {
+	return k.source("attention_dkv.wgsl", "attention dkv", k.KVHeads, 8)
+}
+
+// TernaryGroup has the shapes of projections that share an input: Rows output
+// rows each, stored one after another as [N, K].
+type TernaryGroup struct {
+	Target Target
+	Rows   []int
+	K      int
+}
+
+type ternaryParams struct {
+	TernaryGroup
+	rowLayout
+	N, Parts int
+	First    []int
+}
+
+func (k TernaryGroup) params() ternaryParams {
+	p := ternaryParams{TernaryGroup: k, Parts: 64, First: []int{0}}
+	for _, r := range k.Rows {
+		p.N += r
+		p.First = append(p.First, p.N)
+	}
+	return p
+}
+
+// Parts is the number of partial sums of the whole group.
+func (k TernaryGroup) Parts() int { return k.params().Parts * len(k.Rows) }
+
+// AbsMean starts the quantisation. Bindings: w, part [Parts()].
+func (k TernaryGroup) AbsMean() Source {
+	p := k.params()
+	var groups [3]uint32
+	p.rowLayout, groups = k.Target.rowwise(k.Parts(), 1024)
+	return source("ternary_absmean.wgsl", fmt.Sprintf("ternary absmean %dx%d", p.N, k.K), groups, float64(p.N*k.K), p)
+}
+
+// Scale is the scale of each row. Bindings: part, scale [N].
+func (k TernaryGroup) Scale() Source {
+	p := k.params()
+	th, groups := k.Target.elementwise(p.N)
+	p.Threads = th.Threads
+	return source("ternary_scale.wgsl", fmt.Sprintf("ternary scale %d", p.N), groups, 0, p)
+}
+
+// Pack quantises and packs. Bindings: w, scale, codes.
+func (k TernaryGroup) Pack() Source {
+	p := k.params()
+	th, groups := k.Target.elementwise(p.N * Words16(k.K))
+	p.Threads = th.Threads
+	return source("ternary_pack.wgsl", fmt.Sprintf("ternary pack %dx%d", p.N, k.K), groups, 4*float64(p.N*k.K), p)
+}
+
+// Count counts -1, 0 and +1 in each row. Bindings: codes, counts [N, 3].
+func (k TernaryGroup) Count() Source {
+	p := k.params()
+	th, groups := k.Target.elementwise(p.N)
+	p.Threads = th.Threads
+	return source("ternary_count.wgsl", fmt.Sprintf("ternary count %dx%d", p.N, k.K), groups, 0, p)
+}
+
+// SumSquares writes partial sums of squares of N values at At of a list of
+// partial sums. Bindings: x, part.
+type SumSquares struct {
+	Target Target
+	N, At  int
+}
+
+// Parts is the number of partial sums.
+func (k SumSquares) Parts() int { return min(256, ceilDiv(k.N, 1024)) }
+
+func (k SumSquares) Source() Source {
+	layout, groups := k.Target.rowwise(k.Parts(), 1024)
+	return source("sum_squares.wgsl", fmt.Sprintf("sum of squares %d", k.N), groups, 2*float64(k.N), struct {
+		SumSquares
+		rowLayout
+		Parts int
+	}{k, layout, k.Parts()})
+}
+
+// GatherLoss adds a micro-batch's loss to the state. Bindings: loss [Tokens], step, state.
+type GatherLoss struct {
+	Target Target
+	Tokens int
+}
+
+func (k GatherLoss) Source() Source {
+	return source("gather_loss.wgsl", fmt.Sprintf("gather loss %d", k.Tokens), [3]uint32{1, 1, 1}, float64(k.Tokens), struct {
+		GatherLoss
+		rowLayout
+		Loss, LossScale int
+	}{k, k.Target.single(), StateLoss, StepLossScale})
+}
+
+// FinishStep computes the gradient norm and the clip factor, and records the
+// step. Bindings: part [Parts], step, state, history.
+type FinishStep struct {
+	Target Target
+	Parts  int
+}
+
+func (k FinishStep) Source() Source {
+	return source("finish_step.wgsl", "finish step", [3]uint32{1, 1, 1}, float64(k.Parts), struct {
+		FinishStep
+		rowLayout
+		Loss, Clip, MaxNorm, Slot int
+	}{k, k.Target.single(), StateLoss, StateClip, StepMaxNorm, StepSlot})
+}
+
+// AdamW updates N parameters. Bindings: p, g, m, v, step, state.
+type AdamW struct {
+	Target            Target
+	N                 int
+	Beta1, Beta2, Eps float32
+	Decay             bool
+}
+
+func (k AdamW) Source() Source {
+	th, groups := k.Target.elementwise(k.N)
+	return source("adamw.wgsl", fmt.Sprintf("adamw %d", k.N), groups, 15*float64(k.N), struct {
+		AdamW
+		threads1D
+		LR, WD, Correct1, Correct2, Clip int
+	}{k, th, StepLR, StepDecay, StepCorrect1, StepCorrect2, StateClip})
+}
+
+// GatherRows copies chosen rows. Bindings: rows [Rows], x, y.
+type GatherRows struct {
+	Target      Target
+	Rows, Width int
+}
+
+func (k GatherRows) Source() Source {
+	th, groups := k.Target.elementwise(k.Rows * k.Width)
+	return source("gather_rows.wgsl", fmt.Sprintf("gather rows %dx%d", k.Rows, k.Width), groups, 0, struct {
+		GatherRows
+		threads1D
+	}{k, th})
+}

@@ -1,0 +1,29 @@
+// Rotary position embedding, rotate-half, in place on the first HEADS heads of each row:
+//   (a, b) = (x[t, n, i], x[t, n, i + D/2]) -> (a cos - b sin, b cos + a sin),
+//   angle = pos(t) theta^(-2i/D), pos(t) = t mod SEQ.{{if .Backward}} This is the gradient: the inverse rotation.{{end}}
+//   table [SEQ, D/2, 2] (cos, sin), x [T, STRIDE]; one invocation a pair
+const T = {{.Tokens}}u;
+const SEQ = {{.Seq}}u;
+const HEADS = {{.Heads}}u;
+const HALF = {{.HeadDim}}u / 2u;
+const STRIDE = {{.Stride}}u;
+
+@group(0) @binding(0) var<storage, read> table: array<f32>;
+@group(0) @binding(1) var<storage, read_write> x: array<f32>;
+{{template "index" .}}
+@compute @workgroup_size({{.Threads}})
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+	let n = index(id, groups);
+	if (n >= T * HEADS * HALF) { return; }
+	let i = n % HALF;
+	let head = (n / HALF) % HEADS;
+	let t = n / (HALF * HEADS);
+	let at = ((t % SEQ) * HALF + i) * 2u;
+	let c = table[at];
+	let s = {{if .Backward}}-{{end}}table[at + 1u];
+	let p = t * STRIDE + head * 2u * HALF + i;
+	let a = x[p];
+	let b = x[p + HALF];
+	x[p] = a * c - b * s;
+	x[p + HALF] = b * c + a * s;
+}
