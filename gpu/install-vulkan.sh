@@ -149,7 +149,7 @@ apt() {
 # prepare_apt makes the temporary sources and reads their package lists.
 prepare_apt() {
 	temp=$(mktemp -d) || fail "no temporary directory: free some space or set TMPDIR"
-	trap 'rm -rf "$temp" "$private_dir.new"' EXIT
+	trap 'rm -rf "$temp" "${new:-$temp}"' EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 	# apt downloads as the user _apt, who has to get in.
@@ -174,14 +174,24 @@ prepare_apt() {
 	if grep -q -s "^Codename: $codename-backports\$" "$temp"/lists/*Release; then backports=$codename-backports; fi
 }
 
+# reason prints why apt or dpkg failed: a line of the log that tells of a cause, or else the last error.
+reason() {
+	for cause in 'No space left' 'Could not get lock' 'Failed to fetch' '^E: '; do
+		if grep -q -e "$cause" "$temp/log"; then
+			grep -e "$cause" "$temp/log" | tail -n 1 | sed 's/^[EW]: //; s/  */ /g'
+			return
+		fi
+	done
+	tail -n 1 "$temp/log"
+}
+
 # try_install ARG... installs the packages from backports, or else from what there is.
 try_install() {
 	# shellcheck disable=SC2086 # $packages is a list
 	if [ -n "$backports" ] && apt install "$@" -t "$backports" $packages; then return; fi
 	# shellcheck disable=SC2086
 	if apt install "$@" $packages; then return; fi
-	reason=$(grep '^E: ' "$temp/log" | tail -n 1 | sed 's/^E: //')
-	fail "apt could not get $packages (${reason:-no reason given}): check the network and /etc/apt," \
+	fail "apt could not get $packages ($(reason)): check the network and /etc/apt," \
 		"or install the two packages yourself, then run this again"
 }
 
@@ -202,12 +212,11 @@ install_private() {
 	prepare_apt
 	try_install --reinstall --download-only -o Debug::NoLocking=true
 
-	new=$private_dir.new
-	rm -rf "$new"
-	mkdir -p "$new"
+	new=$(mktemp -d "$private_dir.XXXXXX") || fail "cannot write to $project: correct its permissions, then run this again"
+	chmod 755 "$new"
 	for deb in "$temp"/cache/archives/*.deb; do
 		if ! dpkg -x "$deb" "$new" 2>>"$temp/log"; then
-			fail "cannot unpack into $private_dir ($(tail -n 1 "$temp/log")): free some space, then run this again"
+			fail "cannot unpack into $project ($(reason)): make room there, then run this again"
 		fi
 	done
 	driver=$(cd "$new" && find usr/lib -name libvulkan_lvp.so | head -n 1)
@@ -223,7 +232,7 @@ install_private() {
 		export LD_LIBRARY_PATH="$private_dir/$libs:$private_dir/${libs#usr/}\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
 	END
 	rm -rf "$private_dir"
-	mv "$new" "$private_dir"
+	mv -T "$new" "$private_dir"
 	mesa=$(find "$temp/cache/archives" -name 'mesa-vulkan-drivers_*.deb' | sed 's/.*drivers_//; s/_[^_]*$//')
 	say "lavapipe of Mesa $mesa is in .vulkan/: make uses it; in a shell, run \". .vulkan/env\" first"
 }
