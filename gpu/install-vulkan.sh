@@ -148,7 +148,7 @@ apt() {
 
 # prepare_apt makes the temporary sources and reads their package lists.
 prepare_apt() {
-	temp=$(mktemp -d) || fail "no temporary directory: free some space or set TMPDIR"
+	temp=$(mktemp -d 2>/dev/null) || fail "no temporary directory: free some space or set TMPDIR"
 	trap 'rm -rf "$temp" "${new:-$temp}"' EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
@@ -212,7 +212,7 @@ install_private() {
 	prepare_apt
 	try_install --reinstall --download-only -o Debug::NoLocking=true
 
-	new=$(mktemp -d "$private_dir.XXXXXX") || fail "cannot write to $project: correct its permissions, then run this again"
+	new=$(mktemp -d "$private_dir.XXXXXX" 2>/dev/null) || fail "cannot write to $project: correct its permissions, then run this again"
 	chmod 755 "$new"
 	for deb in "$temp"/cache/archives/*.deb; do
 		if ! dpkg -x "$deb" "$new" 2>>"$temp/log"; then
