@@ -34,18 +34,15 @@ func floats[T float32 | float64](dst []T, dtype string, raw []byte) {
 }
 
 // half widens an IEEE 754 binary16: sign, 5 bits of exponent (bias 15), 10 of
-// fraction.
+// fraction. Its bits, moved to the places of a float32 (bias 127), say a number
+// that is 2^112 too small, subnormals included.
 func half(h uint16) float32 {
-	sign := uint32(h>>15) << 31
-	exponent := uint32(h>>10) & 31
-	fraction := uint32(h & 0x3ff)
-	switch exponent {
-	case 0: // zero or subnormal: fraction * 2^-24
-		return math.Float32frombits(math.Float32bits(float32(fraction)*0x1p-24) | sign)
-	case 31: // infinity or NaN
-		return math.Float32frombits(sign | 255<<23 | fraction<<13)
+	bits := uint32(h&0x7fff) << 13
+	v := math.Float32bits(math.Float32frombits(bits) * 0x1p112)
+	if bits >= 31<<23 { // infinity or NaN
+		v = bits | 255<<23
 	}
-	return math.Float32frombits(sign | (exponent+127-15)<<23 | fraction<<13)
+	return math.Float32frombits(v | uint32(h>>15)<<31)
 }
 
 // ints decodes raw, elements of an integer dtype, into the start of dst. U64
