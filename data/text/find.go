@@ -1,0 +1,106 @@
+package text
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+)
+
+// Found is a file that holds documents.
+type Found struct {
+	Path string
+	Size int64
+}
+
+// Find lists the files to read below paths, each a file or a folder, in an
+// order that only depends on the names. In folders, hidden files and folders
+// and links are left out, and so is what is not text by its first bytes, and
+// .json, which is only read as JSON lines where it is named.
+func Find(paths ...string) ([]Found, error) {
+	var all []Found
+	for _, root := range paths {
+		info, err := os.Stat(root)
+		if err != nil {
+			return nil, fmt.Errorf("finding text: %w", err)
+		}
+		if !info.IsDir() {
+			if !info.Mode().IsRegular() {
+				return nil, fmt.Errorf("finding text: %s is neither a file nor a folder", root)
+			}
+			if ok, err := readable(root); err != nil || !ok {
+				return nil, errors.Join(err, fmt.Errorf("finding text: %s is not text; give .parquet, .jsonl (.gz, .zst) or text files", root))
+			}
+			all = append(all, Found{root, info.Size()})
+			continue
+		}
+		before := len(all)
+		err = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if p != root && strings.HasPrefix(d.Name(), ".") {
+				if d.IsDir() {
+					return fs.SkipDir
+				}
+				return nil
+			}
+			if !d.Type().IsRegular() {
+				return nil
+			}
+			if strings.EqualFold(filepath.Ext(p), ".json") {
+				return nil
+			}
+			if ok, err := readable(p); err != nil || !ok {
+				return err
+			}
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			if info.Size() > 0 {
+				all = append(all, Found{p, info.Size()})
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("finding text below %s: %w", root, err)
+		}
+		if len(all) == before {
+			return nil, fmt.Errorf("finding text: nothing to read below %s; give .parquet, .jsonl (.gz, .zst) or text files", root)
+		}
+	}
+	return all, nil
+}
+
+// readable says whether a file is of a known format, or looks like text.
+func readable(path string) (bool, error) {
+	if FormatOf(path) != Unknown {
+		return true, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	head := make([]byte, 4096)
+	n, err := io.ReadFull(f, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return false, err
+	}
+	head = head[:n]
+	if bytes.IndexByte(head, 0) >= 0 {
+		return false, nil
+	}
+	// The last rune may be cut.
+	for i := 0; i < utf8.UTFMax && n > 0 && !utf8.Valid(head); i++ {
+		n--
+		head = head[:n]
+	}
+	return n > 0 && utf8.Valid(head), nil
+}

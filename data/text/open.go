@@ -1,0 +1,75 @@
+package text
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// stream is a file that may be compressed, read from its beginning.
+type stream struct {
+	*bufio.Reader
+	file   *os.File
+	read   int64 // bytes of the file so far
+	closer func()
+}
+
+// openStream opens a file; .gz and .zst are unpacked.
+func openStream(path string) (*stream, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		var p *os.PathError
+		if errors.As(err, &p) {
+			err = p.Err
+		}
+		return nil, err
+	}
+	s := &stream{file: f, closer: func() {}}
+	raw := bufio.NewReaderSize(counter{f, &s.read}, 256<<10)
+	name := strings.ToLower(path)
+	switch {
+	case strings.HasSuffix(name, ".gz"):
+		z, err := gzip.NewReader(raw)
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("gzip: %w", err)
+		}
+		s.Reader = bufio.NewReaderSize(z, 256<<10)
+	case strings.HasSuffix(name, ".zst"), strings.HasSuffix(name, ".zstd"):
+		z, err := zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("zstd: %w", err)
+		}
+		s.closer = z.Close
+		s.Reader = bufio.NewReaderSize(z, 256<<10)
+	default:
+		s.Reader = raw
+	}
+	if head, _ := s.Peek(3); string(head) == "\xef\xbb\xbf" { // byte order mark
+		s.Discard(3)
+	}
+	return s, nil
+}
+
+func (s *stream) Close() {
+	s.closer()
+	s.file.Close()
+}
+
+type counter struct {
+	r io.Reader
+	n *int64
+}
+
+func (c counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	*c.n += int64(n)
+	return n, err
+}
