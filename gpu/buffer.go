@@ -30,6 +30,9 @@ func (d *Device) NewBuffer(label string, size int64) (*Buffer, error) {
 	if d.closed {
 		return nil, errClosed
 	}
+	if total := systemMemory(); d.adapter.Kind == CPU && total > 0 && d.stats.Allocated+size > total {
+		return nil, fmt.Errorf("buffer %q: %d bytes on top of %d are more than this machine's memory of %d bytes: %w", label, size, d.stats.Allocated, total, ErrOutOfMemory)
+	}
 	id, err := d.driver.CreateBuffer(label, size)
 	if err != nil {
 		return nil, err

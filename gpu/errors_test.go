@@ -1,6 +1,7 @@
 package gpu_test
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -158,4 +159,28 @@ func TestRelease(t *testing.T) {
 	require.ErrorContains(t, err, "the device is closed")
 	y.Release()
 	a.Release()
+}
+
+// TestOutOfMemory asks for more than the machine has, in buffers of legal size
+// that nothing touches.
+func TestOutOfMemory(t *testing.T) {
+	d := open(t)
+	if d.Adapter().Kind != gpu.CPU || runtime.GOOS != "linux" {
+		t.Skip("for CPU adapters on Linux: others may really hand the memory out")
+	}
+	var all []*gpu.Buffer
+	var err error
+	for len(all) < 10_000 {
+		var b *gpu.Buffer
+		if b, err = d.NewBuffer("big", d.Adapter().Limits.BufferSize&^3); err != nil {
+			break
+		}
+		all = append(all, b)
+	}
+	require.ErrorIs(t, err, gpu.ErrOutOfMemory)
+	for _, b := range all {
+		b.Release()
+	}
+	b := newBuffer(t, d, "small", 4)
+	require.Equal(t, []uint32{0}, download[uint32](t, b))
 }

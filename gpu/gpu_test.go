@@ -131,7 +131,7 @@ func TestBuffersAreZeroed(t *testing.T) {
 // TestLargeTransfers goes beyond the pieces in which the driver copies.
 func TestLargeTransfers(t *testing.T) {
 	d := open(t)
-	const n = 25<<20 + 12 // values, 100 MiB
+	const n = 17<<20 + 12 // values, 68 MiB
 	data := make([]uint32, n)
 	for i := range data {
 		data[i] = uint32(i) * 2654435761
