@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -327,6 +329,7 @@ func (p *parts) addTokens(added []addedFile, ids map[string]uint32) error {
 			lstrip: a.LStrip, rstrip: a.RStrip, normalized: a.Normalized, special: a.Special,
 		})
 	}
+	slices.SortFunc(p.added, func(a, b addedToken) int { return cmp.Compare(a.id, b.id) })
 	return nil
 }
 
