@@ -148,14 +148,11 @@ func arithmeticRows(tok *tokenizer.Tokenizer, problems []Problem, lossOnAll bool
 		}
 		c.add(ids, learned)
 	}
-	return newRows("arithmetic", c, o)
+	return newRows("arithmetic", c.sample, c.samples(), c.longest, o)
 }
 
 // Tokenizer is the tokenizer of the samples.
 func (a *Arithmetic) Tokenizer() *tokenizer.Tokenizer { return a.tokenizer }
-
-// Samples is how many problems an epoch of training has.
-func (a *Arithmetic) Samples() int64 { return a.corpus.samples() }
 
 // HeldOut lists the problems that are never trained on, the same in every run.
 // They are mixed, so that the first of them stand for all.

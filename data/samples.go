@@ -35,6 +35,12 @@ func (c *corpus) add(ids []uint32, learned []bool) {
 
 func (c *corpus) samples() int64 { return int64(len(c.start) - 1) }
 
+// sample is a sampler: all epochs have the same samples.
+func (c *corpus) sample(_, i int64) (inputs, targets []uint32) {
+	begin, end := c.start[i], c.start[i+1]
+	return c.inputs[begin:end], c.targets[begin:end]
+}
+
 // rowOptions say how samples become rows of a batch.
 type rowOptions struct {
 	seq int
@@ -51,25 +57,33 @@ type rowOptions struct {
 	once bool
 }
 
-// rows is a Source over a corpus. Sample i of epoch e is a function of the seed,
-// e and i alone, and Position counts samples, so that any place is reached at
-// once. Rows are filled up with padding, which carries no loss.
+// sampler gives the ids of sample i of an epoch and what each position is to
+// predict. They stand until its next call.
+type sampler func(epoch, i int64) (inputs, targets []uint32)
+
+// rows is a Source over n samples. A sample depends on its epoch and number
+// alone, and Position counts samples, so that any place is reached at once. Rows
+// are filled up with padding, which carries no loss.
 type rows struct {
-	corpus *corpus
-	opt    rowOptions
-	pos    Position
-	perm   order.Permutation // of this epoch
+	at   sampler
+	n    int64
+	opt  rowOptions
+	pos  Position
+	perm order.Permutation // of this epoch
 }
 
 // newRows refuses rows that are too short for the longest sample.
-func newRows(what string, c *corpus, o rowOptions) (*rows, error) {
-	if o.seq < c.longest {
-		return nil, fmt.Errorf("%s: a sequence length of %d is too short for its samples, which have up to %d tokens; give at least %d", what, o.seq, c.longest, c.longest)
+func newRows(what string, sample sampler, n int64, longest int, o rowOptions) (*rows, error) {
+	if o.seq < longest {
+		return nil, fmt.Errorf("%s: a sequence length of %d is too short for its samples, which have up to %d tokens; give at least %d", what, o.seq, longest, longest)
 	}
-	s := &rows{corpus: c, opt: o}
+	s := &rows{at: sample, n: n, opt: o}
 	s.reshuffle()
 	return s, nil
 }
+
+// Samples is how many samples an epoch has.
+func (s *rows) Samples() int64 { return s.n }
 
 // Next fills b, whose Seq must be the one of the options.
 func (s *rows) Next(b *Batch) error {
@@ -88,20 +102,20 @@ func (s *rows) Next(b *Batch) error {
 func (s *rows) fill(in, out []uint32) {
 	at := 0
 	for (at == 0 || s.opt.pack) && !s.ended() {
-		i := uint64(s.pos.Offset)
+		i := s.pos.Offset
 		if s.opt.shuffle {
-			i = s.perm.At(i)
+			i = int64(s.perm.At(uint64(i)))
 		}
-		begin, end := s.corpus.start[i], s.corpus.start[i+1]
-		if at+end-begin > len(in) {
+		inputs, targets := s.at(s.pos.Epoch, i)
+		if at+len(inputs) > len(in) {
 			break
 		}
-		copy(in[at:], s.corpus.inputs[begin:end])
-		copy(out[at:], s.corpus.targets[begin:end])
+		copy(in[at:], inputs)
+		copy(out[at:], targets)
 		if at > 0 && s.opt.join {
 			out[at-1] = in[at]
 		}
-		at += end - begin
+		at += len(inputs)
 		s.advance()
 	}
 	for ; at < len(in); at++ {
@@ -111,7 +125,7 @@ func (s *rows) fill(in, out []uint32) {
 
 func (s *rows) advance() {
 	s.pos.Offset++
-	if s.pos.Offset == s.corpus.samples() {
+	if s.pos.Offset == s.n {
 		s.pos = Position{Epoch: s.pos.Epoch + 1}
 		s.reshuffle()
 	}
@@ -121,7 +135,7 @@ func (s *rows) ended() bool { return s.opt.once && s.pos.Epoch > 0 }
 
 func (s *rows) reshuffle() {
 	if s.opt.shuffle {
-		s.perm = order.New(uint64(s.corpus.samples()), order.Mix(s.opt.seed+order.Mix(uint64(s.pos.Epoch)+1)))
+		s.perm = order.New(uint64(s.n), order.Mix(s.opt.seed+order.Mix(uint64(s.pos.Epoch)+1)))
 	}
 }
 
@@ -131,9 +145,9 @@ func (s *rows) Position() Position { return s.pos }
 
 // Seek goes to p; a position that the source cannot have is refused.
 func (s *rows) Seek(p Position) error {
-	if p.Epoch < 0 || p.Offset < 0 || p.Offset >= s.corpus.samples() {
+	if p.Epoch < 0 || p.Offset < 0 || p.Offset >= s.n {
 		return fmt.Errorf("no sample %d in epoch %d: the data has %d an epoch; resume with the data that the run began with",
-			p.Offset, p.Epoch, s.corpus.samples())
+			p.Offset, p.Epoch, s.n)
 	}
 	s.pos = p
 	s.reshuffle()

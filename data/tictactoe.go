@@ -1,0 +1,158 @@
+package data
+
+import (
+	"fmt"
+	"math/bits"
+	"math/rand/v2"
+
+	"bitnet/data/tokenizer"
+)
+
+// TicTacToeOptions says how games become rows.
+type TicTacToeOptions struct {
+	Seq  int    // positions in a row
+	Seed uint64 // decides the games and their order
+	Pack bool   // as in ArithmeticOptions
+}
+
+// TicTacToe is a Source of games as text, "<s>51379286</s>": the cells in the
+// order of the moves, one token a move. Loss lies on the moves that are those of
+// PerfectMove, whichever side makes them, and on the end of the game: a model
+// that learns them answers any game so far with the perfect move.
+//
+// An epoch holds, in an order of its own,
+//   - every game that a perfect player can come into, as X and as O, whatever
+//     the other side does;
+//   - for every position that is not over, perfect players' or not, one game
+//     through it: up to there the moves in a random order, from there the side
+//     to move perfect and the other random, all drawn anew in each epoch.
+type TicTacToe struct {
+	*rows
+	tokenizer *tokenizer.Tokenizer
+	ids       [cells + 1]uint32 // of the cells 1 to 9
+	bos, eos  uint32
+	seed      uint64
+	solved    solution
+	games     [][]int8   // that a perfect player can come into
+	positions []position // that are not over
+
+	inputs, targets [cells + 2]uint32 // of the sample that was last made
+}
+
+// NewTicTacToe solves the game. It fails if a row is too short for nine moves.
+func NewTicTacToe(o TicTacToeOptions) (*TicTacToe, error) {
+	tok, err := tokenizer.Characters("123456789")
+	if err != nil {
+		return nil, fmt.Errorf("tic-tac-toe: %w", err)
+	}
+	t := &TicTacToe{tokenizer: tok, seed: o.Seed, solved: perfect()}
+	t.bos, _ = tok.BOS()
+	t.eos, _ = tok.EOS()
+	pad, _ := tok.Pad()
+	for cell := 1; cell <= cells; cell++ {
+		t.ids[cell], _ = tok.ID(string(rune('0' + cell)))
+	}
+	t.positions = t.solved.positions()
+	t.enumerate(position{}, nil, true)
+	t.enumerate(position{}, nil, false)
+	options := rowOptions{seq: o.Seq, pad: pad, pack: o.Pack, shuffle: true, seed: o.Seed}
+	n := int64(len(t.games) + len(t.positions))
+	if t.rows, err = newRows("tic-tac-toe", t.sample, n, len(t.inputs), options); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// enumerate collects the ends of all games from p on in which one side is
+// perfect and the other does anything.
+func (t *TicTacToe) enumerate(p position, moves []int8, xPerfect bool) {
+	if p.over() {
+		t.games = append(t.games, append([]int8(nil), moves...))
+		return
+	}
+	for free := p.free(); free != 0; free &= free - 1 {
+		cell := bits.TrailingZeros16(free) + 1
+		if p.xToMove() != xPerfect || cell == t.solved[p].cell {
+			t.enumerate(p.play(cell), append(moves, int8(cell)), xPerfect)
+		}
+	}
+}
+
+// sample is the sampler of an epoch.
+func (t *TicTacToe) sample(epoch, i int64) (inputs, targets []uint32) {
+	var moves [cells]int8
+	var n int
+	if i < int64(len(t.games)) {
+		n = copy(moves[:], t.games[i])
+	} else {
+		n = t.through(&moves, t.positions[i-int64(len(t.games))], rand.NewPCG(t.seed, uint64(epoch)<<16|uint64(i)))
+	}
+	return t.encode(moves[:n])
+}
+
+// through makes a game that comes through the position and returns its length.
+func (t *TicTacToe) through(moves *[cells]int8, through position, random *rand.PCG) int {
+	var p position
+	n := 0
+	play := func(cell int) {
+		moves[n] = int8(cell)
+		p = p.play(cell)
+		n++
+	}
+	// Any order of the moves will do: where nobody has a line at the end,
+	// nobody had one before.
+	for p != through {
+		if p.xToMove() {
+			play(draw(through.x&^p.x, random))
+		} else {
+			play(draw(through.o&^p.o, random))
+		}
+	}
+	for perfect := p.xToMove(); !p.over(); {
+		if p.xToMove() == perfect {
+			play(t.solved[p].cell)
+		} else {
+			play(draw(p.free(), random))
+		}
+	}
+	return n
+}
+
+// draw gives one of the cells of a set that is not empty.
+func draw(set uint16, random *rand.PCG) int {
+	for skip := random.Uint64() % uint64(bits.OnesCount16(set)); skip > 0; skip-- {
+		set &= set - 1
+	}
+	return bits.TrailingZeros16(set) + 1
+}
+
+// encode gives the ids of a whole game and of what carries loss.
+func (t *TicTacToe) encode(moves []int8) (inputs, targets []uint32) {
+	var p position
+	t.inputs[0] = t.bos
+	for i, cell := range moves {
+		t.inputs[i+1] = t.ids[cell]
+		t.targets[i] = Ignore
+		if t.solved[p].cell == int(cell) {
+			t.targets[i] = t.ids[cell]
+		}
+		p = p.play(int(cell))
+	}
+	n := len(moves)
+	t.inputs[n+1], t.targets[n] = t.eos, t.eos
+	t.targets[n+1] = Ignore
+	return t.inputs[:n+2], t.targets[:n+2]
+}
+
+// Tokenizer is the tokenizer of the games.
+func (t *TicTacToe) Tokenizer() *tokenizer.Tokenizer { return t.tokenizer }
+
+// PerfectGames gives one pass over the games that a perfect player can come
+// into, always in the same order, and then io.EOF. A model that makes each of
+// its moves in them neither loses nor breaks a rule, whoever plays against it.
+func (t *TicTacToe) PerfectGames() Source {
+	own := *t // samples are made in place
+	opt := t.opt
+	opt.shuffle, opt.once = false, true
+	return &rows{at: own.sample, n: int64(len(t.games)), opt: opt}
+}
