@@ -15,7 +15,7 @@ type TicTacToeOptions struct {
 	Pack bool   // as in ArithmeticOptions
 }
 
-// TicTacToe is a Source of games as text, "<s>51379286</s>": the cells in the
+// TicTacToe is a Source of games as text, "<s>512837469</s>": the cells in the
 // order of the moves, one token a move. Loss lies on the moves that are those of
 // PerfectMove, whichever side makes them, and on the end of the game: a model
 // that learns them answers any game so far with the perfect move.
