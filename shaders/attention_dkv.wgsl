@@ -44,7 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 			}
 			workgroupBarrier();
 {{- end}}
-			for (var block = 0u; block < TILE; block += BLOCK) {
+			for (var block = 0u; block < min(TILE, SEQ - tile); block += BLOCK) {
 				let t_first = tile + block;
 {{- range $j := seq $block}}
 				{{- if $.Shared}}

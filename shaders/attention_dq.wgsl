@@ -40,7 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 		}
 		workgroupBarrier();
 {{- end}}
-		for (var block = 0u; block < TILE; block += BLOCK) {
+		for (var block = 0u; block < min(TILE, end - tile); block += BLOCK) {
 			let j0 = tile + block;
 {{- range $j := seq $block}}
 			let at{{$j}} = {{if $.Shared}}(block + {{$j}}u) * D4{{else}}(base + min(j0 + {{$j}}u, SEQ - 1u)) * STRIDE{{end}};

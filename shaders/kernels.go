@@ -241,16 +241,25 @@ type attentionParams struct {
 	Threads, Rows, Tile, Block int
 }
 
-func (k Attention) source(file, label string, heads int, flops float64) Source {
+// source lays out one of the three kernels; live is how many vectors of a head
+// an invocation holds for each of its rows.
+func (k Attention) source(file, label string, heads, live int, flops float64) Source {
 	p := attentionParams{Attention: k, Scale: float32(1 / math.Sqrt(float64(k.HeadDim)))}
 	if k.Target == CPU {
+		// More than some 200 live values an invocation take LLVM a minute to place.
 		p.Threads, p.Rows, p.Tile, p.Block = 8, 4, 1, 1
+		for p.Rows > 1 && p.Rows*live*k.HeadDim > 256 {
+			p.Rows /= 2
+		}
 		for p.Threads > 1 && p.Threads*p.Rows/2 >= k.Seq {
 			p.Threads /= 2
 		}
 	} else {
 		p.Shared = true
 		p.Threads, p.Rows, p.Tile, p.Block = 64, 1, 32, 4
+		for p.Block > 1 && p.Block*k.HeadDim > 128 {
+			p.Block /= 2
+		}
 		for p.Tile*k.HeadDim > 32*64 && p.Tile > p.Block { // 16 KiB for both tiles
 			p.Tile /= 2
 		}
@@ -261,7 +270,7 @@ func (k Attention) source(file, label string, heads int, flops float64) Source {
 }
 
 // Source is the forward kernel. Bindings: qkv, o, lse.
-func (k Attention) Source() Source { return k.source("attention.wgsl", "attention", k.Heads, 4) }
+func (k Attention) Source() Source { return k.source("attention.wgsl", "attention", k.Heads, 2, 4) }
 
 // Delta is the first step of the gradient. Bindings: dout, o, delta.
 func (k Attention) Delta() Source {
@@ -274,11 +283,11 @@ func (k Attention) Delta() Source {
 }
 
 // DQ is the gradient of the queries. Bindings: qkv, lse, dout, delta, dqkv.
-func (k Attention) DQ() Source { return k.source("attention_dq.wgsl", "attention dq", k.Heads, 6) }
+func (k Attention) DQ() Source { return k.source("attention_dq.wgsl", "attention dq", k.Heads, 3, 6) }
 
 // DKV is the gradient of keys and values. Bindings: qkv, lse, dout, delta, dqkv.
 func (k Attention) DKV() Source {
-	return k.source("attention_dkv.wgsl", "attention dkv", k.KVHeads, 8)
+	return k.source("attention_dkv.wgsl", "attention dkv", k.KVHeads, 4, 8)
 }
 
 // TernaryGroup has the shapes of projections that share an input: Rows output
