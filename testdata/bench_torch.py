@@ -192,7 +192,7 @@ def main():
         "fastest_ms": round(min(times) * 1e3, 2), "slowest_ms": round(max(times) * 1e3, 2), "steps": args.steps,
         "first_loss": round(first, 4), "last_loss": round(last.item(), 4),
         "device": torch.cuda.get_device_name() if cuda else "cpu", "threads": args.threads, "torch": torch.__version__,
-        "openblas_coretype": os.environ.get("OPENBLAS_CORETYPE"),
+        "load_average": round(os.getloadavg()[0], 1), "openblas_coretype": os.environ.get("OPENBLAS_CORETYPE"),
         "peak_memory_mib": round(torch.cuda.max_memory_allocated() / 2**20) if cuda else None,
     }))
 
