@@ -35,15 +35,8 @@ func (t *Tokenizer) append(dst []uint32, text string, ordinary bool) ([]uint32, 
 		return dst, nil
 	}
 	e := t.scratch.Get().(*encoder)
-	e.out, e.ordinary, e.base = dst, ordinary, 0
-	err := t.matchRaw.cut(text, ordinary, e.text, e.token)
-	out := e.out
-	e.out = nil
-	t.scratch.Put(e)
-	if err != nil {
-		return dst, err
-	}
-	return out, nil
+	defer t.scratch.Put(e)
+	return e.append(dst, text, ordinary)
 }
 
 // encoder is what one goroutine needs to encode: a cache of words that it has
@@ -70,6 +63,17 @@ func newEncoder(t *Tokenizer) *encoder {
 	e.later = func(part string, at int) error { return e.pieces(part, e.base+at, 0) }
 	e.token = func(id uint32) { e.out = append(e.out, id) }
 	return e
+}
+
+func (e *encoder) append(dst []uint32, text string, ordinary bool) ([]uint32, error) {
+	e.out, e.ordinary, e.base = dst, ordinary, 0
+	err := e.t.matchRaw.cut(text, ordinary, e.text, e.token)
+	out := e.out
+	e.out = nil
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
 }
 
 // pieces cuts s, which is what the scanners before number n left, and encodes

@@ -18,6 +18,10 @@ import (
 // maxFile bounds what Load reads; the largest real files are near 30 MB.
 const maxFile = 256 << 20
 
+// maxAdded bounds added tokens, because looking for them takes time in
+// proportion to the longest.
+const maxAdded = 4096
+
 // Load reads a tokenizer.json, or the one in the folder path. The files
 // tokenizer_config.json and special_tokens_map.json beside it, if they are
 // there, say which tokens begin and end a text and fill up rows. Load fails,
@@ -310,6 +314,9 @@ func (p *parts) addTokens(added []addedFile, ids map[string]uint32) error {
 	for i, a := range added {
 		if a.Content == "" {
 			return fmt.Errorf("number %d, id %d, is empty", i, a.ID)
+		}
+		if len(a.Content) > maxAdded {
+			return fmt.Errorf("%q has %d bytes; no added token may have more than %d", short(a.Content), len(a.Content), maxAdded)
 		}
 		id, ok := ids[a.Content]
 		if !ok {

@@ -186,6 +186,7 @@ func TestLoadRefuses(t *testing.T) {
 		"template of none":    {template(`[]`, `{}`), "leaves the text out"},
 		"template piece":      {template(`[{}]`, `{}`), "piece 0 of single"},
 		"empty added":         {added(`[{"id":7,"content":""}]`), "added_tokens: number 0, id 7, is empty"},
+		"long added":          {added(`[{"id":7,"content":"` + strings.Repeat("x", 5000) + `"}]`), "has 5000 bytes"},
 		"added twice":         {added(`[{"id":7,"content":"x"},{"id":7,"content":"x"}]`), `"x" is there twice`},
 		"added with a gap":    {added(`[{"id":9,"content":"x"}]`), `"x" has id 9, but the vocabulary gives it 7`},
 		"added over a token":  {added(`[{"id":5,"content":"x"}]`), `"x" has id 5, but the vocabulary gives it 7`},

@@ -57,6 +57,8 @@ func (p *parts) beginVocabulary(o TrainOptions) error {
 		switch {
 		case s == "" || !utf8.ValidString(s):
 			return fmt.Errorf("the special token %q is no text; leave it out", s)
+		case len(s) > maxAdded:
+			return fmt.Errorf("the special token %q is longer than %d bytes; shorten it", short(s), maxAdded)
 		case seen[s]:
 			return fmt.Errorf("the special token %q is there twice; name it once", s)
 		}
