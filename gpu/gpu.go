@@ -35,6 +35,7 @@ type Limits = driver.Limits
 const (
 	TimestampQuery = driver.TimestampQuery
 	ShaderF16      = driver.ShaderF16
+	UniformTable   = driver.UniformTable // not WebGPU's
 )
 
 var (

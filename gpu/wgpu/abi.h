@@ -16,6 +16,8 @@ typedef struct {
 
 enum {
 	abi_chain_wgsl = 6,
+	abi_chain_required_limits = 0x00030002,
+	abi_chain_pipeline_layout = 0x00030003,
 	abi_chain_instance = 0x00030006,
 
 	abi_backend_vulkan = 1 << 0,
@@ -23,6 +25,7 @@ enum {
 	abi_backend_dx12 = 1 << 3,
 
 	abi_timestamp_query = 3,
+	abi_push_constants = 0x00030001,
 	abi_query_timestamp = 1,
 	abi_stage_compute = 4,
 	abi_map_read = 1,
@@ -92,6 +95,11 @@ typedef struct {
 	void *next;
 	abi_limits limits;
 } abi_limits_desc;
+
+typedef struct {
+	abi_chain chain;
+	uint32_t push_constants, non_sampler_bindings;
+} abi_limits_extras;
 
 typedef struct {
 	const abi_chain *next;
@@ -171,6 +179,16 @@ typedef struct {
 	size_t count;
 	void *const *layouts;
 } abi_pipeline_layout_desc;
+
+typedef struct {
+	uint32_t stages, start, end;
+} abi_push_range;
+
+typedef struct {
+	abi_chain chain;
+	size_t count;
+	const abi_push_range *ranges;
+} abi_pipeline_layout_extras;
 
 typedef struct {
 	const abi_chain *next;

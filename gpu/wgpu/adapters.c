@@ -1,6 +1,7 @@
 #include "abi.h"
 #include "guard.h"
 #include "shim.h"
+#include "table.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -56,6 +57,8 @@ static void describe(void *handle, bn_adapter *a) {
 	wgpuAdapterInfoFreeMembers(info);
 
 	a->timestamps = wgpuAdapterHasFeature(handle, abi_timestamp_query) & 1;
+	// Only llvmpipe needs the table.
+	a->uniform_table = strncmp(a->name, "llvmpipe", 8) == 0 && bn_table_offered() && (wgpuAdapterHasFeature(handle, abi_push_constants) & 1);
 
 	abi_limits_desc desc;
 	memset(&desc, 0, sizeof desc);

@@ -2,16 +2,35 @@
 
 package wgpu
 
-import "os"
+import (
+	"os"
+	"path/filepath"
 
-// environment holds what graphics drivers read from the environment when they
-// are loaded, by variable. What the user has set stays.
-var environment = map[string]string{}
+	"golang.org/x/sys/cpu"
+)
 
+// setEnvironment lets lavapipe use vectors of 512 bits where the processor has
+// them: graphics drivers read the environment when they are loaded. Mesa's
+// cache of compiled kernels does not tell the widths apart, so this one gets a
+// folder of its own. Where the user has set either variable, both stay.
 func setEnvironment() {
-	for name, value := range environment {
-		if _, set := os.LookupEnv(name); !set {
-			os.Setenv(name, value)
+	const width, cache = "LP_NATIVE_VECTOR_WIDTH", "MESA_SHADER_CACHE_DIR"
+	if !cpu.X86.HasAVX512F {
+		return
+	}
+	for _, name := range []string{width, cache} {
+		if _, set := os.LookupEnv(name); set {
+			return
 		}
 	}
+	user, err := os.UserCacheDir()
+	if err != nil {
+		return
+	}
+	dir := filepath.Join(user, "bitnet", "mesa-512")
+	if os.MkdirAll(dir, 0o755) != nil {
+		return
+	}
+	os.Setenv(width, "512")
+	os.Setenv(cache, dir)
 }

@@ -2,6 +2,7 @@
 
 #include "abi.h"
 #include "guard.h"
+#include "table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,9 +90,17 @@ static int open_device(bn_device *d, const bn_adapter *a, request *r) {
 	limits.limits.workgroup_size_x = a->workgroup_size_x;
 	limits.limits.workgroups_per_dimension = a->workgroups_per_dimension;
 
-	int features[] = {abi_timestamp_query};
+	int features[2];
+	size_t feature_count = 0;
+	if (a->timestamps) features[feature_count++] = abi_timestamp_query;
+	abi_limits_extras extras = {{NULL, abi_chain_required_limits}, bn_table_size, UINT32_MAX};
+	if (a->uniform_table) {
+		features[feature_count++] = abi_push_constants;
+		limits.next = &extras;
+		d->uniform_table = 1;
+	}
 	abi_device_desc desc = {
-		.feature_count = a->timestamps ? 1 : 0,
+		.feature_count = feature_count,
 		.features = features,
 		.limits = &limits,
 		.lost = on_lost,
@@ -307,7 +316,10 @@ static int kernel_new(bn_device *d, const char *label, const char *wgsl, const u
 		module = wgpuDeviceCreateShaderModule(d->device, &desc);
 	}
 	if (!d->error) {
+		abi_push_range range = {abi_stage_compute, 0, bn_table_size};
+		abi_pipeline_layout_extras extras = {{NULL, abi_chain_pipeline_layout}, 1, &range};
 		abi_pipeline_layout_desc desc = {.label = label, .count = 1, .layouts = &layout};
+		if (d->uniform_table) desc.next = &extras.chain;
 		pipeline_layout = wgpuDeviceCreatePipelineLayout(d->device, &desc);
 	}
 	if (!d->error) {
@@ -376,11 +388,12 @@ void bn_program_free(bn_device *d, bn_program *p) {
 	free(p);
 }
 
-static void record(void *encoder, const bn_dispatch *dispatches, size_t count) {
+static void record(const bn_device *device, void *encoder, const bn_dispatch *dispatches, size_t count) {
 	void *pass = wgpuCommandEncoderBeginComputePass(encoder, NULL);
 	for (size_t i = 0; i < count; i++) {
 		const bn_dispatch *d = &dispatches[i];
 		wgpuComputePassEncoderSetPipeline(pass, d->pipeline);
+		if (device->uniform_table) bn_table_set(pass);
 		wgpuComputePassEncoderSetBindGroup(pass, 0, d->bind_group, 0, NULL);
 		wgpuComputePassEncoderDispatchWorkgroups(pass, d->groups[0], d->groups[1], d->groups[2]);
 	}
@@ -393,7 +406,7 @@ static int run(bn_device *d, const bn_program *p, size_t chunk) {
 	for (size_t i = 0; i < p->count; i += chunk) {
 		size_t n = p->count - i < chunk ? p->count - i : chunk;
 		void *encoder = wgpuDeviceCreateCommandEncoder(d->device, NULL);
-		record(encoder, &p->dispatches[i], n);
+		record(d, encoder, &p->dispatches[i], n);
 		if (finish(d, encoder)) return d->error;
 	}
 	d->ends[0] = d->ends[1];
@@ -436,7 +449,7 @@ static int timed_submit(bn_device *d, timer *t, const bn_dispatch *dispatches, s
 	void *encoder = wgpuDeviceCreateCommandEncoder(d->device, NULL);
 	for (size_t i = 0; i < n; i++) {
 		wgpuCommandEncoderWriteTimestamp(encoder, t->queries, (uint32_t)i);
-		record(encoder, &dispatches[i], 1);
+		record(d, encoder, &dispatches[i], 1);
 	}
 	wgpuCommandEncoderWriteTimestamp(encoder, t->queries, (uint32_t)n);
 	wgpuCommandEncoderResolveQuerySet(encoder, t->queries, 0, (uint32_t)n + 1, t->resolved, 0);

@@ -16,7 +16,7 @@ typedef struct {
 	char name[256], driver[256];
 	int backend, type;
 	uint32_t vendor_id, device_id;
-	int timestamps;
+	int timestamps, uniform_table;
 	uint64_t buffer_size, binding_size, alignment;
 	uint32_t storage_buffers, workgroup_memory, workgroup_invocations, workgroup_size_x, workgroups_per_dimension;
 } bn_adapter;
@@ -32,6 +32,7 @@ typedef struct {
 	// Bytes of writes that no submission has carried yet.
 	uint64_t unsent;
 	int mapped;
+	int uniform_table; // every kernel gets the table
 	int error;
 	char message[8192];
 } bn_device;

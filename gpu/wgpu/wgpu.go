@@ -39,6 +39,9 @@ func (d *Driver) list() []C.bn_adapter {
 		found := make([]C.bn_adapter, 64)
 		n := C.bn_adapters(&found[0], C.size_t(len(found)))
 		d.adapters = found[:n]
+		for i := range d.adapters {
+			checkTable(&d.adapters[i])
+		}
 	})
 	return d.adapters
 }
@@ -73,6 +76,9 @@ func describe(a *C.bn_adapter) driver.Adapter {
 	}
 	if a.timestamps != 0 {
 		out.Features = append(out.Features, driver.TimestampQuery)
+	}
+	if a.uniform_table != 0 {
+		out.Features = append(out.Features, driver.UniformTable)
 	}
 	return out
 }
