@@ -74,8 +74,8 @@ const (
 
 // UniformTable is a feature of bitnet's own: every kernel finds the numbers
 // 0 to 63 in `var<push_constant> table: array<u32, 64>`. A compiler for a CPU
-// can prove that what comes from there is the same in all invocations, and then
-// loads from a computed place once for a whole vector of them.
+// takes what comes from there for the same in all invocations (so the index has
+// to be), and loads from a place computed with it once for a whole vector of them.
 const UniformTable = "uniform-table"
 
 // Access is how a kernel uses one binding.

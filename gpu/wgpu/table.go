@@ -14,8 +14,8 @@ import (
 const tableKernel = `@group(0) @binding(0) var<storage, read_write> y: array<u32>;
 var<push_constant> table: array<u32, 64>;
 @compute @workgroup_size(16)
-fn main(@builtin(local_invocation_index) i: u32) {
-	for (var j = i; j < 64u; j += 16u) { y[j] = table[j] + table[63u - table[j]]; }
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) i: u32) {
+	if (i == 0u) { y[group.x] = table[group.x] + table[63u - table[group.x]]; }
 }
 `
 
@@ -41,7 +41,7 @@ func tableWorks(a *C.bn_adapter) bool {
 	if err != nil {
 		return false
 	}
-	p, err := d.CreateProgram("table", []driver.Dispatch{{Kernel: k, Bindings: []driver.Binding{{Buffer: y}}, Groups: [3]uint32{1, 1, 1}}})
+	p, err := d.CreateProgram("table", []driver.Dispatch{{Kernel: k, Bindings: []driver.Binding{{Buffer: y}}, Groups: [3]uint32{64, 1, 1}}})
 	if err != nil || d.Run(p) != nil {
 		return false
 	}
