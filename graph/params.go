@@ -216,3 +216,12 @@ func (p *Param) Write(s Slot, values []float32) error {
 func (p *Param) Read(s Slot, values []float32) error {
 	return p.slot(s).read(gpu.Bytes(values))
 }
+
+// ReadRows gets some rows of one form, from row first on.
+func (p *Param) ReadRows(s Slot, first int, values []float32) error {
+	t := p.slot(s)
+	return t.arena.slabs[t.slab].Read(t.offset+4*int64(first)*int64(p.Cols), gpu.Bytes(values))
+}
+
+// IsVector says whether it was declared by Vector.
+func (p *Param) IsVector() bool { return !p.decay }

@@ -1,0 +1,43 @@
+package bitnet
+
+import (
+	"fmt"
+	"strings"
+
+	"bitnet/data"
+	"bitnet/data/tokenizer"
+)
+
+// corpus is what a run trains and is evaluated on.
+type corpus struct {
+	train      data.Source
+	heldOut    func() data.Source // one pass; nil if nothing is held out
+	arithmetic *data.Arithmetic   // nil for other sources
+	tokenizer  *tokenizer.Tokenizer
+}
+
+// openCorpus opens the source of a configuration. tok is the tokenizer of the
+// model directory that training starts from, if any.
+func openCorpus(c *Config, tok *tokenizer.Tokenizer) (*corpus, error) {
+	kind, path, _ := strings.Cut(c.Data.Source, ":")
+	switch kind {
+	case "arithmetic":
+		a, err := data.NewArithmetic(data.ArithmeticOptions{
+			Seq: c.Train.SeqLen, Seed: c.Train.Seed, Pack: c.Data.Pack, LossOnAll: c.Data.LossOnAll,
+		})
+		if err != nil {
+			return nil, err
+		}
+		if n := a.Tokenizer().Size(); n > c.Model.VocabSize {
+			return nil, fmt.Errorf("model.vocab_size %d is too small for arithmetic: its tokenizer has %d tokens", c.Model.VocabSize, n)
+		}
+		return &corpus{train: a, heldOut: a.HeldOutSource, arithmetic: a, tokenizer: a.Tokenizer()}, nil
+	case "tokens":
+		t, err := data.OpenTokens(path, strings.HasSuffix(path, ".u32"), c.Data.Shuffle, c.Train.Seed, c.Train.SeqLen, c.Model.VocabSize)
+		if err != nil {
+			return nil, err
+		}
+		return &corpus{train: t, tokenizer: tok}, nil
+	}
+	return nil, fmt.Errorf("data.source is %q: it must be arithmetic or tokens:FILE", c.Data.Source)
+}

@@ -1,0 +1,153 @@
+package bitnet
+
+import (
+	"errors"
+	"io"
+	"math"
+
+	"bitnet/data"
+	"bitnet/gpu"
+	"bitnet/graph"
+)
+
+// EvalResult is what an evaluation measured.
+type EvalResult struct {
+	Step       int64   `json:"step"`
+	Loss       float64 `json:"loss"` // mean over the tokens that carry loss
+	Perplexity float64 `json:"perplexity"`
+	Tokens     int64   `json:"tokens"`
+	// ExactMatch is the share of held-out problems answered right, and
+	// Operators the same by operator; only for arithmetic.
+	ExactMatch *float64           `json:"exact_match,omitempty"`
+	Operators  map[string]float64 `json:"exact_match_by_operator,omitempty"`
+	Problems   int                `json:"problems,omitempty"`
+}
+
+// TokenLogProb is the log-probability of one token given those before it.
+type TokenLogProb struct {
+	Row      int     `json:"row"`
+	Position int     `json:"position"` // of the predicted token in its row, from 1
+	Token    uint32  `json:"token"`
+	LogProb  float64 `json:"logprob"`
+}
+
+// Evaluator runs a model forward over data.
+type Evaluator struct {
+	model   *Model
+	program *graph.Program
+	batch   *data.Batch
+	losses  []float32
+}
+
+// NewEvaluator compiles the forward pass for batches of rows x seq tokens.
+func (m *Model) NewEvaluator(dev *gpu.Device, rows, seq int) (*Evaluator, error) {
+	g := graph.New(m.Params, rows, seq)
+	g.Loss(m.forward(g), m.embed)
+	plan, err := g.PlanForward()
+	if err != nil {
+		return nil, err
+	}
+	program, err := plan.Compile(dev)
+	if err != nil {
+		return nil, err
+	}
+	return &Evaluator{m, program, data.NewBatch(rows, seq), make([]float32, rows*seq)}, nil
+}
+
+// Release frees the evaluator's buffers.
+func (e *Evaluator) Release() { e.program.Release() }
+
+// Loss is the mean loss over at most rows rows of a source; each is called
+// for every token that carries loss, if it is not nil.
+func (e *Evaluator) Loss(src data.Source, rows int64, each func(TokenLogProb) error) (EvalResult, error) {
+	var r EvalResult
+	sum := 0.0
+	for row := int64(0); row < rows; row += int64(e.batch.Rows) {
+		err := src.Next(e.batch)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return r, err
+		}
+		if err := e.program.Load(e.batch.Inputs, e.batch.Targets, e.model.Config.VocabSize); err != nil {
+			return r, err
+		}
+		if err := e.program.Run(false); err != nil {
+			return r, err
+		}
+		if err := e.program.Losses(e.losses); err != nil {
+			return r, err
+		}
+		for i, target := range e.batch.Targets {
+			at := row + int64(i/e.batch.Seq)
+			if target == data.Ignore || at >= rows {
+				continue
+			}
+			sum += float64(e.losses[i])
+			r.Tokens++
+			if each != nil {
+				if err := each(TokenLogProb{int(at), i%e.batch.Seq + 1, target, -float64(e.losses[i])}); err != nil {
+					return r, err
+				}
+			}
+		}
+	}
+	if r.Tokens > 0 {
+		r.Loss = sum / float64(r.Tokens)
+		r.Perplexity = math.Exp(r.Loss)
+	}
+	return r, nil
+}
+
+// arithmeticContext is the longest problem with its answer: <s>100 * 100 = 10000.
+const arithmeticContext = 24
+
+// arithmeticBatch is how many problems are answered at once.
+const arithmeticBatch = 64
+
+// ExactMatch answers the first n held-out problems greedily, and counts those
+// that are right to the last character.
+func (m *Model) ExactMatch(dev *gpu.Device, a *data.Arithmetic, n int, r *EvalResult) error {
+	problems := a.HeldOut()
+	if n > 0 && n < len(problems) {
+		problems = problems[:n]
+	}
+	g, err := m.NewGenerator(dev, arithmeticBatch, min(arithmeticContext, m.Config.MaxPositions))
+	if err != nil {
+		return err
+	}
+	defer g.Release()
+	tok := a.Tokenizer()
+	bos, _ := tok.BOS()
+	eos, _ := tok.EOS()
+	right, total := map[string]float64{}, map[string]float64{}
+	all := 0.0
+	for first := 0; first < len(problems); first += arithmeticBatch {
+		block := problems[first:min(first+arithmeticBatch, len(problems))]
+		prompts := make([][]uint32, len(block))
+		for i, p := range block {
+			if prompts[i], err = tok.Append([]uint32{bos}, p.Prompt()); err != nil {
+				return err
+			}
+		}
+		answers, err := g.Generate(prompts, 8, eos, Greedy)
+		if err != nil {
+			return err
+		}
+		for i, p := range block {
+			op := string(p.Op)
+			total[op]++
+			if tok.Decode(answers[i]) == p.Answer() {
+				right[op]++
+				all++
+			}
+		}
+	}
+	share := all / float64(len(problems))
+	r.ExactMatch, r.Problems, r.Operators = &share, len(problems), map[string]float64{}
+	for op, n := range total {
+		r.Operators[op] = right[op] / n
+	}
+	return nil
+}
