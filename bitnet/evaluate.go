@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"path/filepath"
 
 	"bitnet/data"
 	"bitnet/gpu"
@@ -150,4 +151,71 @@ func (m *Model) ExactMatch(dev *gpu.Device, a *data.Arithmetic, n int, r *EvalRe
 		r.Operators[op] = right[op] / n
 	}
 	return nil
+}
+
+// EvalOptions say what to measure a checkpoint on.
+type EvalOptions struct {
+	Data string // as in DataConfig.Source; "" is what the run holds out
+	Rows int    // at most so many sequences and problems; 0 for all
+	Each func(TokenLogProb) error
+}
+
+// Evaluate loads a run's newest checkpoint, or the checkpoint given, and
+// measures it.
+func Evaluate(dev *gpu.Device, path string, o EvalOptions, warn func(string)) (EvalResult, error) {
+	dir, state, err := FindCheckpoint(path, warn)
+	if err != nil {
+		return EvalResult{}, err
+	}
+	c, err := LoadConfig(filepath.Join(dir, "config.yaml"))
+	if err != nil {
+		return EvalResult{}, err
+	}
+	if c.Model, err = ReadModelConfig(dir); err != nil {
+		return EvalResult{}, err
+	}
+	if o.Data != "" {
+		c.Data.Source, c.Data.Shuffle = o.Data, false
+	}
+	if err := c.Check(); err != nil {
+		return EvalResult{}, err
+	}
+	corpus, err := openCorpus(c, nil)
+	if err != nil {
+		return EvalResult{}, err
+	}
+	m := NewModel(c.Model, dev.Adapter())
+	if err := m.Params.Layout(false); err != nil {
+		return EvalResult{}, err
+	}
+	if err := m.Params.Allocate(dev); err != nil {
+		return EvalResult{}, err
+	}
+	if err := m.loadWeights(filepath.Join(dir, "model.safetensors"), graph.Master, ""); err != nil {
+		return EvalResult{}, err
+	}
+	if err := m.Params.Quantize(dev); err != nil {
+		return EvalResult{}, err
+	}
+	rows, batch := int64(o.Rows), c.Train.BatchSize
+	src := corpus.train
+	if corpus.heldOut != nil {
+		src = corpus.heldOut()
+		if rows == 0 {
+			rows = math.MaxInt64
+		}
+	} else if t, ok := src.(*data.Tokens); ok && (rows == 0 || rows > t.Windows()) {
+		rows = t.Windows() // one pass
+	}
+	e, err := m.NewEvaluator(dev, batch, c.Train.SeqLen)
+	if err != nil {
+		return EvalResult{}, err
+	}
+	r, err := e.Loss(src, rows, o.Each)
+	e.Release()
+	r.Step = state.Step
+	if err == nil && corpus.arithmetic != nil {
+		err = m.ExactMatch(dev, corpus.arithmetic, o.Rows, &r)
+	}
+	return r, err
 }

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"bitnet/bitnet"
+	"bitnet/gpu"
+)
+
+func evalCommand() *cobra.Command {
+	var o bitnet.EvalOptions
+	var device, logprobs string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "eval RUN|CHECKPOINT",
+		Short: "Measure loss, perplexity and, for arithmetic, right answers",
+		Example: `  bitnet eval runs/bitnet_arithmetic_20260101_120000
+  bitnet eval runs/my_run/checkpoints/step_00002000 --json
+  bitnet eval runs/my_run --data tokens:ids.u16 --logprobs out.jsonl`,
+		Args: exactly(1, "a run or a checkpoint"),
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			dev, err := gpu.Open(device)
+			if err != nil {
+				return err
+			}
+			defer dev.Close()
+			if logprobs != "" {
+				f, e := os.Create(logprobs)
+				if e != nil {
+					return fmt.Errorf("--logprobs: %w", e)
+				}
+				w := bufio.NewWriter(f)
+				enc := json.NewEncoder(w)
+				o.Each = func(p bitnet.TokenLogProb) error { return enc.Encode(p) }
+				defer func() { err = errors.Join(err, w.Flush(), f.Close()) }()
+			}
+			r, err := bitnet.Evaluate(dev, args[0], o, func(s string) { fmt.Fprintln(os.Stderr, s) })
+			if err != nil {
+				return err
+			}
+			out := c.OutOrStdout()
+			if asJSON {
+				return json.NewEncoder(out).Encode(r)
+			}
+			fmt.Fprintf(out, "step %d: loss %.4f over %d tokens, perplexity %.3f\n", r.Step, r.Loss, r.Tokens, r.Perplexity)
+			if r.ExactMatch != nil {
+				fmt.Fprintf(out, "right answers on problems never trained on: %.1f%% of %d\n", 100**r.ExactMatch, r.Problems)
+				var ops []string
+				for op := range r.Operators {
+					ops = append(ops, op)
+				}
+				slices.Sort(ops)
+				for _, op := range ops {
+					fmt.Fprintf(out, "  %s  %5.1f%%\n", op, 100*r.Operators[op])
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&o.Data, "data", "", "what to measure on: tokens:FILE (default: what the run holds out)")
+	c.Flags().StringVar(&logprobs, "logprobs", "", "write the log-probability of every token to a file, as JSON lines")
+	c.Flags().IntVar(&o.Rows, "rows", 0, "at most so many sequences, and problems (default: all)")
+	c.Flags().StringVar(&device, "device", "", "adapter by number or part of its name")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}

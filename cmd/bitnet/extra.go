@@ -1,0 +1,6 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// addDataCommands adds the commands about text.
+func addDataCommands(root *cobra.Command) {}
