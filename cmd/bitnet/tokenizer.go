@@ -106,6 +106,8 @@ func trainTokenizer(ctx context.Context, w io.Writer, files []text.Found, readin
 	defer line.clear()
 
 	bytes, merges := meter.New(size), meter.New(0)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var failed error
 	docs := iter.Seq[string](func(yield func(string) bool) {
 		for _, f := range files {
@@ -113,6 +115,7 @@ func trainTokenizer(ctx context.Context, w io.Writer, files []text.Found, readin
 			for doc, err := range text.Documents(f.Path, 0, reading) {
 				if err != nil {
 					failed = err
+					cancel()
 					return
 				}
 				bytes.Add(doc.Read - read)

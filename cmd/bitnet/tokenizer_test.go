@@ -75,6 +75,7 @@ func TestTokenizerCommand(t *testing.T) {
 func TestTokenizerCommandErrors(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.txt"), []byte("text"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "bad.jsonl"), []byte("{"), 0o644))
 	out := filepath.Join(dir, "tok")
 	_, _, err := runTokenizer("", "train", filepath.Join(dir, "a.txt"), "--vocab-size", "260", "--out", out)
 	require.NoError(t, err)
@@ -86,6 +87,7 @@ func TestTokenizerCommandErrors(t *testing.T) {
 		{[]string{"train", dir}, `"out" not set`},
 		{[]string{"train", filepath.Join(dir, "none"), "--out", "x"}, "none"},
 		{[]string{"train", filepath.Join(dir, "a.txt"), "--vocab-size", "100", "--out", filepath.Join(dir, "y")}, "a vocabulary of 100 is too small"},
+		{[]string{"train", filepath.Join(dir, "bad.jsonl"), "--out", filepath.Join(dir, "y")}, "bad.jsonl: line 1"},
 		{[]string{"encode", "text"}, `"tokenizer" not set`},
 		{[]string{"encode", "-t", dir, "text"}, "give a tokenizer.json"},
 		{[]string{"decode", "-t", out, "x"}, `"x" is no token id`},
