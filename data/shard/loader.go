@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"runtime/debug"
 	"time"
@@ -21,6 +22,7 @@ type LoadOptions struct {
 	Val       bool   // the held-out documents, not those to train on
 	Shuffle   bool   // else in the order of the inputs
 	Seed      uint64 // of the shuffle
+	Once      bool   // one pass over what is there at opening, then io.EOF
 	Tokenizer string // hash that the ids must be of; "" takes any
 }
 
@@ -90,7 +92,8 @@ func (l *Loader) windowsOf(i int) int64 {
 	return max(l.file(i).IDs-1, 0) / int64(l.o.Seq)
 }
 
-// Next fills b.
+// Next fills b. At the end of a single pass (Once) the rows that are left over
+// carry no loss.
 func (l *Loader) Next(b *data.Batch) (err error) {
 	if b.Seq != l.o.Seq {
 		return fmt.Errorf("%s: opened for sequences of %d, asked for %d", l.dir, l.o.Seq, b.Seq)
@@ -106,7 +109,15 @@ func (l *Loader) Next(b *data.Batch) (err error) {
 	seq := l.o.Seq
 	for r := range b.Rows {
 		if l.shard == nil || l.pos.Offset-l.first >= l.windows {
-			if err := l.find(); err != nil {
+			err := l.find()
+			if err == io.EOF && r > 0 {
+				clear(b.Inputs[r*seq:])
+				for i := r * seq; i < len(b.Targets); i++ {
+					b.Targets[i] = data.Ignore
+				}
+				return nil
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -159,6 +170,8 @@ func (l *Loader) find() error {
 			return fmt.Errorf("%s: no window of %d+1 ids%s; give more text or a shorter sequence", l.dir, l.o.Seq, map[bool]string{true: " is held out"}[l.o.Val])
 		case l.pos.Offset > first:
 			return fmt.Errorf("%s: no sample %d in epoch %d, it has %d; resume with the data that the run began with", l.dir, l.pos.Offset, l.pos.Epoch, first)
+		case l.o.Once:
+			return io.EOF
 		}
 		l.pos = data.Position{Epoch: l.pos.Epoch + 1}
 	}
@@ -194,7 +207,7 @@ func (l *Loader) leave() {
 
 // wait reads the manifest again until it has what is asked for.
 func (l *Loader) wait(enough func() bool) error {
-	for !enough() {
+	for !l.o.Once && !enough() {
 		// Who prepares holds the lock. Look at the lock first: what was written
 		// before it was let go is then in the manifest.
 		lock := flock.New(filepath.Join(l.dir, lockName))

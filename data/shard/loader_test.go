@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -261,6 +262,39 @@ func TestLoaderOfADeadPrepare(t *testing.T) {
 	_, err = job.Run(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, l.Next(b)) // and after the rest was made it goes on
+}
+
+func TestLoaderOnce(t *testing.T) {
+	dir := prepared(t, stories(2000), 15_000)
+	const seq, rows = 32, 7
+	want := windows(t, dir, seq, true)
+	require.NotZero(t, len(want)%rows)
+	m, err := ReadManifest(dir)
+	require.NoError(t, err)
+	m.Complete = false // whether more will come does not matter
+	require.NoError(t, m.write(dir))
+	l := loader(t, dir, LoadOptions{Seq: seq, Val: true, Once: true})
+	b := data.NewBatch(rows, seq)
+	for range 2 {
+		var got [][]uint32
+		for {
+			err := l.Next(b)
+			if err == io.EOF {
+				break
+			}
+			require.NoError(t, err)
+			for r := range rows {
+				if b.Targets[r*seq] == data.Ignore {
+					require.Len(t, got, len(want))
+					continue
+				}
+				got = append(got, append(slices.Clone(b.Inputs[r*seq:][:seq]), b.Targets[(r+1)*seq-1]))
+			}
+		}
+		require.Equal(t, want, got)
+		require.ErrorIs(t, l.Next(b), io.EOF)
+		require.NoError(t, l.Seek(data.Position{}))
+	}
 }
 
 func TestLoaderRefuses(t *testing.T) {

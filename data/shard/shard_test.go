@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 
 	"bitnet/data/mapped"
@@ -39,7 +40,7 @@ func randomDocs(seed uint64, n, vocab int) [][]uint32 {
 
 func TestShardRoundTrip(t *testing.T) {
 	for _, vocab := range []int{300, 1 << 16, 1<<16 + 1, 200_000} {
-		for _, n := range []int{0, 1, 2, 3, 1000, 60_000} {
+		for _, n := range []int{0, 1, 2, 3, 30_000} {
 			path := filepath.Join(t.TempDir(), "a.shard")
 			docs := randomDocs(uint64(n), n, vocab)
 			writeShard(t, path, vocab, docs)
@@ -52,9 +53,8 @@ func TestShardRoundTrip(t *testing.T) {
 			for i, d := range docs {
 				got, err := s.Document(nil, int64(i))
 				require.NoError(t, err)
-				require.Equal(t, len(d), len(got))
-				for j := range d {
-					require.Equal(t, d[j], got[j])
+				if !slices.Equal(d, got) {
+					require.Equal(t, d, got)
 				}
 				total += len(d)
 			}
@@ -68,7 +68,7 @@ func TestShardRoundTrip(t *testing.T) {
 
 func TestShardDamaged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.shard")
-	writeShard(t, path, 300, randomDocs(1, 40, 300))
+	writeShard(t, path, 300, randomDocs(1, 12, 300))
 	good, err := os.ReadFile(path)
 	require.NoError(t, err)
 	for i := range good { // every byte counts
@@ -76,8 +76,7 @@ func TestShardDamaged(t *testing.T) {
 		bad[i] ^= 1 << (i % 8)
 		require.NoError(t, os.WriteFile(path, bad, 0o644))
 		_, err := Open(path)
-		require.Error(t, err, "byte %d", i)
-		require.ErrorContains(t, err, path)
+		require.ErrorContains(t, err, path, "byte %d", i)
 		require.ErrorContains(t, err, "prepare the data again")
 	}
 	for n := range good {
