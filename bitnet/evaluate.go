@@ -27,7 +27,7 @@ type EvalResult struct {
 // TokenLogProb is the log-probability of one token given those before it.
 type TokenLogProb struct {
 	Row      int     `json:"row"`
-	Position int     `json:"position"` // of the predicted token in its row, from 1
+	Position int     `json:"pos"` // of the predicted token in its row, from 1
 	Token    uint32  `json:"token"`
 	LogProb  float64 `json:"logprob"`
 }

@@ -3,4 +3,6 @@ package main
 import "github.com/spf13/cobra"
 
 // addDataCommands adds the commands about text.
-func addDataCommands(root *cobra.Command) {}
+func addDataCommands(root *cobra.Command) {
+	root.AddCommand(tokenizerCommand())
+}
