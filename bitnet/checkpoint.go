@@ -256,10 +256,12 @@ func ReadState(dir string) (State, error) {
 			return s, fmt.Errorf("%s: state.json does not list %s", dir, name)
 		}
 	}
-	for name, want := range s.Files {
-		if name != filepath.Base(name) {
+	for name := range s.Files {
+		if name != filepath.Base(name) || name == ".." {
 			return s, fmt.Errorf("%s: state.json lists %q, which is not a file name", dir, name)
 		}
+	}
+	for name, want := range s.Files {
 		got, err := sumFile(filepath.Join(dir, name))
 		if err != nil {
 			return s, fmt.Errorf("%s is damaged: %w", dir, err)

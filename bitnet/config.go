@@ -159,6 +159,9 @@ func (c *Config) Set(assignment string) error {
 	if err := yaml.Unmarshal([]byte(value), &v); err != nil || len(v.Content) != 1 {
 		v = yaml.Node{Content: []*yaml.Node{{Kind: yaml.ScalarNode, Value: value}}}
 	}
+	if next := v.Content[0]; node.ShortTag() == "!!int" && next.ShortTag() == "!!float" {
+		return fmt.Errorf("--set %s: cannot unmarshal %s into a whole number", assignment, value)
+	}
 	*node = *v.Content[0]
 	text, err := yaml.Marshal(&doc)
 	if err != nil {
