@@ -155,7 +155,8 @@ func TestGoldenAttention(t *testing.T) {
 					return g.Attention(x[0], Heads{Query: q[2], KV: k[2], Dim: q[3]})
 				}}.run(t, dev, target)
 			near(t, "o", g.floats(c+"o"), got.y, exact32)
-			near(t, "dq|dk|dv", beside(rows("dq"), rows("dk"), rows("dv")).v, got.dx[0], exact32)
+			// Weights are computed again from scores of some tens, whose rounding is relative to the score.
+			near(t, "dq|dk|dv", beside(rows("dq"), rows("dk"), rows("dv")).v, got.dx[0], 3*exact32)
 		})
 	})
 }

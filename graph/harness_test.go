@@ -41,7 +41,11 @@ func onEveryDevice(t *testing.T, f func(t *testing.T, dev *gpu.Device, target sh
 		t.Skip("no adapter: run gpu/install-vulkan.sh")
 	}
 	for _, dev := range all {
-		for _, target := range []shaders.Target{shaders.GPU, shaders.CPU} {
+		targets := []shaders.Target{shaders.GPU, shaders.CPU}
+		if dev.Adapter().Has(gpu.UniformTable) {
+			targets = append(targets, shaders.CPUTable)
+		}
+		for _, target := range targets {
 			t.Run(fmt.Sprintf("%s/%s", dev.Adapter().Name, target), func(t *testing.T) { f(t, dev, target) })
 		}
 	}

@@ -54,10 +54,13 @@ func LimitsOf(a gpu.Adapter) Limits {
 
 // TargetOf says which layout of kernels suits an adapter.
 func TargetOf(a gpu.Adapter) shaders.Target {
-	if a.Kind == gpu.CPU {
-		return shaders.CPU
+	switch {
+	case a.Kind != gpu.CPU:
+		return shaders.GPU
+	case a.Has(gpu.UniformTable):
+		return shaders.CPUTable
 	}
-	return shaders.GPU
+	return shaders.CPU
 }
 
 // NewParams starts an empty set.

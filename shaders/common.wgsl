@@ -67,3 +67,17 @@ fn load_{{.Name}}(row: u32, c: u32) -> vec4<f32> {
 {{- end}}
 }
 {{end}}
+
+{{define "table"}}
+// The uniform table, table[i] = i: see gpu.UniformTable. Each function returns x, which is the same
+// in all invocations of a workgroup, and says so to lavapipe's compiler. It knows that of nothing but
+// constants and push constants; the second lookup lets it see that the first one's result is a scalar.
+var<push_constant> table: array<u32, 64>;
+fn uniform1(x: u32) -> u32 { return table[table[x & 63u]]; }
+fn uniform2(x: u32) -> u32 { return uniform1(x) + 64u * uniform1(x >> 6u); }
+fn uniform3(x: u32) -> u32 { return uniform2(x) + 4096u * uniform1(x >> 12u); }
+
+// often returns n, which the compiler does not know: it leaves a loop up to it rolled. Loads and stores
+// whose places differ from lane to lane take a lot of code, and time to compile, for each that is written out.
+fn often(n: u32) -> u32 { return n * table[1]; }
+{{end}}

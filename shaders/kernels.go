@@ -3,6 +3,7 @@ package shaders
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Elements of the step buffer: what changes from step to step, written by the host.
@@ -41,7 +42,7 @@ func (t Target) rowwise(rows, width int) (rowLayout, [3]uint32) {
 
 // single is the layout of a kernel of one workgroup over n values.
 func (t Target) single() rowLayout {
-	if t == CPU {
+	if t != GPU {
 		return rowLayout{1, 1, 1}
 	}
 	return rowLayout{256, 256, 1}
@@ -245,7 +246,14 @@ type attentionParams struct {
 // an invocation holds for each of its rows.
 func (k Attention) source(file, label string, heads, live int, flops float64) Source {
 	p := attentionParams{Attention: k, Scale: float32(1 / math.Sqrt(float64(k.HeadDim)))}
-	if k.Target == CPU {
+	if k.Target == CPUTable && max(k.Seq, k.Batch*k.Heads) <= maxUniform {
+		file = strings.TrimSuffix(file, ".wgsl") + "_table.wgsl"
+		p.Threads, p.Rows, p.Block = 16, 1, 4
+		for p.Block > 1 && p.Block*live*k.HeadDim > 512 {
+			p.Block /= 2
+		}
+		p.Tile = p.Block
+	} else if k.Target != GPU {
 		// More than some 200 live values an invocation take LLVM a minute to place.
 		p.Threads, p.Rows, p.Tile, p.Block = 8, 4, 1, 1
 		for p.Rows > 1 && p.Rows*live*k.HeadDim > 256 {

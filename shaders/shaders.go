@@ -28,13 +28,14 @@ const (
 	// invocations as one vector and loads lane by lane: each invocation
 	// works alone on as much as its registers hold.
 	CPU
+	// CPUTable kernels are CPU kernels that may use the uniform table that
+	// package gpu offers on lavapipe: an operand that all invocations of a
+	// workgroup share is then loaded once.
+	CPUTable
 )
 
 func (t Target) String() string {
-	if t == CPU {
-		return "cpu"
-	}
-	return "gpu"
+	return [...]string{"gpu", "cpu", "cpu+table"}[t]
 }
 
 // Source is one specialised kernel.
@@ -61,7 +62,21 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"sub":  func(a, b int) int { return a - b },
 	"xyzw": func(i int) string { return string("xyzw"[i]) },
 	"f32":  f32Literal,
+	"un":   uniform,
 }).ParseFS(files, "*.wgsl"))
+
+// uniform writes an expression below limit, the same in all invocations of a
+// workgroup, so that lavapipe's compiler can prove that.
+func uniform(limit int, expression string) string {
+	digits := 1
+	for n := 64; n < limit; n *= 64 {
+		digits++
+	}
+	return fmt.Sprintf("uniform%d(%s)", digits, expression)
+}
+
+// maxUniform is the largest limit that uniform can write.
+const maxUniform = 64 * 64 * 64
 
 // f32Literal writes v so that WGSL reads back the same float32.
 func f32Literal(v float32) string {
@@ -114,7 +129,7 @@ func Words16(n int) int { return ceilDiv(n, 16) }
 
 // threads is the layout of an elementwise kernel.
 func (t Target) threads() int {
-	if t == CPU {
+	if t != GPU {
 		return 32
 	}
 	return 256
@@ -123,7 +138,7 @@ func (t Target) threads() int {
 // lanes is how many invocations share one row of n values, and how many rows
 // a workgroup takes.
 func (t Target) lanes(n int) (lanes, rows int) {
-	if t == CPU {
+	if t != GPU {
 		return 1, 16
 	}
 	lanes = 32
