@@ -4,5 +4,5 @@ import "github.com/spf13/cobra"
 
 // addDataCommands adds the commands about text.
 func addDataCommands(root *cobra.Command) {
-	root.AddCommand(tokenizerCommand())
+	root.AddCommand(tokenizerCommand(), dataCommand())
 }

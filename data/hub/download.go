@@ -35,6 +35,15 @@ func (c *Client) Download(ctx context.Context, s *Snapshot, f File, count func(n
 	return p, nil
 }
 
+// Has says whether Download would find the file in the cache.
+func (c *Client) Has(s *Snapshot, f File) bool {
+	if checkPath(f.Path) != nil || !commitID.MatchString(s.Commit) {
+		return false
+	}
+	info, err := os.Stat(c.pointer(s, f.Path))
+	return err == nil && info.Mode().IsRegular() && (f.Size < 0 || info.Size() == f.Size)
+}
+
 func (c *Client) download(ctx context.Context, s *Snapshot, f File, count func(int64, bool)) (string, error) {
 	if err := checkPath(f.Path); err != nil {
 		return "", err
@@ -43,8 +52,8 @@ func (c *Client) download(ctx context.Context, s *Snapshot, f File, count func(i
 		return "", fmt.Errorf("%q is not a commit", s.Commit)
 	}
 	pointer := c.pointer(s, f.Path)
-	if info, err := os.Stat(pointer); err == nil && info.Mode().IsRegular() && (f.Size < 0 || info.Size() == f.Size) {
-		count(info.Size(), false)
+	if c.Has(s, f) {
+		count(max(f.Size, 0), false)
 		return pointer, nil
 	}
 	if c.Offline {

@@ -334,7 +334,7 @@ func TestLoaderRefuses(t *testing.T) {
 
 func BenchmarkLoader(b *testing.B) {
 	dir := b.TempDir()
-	m := &Manifest{Plan: Plan{Version: version, Vocab: 32_000, Tokenizer: "t"}, Complete: true}
+	m := &Manifest{Plan: Plan{Version: version, Vocab: 32_000, Tokenizer: "t", Inputs: []Named{{}}}, Complete: true}
 	for _, name := range []string{"train-00000.shard", "train-00001.shard"} {
 		w, err := create(filepath.Join(dir, name), 32_000, "t")
 		require.NoError(b, err)

@@ -95,6 +95,9 @@ func (m *Manifest) check() error {
 	if m.Vocab < 1 || int64(m.Vocab) > 1<<32-1 {
 		return fmt.Errorf("vocabulary of %d", m.Vocab)
 	}
+	if len(m.Inputs) == 0 {
+		return errors.New("no inputs")
+	}
 	for i, e := range m.Shards {
 		for _, f := range []File{e.Train, e.Val} {
 			if f.IDs < 0 || f.Documents < 0 || f.Name != "" && (filepath.Base(f.Name) != f.Name || !filepath.IsLocal(f.Name)) || f.Name == "" && f.IDs > 0 {

@@ -411,14 +411,15 @@ func TestManifestDamaged(t *testing.T) {
 	_, err := ReadManifest(dir)
 	require.ErrorContains(t, err, "bitnet data prepare")
 	for content, want := range map[string]string{
-		"{":             "unexpected end",
-		`{"version":9}`: "version 9",
-		`{"version":1}`: "vocabulary",
-		`{"version":1,"vocab":5,"shards":[{"train":{"name":"../../etc/passwd","ids":5}}]}`:       "passwd",
-		`{"version":1,"vocab":5,"shards":[{"train":{"name":"","ids":5}}]}`:                       "5 ids",
-		`{"version":1,"vocab":5,"shards":[{"train":{"name":"a","ids":-5}}]}`:                     "-5 ids",
-		`{"version":1,"vocab":5,"shards":[{"train":{"name":"a","ids":5},"end":{"input":7}}]}`:    "input 7",
-		`{"version":1,"vocab":5,"shards":[{"train":{"name":"a","ids":1e99},"end":{"input":0}}]}`: "cannot unmarshal",
+		"{":                       "unexpected end",
+		`{"version":9}`:           "version 9",
+		`{"version":1,"vocab":5}`: "no inputs",
+		`{"version":1}`:           "vocabulary",
+		`{"version":1,"vocab":5,"inputs":[{}],"shards":[{"train":{"name":"../../etc/passwd","ids":5}}]}`:       "passwd",
+		`{"version":1,"vocab":5,"inputs":[{}],"shards":[{"train":{"name":"","ids":5}}]}`:                       "5 ids",
+		`{"version":1,"vocab":5,"inputs":[{}],"shards":[{"train":{"name":"a","ids":-5}}]}`:                     "-5 ids",
+		`{"version":1,"vocab":5,"inputs":[{}],"shards":[{"train":{"name":"a","ids":5},"end":{"input":7}}]}`:    "input 7",
+		`{"version":1,"vocab":5,"inputs":[{}],"shards":[{"train":{"name":"a","ids":1e99},"end":{"input":0}}]}`: "cannot unmarshal",
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, manifestName), []byte(content), 0o644))
 		_, err := ReadManifest(dir)

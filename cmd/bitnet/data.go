@@ -1,0 +1,313 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"bitnet/data/corpus"
+	"bitnet/data/shard"
+)
+
+// dataCommand is `bitnet data`.
+func dataCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "data",
+		Short: "Turn text into token shards to train from",
+		Long: `Fetch and read text, turn it into token ids, and keep those in files that
+training maps into memory.`,
+	}
+	cmd.AddCommand(dataPrepareCommand(), dataInfoCommand())
+	return cmd
+}
+
+func dataPrepareCommand() *cobra.Command {
+	var (
+		o       shard.Options
+		from    corpus.Options
+		out     string
+		tok     string
+		heldOut float64
+		dry     bool
+	)
+	var presets []string
+	for _, p := range corpus.Presets {
+		presets = append(presets, fmt.Sprintf("  %-12s %s (about %.0f GB to download)", p.Name, p.About, float64(p.Bytes)/1e9))
+	}
+	cmd := &cobra.Command{
+		Use:   "prepare NAME|PATH...",
+		Short: "Make token shards out of text",
+		Long: `Turn text into token shards. Text is a known data set, one on the hub, or
+files and folders: parquet, JSON lines (.jsonl, also .gz and .zst) and text.
+
+` + strings.Join(presets, "\n") + `
+  hub:ORG/NAME[@REVISION]   any data set on the hub
+
+A share of the documents, chosen by a hash of their text, is held out for
+validation. A run that was stopped, even killed, goes on from the last finished
+shard when it is started again; training can begin with the first shard.
+
+HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN and HF_HUB_OFFLINE are those of
+huggingface_hub, and the cache is shared with it.`,
+		Example: `  # what it would take
+  bitnet data prepare tinystories --tokenizer my-tokenizer --out data/tinystories --dry-run
+
+  # your own text, documents set apart by a mark
+  bitnet data prepare stories/ --split "<|endoftext|>" --tokenizer my-tokenizer --out data/stories
+
+  # a data set on the hub, some of its files, another column
+  bitnet data prepare hub:org/name --files "en/*.parquet" --field content --tokenizer my-tokenizer --out data/name`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if heldOut < 0 || heldOut > 0.5 {
+				return usageError{fmt.Errorf("--held-out %v must be from 0 to 0.5", heldOut)}
+			}
+			if o.HeldOut = heldOut; heldOut == 0 {
+				o.HeldOut = -1
+			}
+			if o.ShardIDs < 1<<10 {
+				return usageError{fmt.Errorf("--shard-tokens %d must be 1024 or more", o.ShardIDs)}
+			}
+			return prepare(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), names, out, tok, from, o, dry)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&out, "out", "", "folder for the shards (required)")
+	flags.StringVarP(&tok, "tokenizer", "t", "", "tokenizer.json, folder that holds one, or ORG/NAME on the hub (required)")
+	flags.StringVar(&from.Text.Field, "field", "", "column or field that holds the text, in parquet and JSON lines (default text)")
+	flags.StringVar(&from.Text.Split, "split", "", "mark between the documents of a text file; without, a file is cut about every 64 KiB")
+	flags.IntVar(&from.Text.MaxDocument, "max-document", 0, "refuse documents of more bytes (default 16 MiB)")
+	flags.StringSliceVar(&from.Files, "files", nil, "patterns of the files to take of hub:ORG/NAME (default all parquet and JSON lines)")
+	flags.IntVar(&from.Parallel, "downloads", 4, "files to download at a time")
+	flags.Float64Var(&heldOut, "held-out", 0.005, "share of the documents to hold out for validation")
+	flags.Int64Var(&o.ShardIDs, "shard-tokens", 1<<25, "tokens in a shard")
+	flags.IntVar(&o.Workers, "workers", 0, "cores to use (0: all); does not change the result")
+	flags.BoolVar(&o.NoBOS, "no-bos", false, "do not put the tokenizer's <s> before each document")
+	flags.BoolVar(&o.NoEOS, "no-eos", false, "do not put the tokenizer's </s> behind each document")
+	flags.BoolVar(&o.Fresh, "fresh", false, "replace the shards that are in --out")
+	flags.BoolVar(&dry, "dry-run", false, "only say what it would take")
+	_ = cmd.MarkFlagRequired("out")
+	_ = cmd.MarkFlagRequired("tokenizer")
+	return cmd
+}
+
+func prepare(ctx context.Context, stdout, stderr io.Writer, names []string, out, tok string, from corpus.Options, o shard.Options, dry bool) error {
+	var err error
+	if o.Tokenizer, err = corpus.LoadTokenizer(ctx, tok); err != nil {
+		return err
+	}
+	c, err := corpus.Open(ctx, names, from)
+	if err != nil {
+		return err
+	}
+	lines, err := c.Needs.Check(out, o.Tokenizer.Size())
+	for _, l := range lines {
+		fmt.Fprintln(stderr, l)
+	}
+	if err != nil || dry {
+		return err
+	}
+	o.Inputs, o.Text = c.Inputs, c.Text
+	var mu sync.Mutex
+	var last shard.Progress
+	o.Progress = func(p shard.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		last = p
+	}
+	begun := time.Now()
+	done := make(chan struct{})
+	var told sync.WaitGroup
+	told.Go(func() {
+		status(stderr, done, func() string {
+			mu.Lock()
+			defer mu.Unlock()
+			return prepareStatus(last, c)
+		})
+	})
+	c.Start(ctx)
+	m, err := shard.Prepare(ctx, out, o)
+	close(done)
+	told.Wait()
+	if err != nil {
+		return err
+	}
+	if last.Text.Done > 0 {
+		d := time.Since(begun).Seconds()
+		fmt.Fprintf(stderr, "%.1f s, %.1f MB/s, %.0f tokens/s\n", d, last.Text.Rate/1e6, last.IDs.Rate)
+	}
+	printShards(stdout, out, m)
+	return nil
+}
+
+// prepareStatus is one line about downloads, if some are going on, and shards.
+func prepareStatus(p shard.Progress, c *corpus.Corpus) string {
+	var parts []string
+	if d, files := c.Downloads(); d.Total > 0 && d.Done < d.Total {
+		s := fmt.Sprintf("download %d of %d files, %.0f of %.0f MB, %.1f MB/s", files, c.Needs.Files, float64(d.Done)/1e6, float64(d.Total)/1e6, d.Rate/1e6)
+		if d.ETA >= 0 {
+			s += fmt.Sprintf(", %s left", d.ETA.Round(time.Second))
+		}
+		parts = append(parts, s)
+	}
+	if p.Documents > 0 {
+		s := fmt.Sprintf("%d%%, %d documents, %d shards, %.1f MB/s, %.0f tokens/s",
+			100*p.Inputs.Done/max(p.Inputs.Total, 1), p.Documents, p.Shards, p.Text.Rate/1e6, p.IDs.Rate)
+		if p.Inputs.ETA >= 0 {
+			s += fmt.Sprintf(", %s left", p.Inputs.ETA.Round(time.Second))
+		}
+		parts = append(parts, s)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// status shows a line that changes until done: again and again in its place on
+// a terminal, else now and then as a line of its own.
+func status(w io.Writer, done <-chan struct{}, line func() string) {
+	every, format := 15*time.Second, "%s\n"
+	if isTerminal(w) {
+		every, format = 250*time.Millisecond, "\r\x1b[K%s"
+		defer fmt.Fprint(w, "\r\x1b[K")
+	}
+	for {
+		select {
+		case <-done:
+			return
+		case <-time.After(every):
+			if s := line(); s != "" {
+				fmt.Fprintf(w, format, s)
+			}
+		}
+	}
+}
+
+func dataInfoCommand() *cobra.Command {
+	var verify bool
+	var sample int
+	var tok string
+	cmd := &cobra.Command{
+		Use:   "info DIR",
+		Short: "Describe a folder of token shards",
+		Long:  `Print what a folder of token shards holds and how far it is; with --verify check every byte of it.`,
+		Example: `  bitnet data info data/tinystories --verify
+  bitnet data info data/tinystories --sample 3 --tokenizer my-tokenizer`,
+		Args: exactly(1, "one DIR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			m, err := shard.ReadManifest(args[0])
+			if err != nil {
+				return err
+			}
+			printShards(cmd.OutOrStdout(), args[0], m)
+			if verify {
+				if err := verifyShards(cmd.Context(), args[0], m); err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), "all shards are sound")
+			}
+			if sample > 0 {
+				return sampleShards(cmd.Context(), cmd.OutOrStdout(), args[0], m, tok, sample)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&verify, "verify", false, "check the sums of all shards")
+	cmd.Flags().IntVar(&sample, "sample", 0, "print the first documents, as many as this")
+	cmd.Flags().StringVarP(&tok, "tokenizer", "t", "", "tokenizer to print --sample with")
+	return cmd
+}
+
+func printShards(w io.Writer, dir string, m *shard.Manifest) {
+	b := bufio.NewWriter(w)
+	defer b.Flush()
+	row := func(name, format string, values ...any) {
+		fmt.Fprintf(b, "%-12s %s\n", name, fmt.Sprintf(format, values...))
+	}
+	train, val, bytes := m.Totals()
+	state := "complete"
+	if !m.Complete {
+		state = "not complete: run bitnet data prepare again to go on"
+	}
+	row("shards", "%d in %s, %s", len(m.Shards), dir, state)
+	row("train", "%d tokens in %d documents", train.IDs, train.Documents)
+	row("held out", "%d tokens in %d documents", val.IDs, val.Documents)
+	if n := train.IDs + val.IDs; n > 0 {
+		row("text", "%.1f MB, %.2f bytes a token", float64(bytes)/1e6, float64(bytes)/float64(n))
+	}
+	row("inputs", "%d files, first %s", len(m.Inputs), m.Inputs[0].Name)
+	row("tokenizer", "%d tokens, hash %s", m.Vocab, m.Tokenizer)
+	mark := func(id *uint32) string {
+		if id == nil {
+			return "nothing"
+		}
+		return fmt.Sprint("id ", *id)
+	}
+	row("documents", "begin with %s, end with %s", mark(m.BOS), mark(m.EOS))
+	row("data", "%s", m.ID())
+}
+
+func verifyShards(ctx context.Context, dir string, m *shard.Manifest) error {
+	for i, e := range m.Shards {
+		for _, f := range []shard.File{e.Train, e.Val} {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if f.Name == "" {
+				continue
+			}
+			s, err := shard.Open(filepath.Join(dir, f.Name))
+			if err != nil {
+				return err
+			}
+			if s.Len() != f.IDs || s.Documents() != f.Documents || s.Tokenizer() != m.Tokenizer {
+				err = fmt.Errorf("%s is not the one that the manifest lists as part of shard %d; prepare the data again with --fresh", f.Name, i)
+			}
+			s.Close()
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func sampleShards(ctx context.Context, w io.Writer, dir string, m *shard.Manifest, name string, n int) error {
+	if name == "" {
+		return usageError{fmt.Errorf("--sample needs --tokenizer")}
+	}
+	tok, err := corpus.LoadTokenizer(ctx, name)
+	if err != nil {
+		return err
+	}
+	if tok.Hash() != m.Tokenizer {
+		return fmt.Errorf("%s was prepared with another tokenizer than %s", dir, name)
+	}
+	for _, e := range m.Shards {
+		if e.Train.Name == "" {
+			continue
+		}
+		s, err := shard.Open(filepath.Join(dir, e.Train.Name))
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		for i := range min(int64(n), s.Documents()) {
+			ids, err := s.Document(nil, i)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(w, "%q\n", tok.Decode(ids))
+			n--
+		}
+		if n <= 0 {
+			return nil
+		}
+	}
+	return nil
+}

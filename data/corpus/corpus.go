@@ -1,0 +1,257 @@
+// Package corpus turns what a user names - a preset, a data set on the hub,
+// files and folders - into the inputs that token shards are made of, and says
+// before anything is fetched what it will cost.
+package corpus
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"os"
+	"strings"
+	"sync"
+
+	"bitnet/data/hub"
+	"bitnet/data/meter"
+	"bitnet/data/shard"
+	"bitnet/data/text"
+)
+
+// Options say how names are read.
+type Options struct {
+	Text     text.Options // an empty Field means that of the preset, or "text"
+	Files    []string     // patterns of the files of hub:org/name; default all parquet and JSON lines
+	Parallel int          // downloads at a time; default 4
+}
+
+// Corpus is a list of files, some of which may still have to be fetched.
+type Corpus struct {
+	Inputs []shard.Input
+	Text   text.Options
+	Needs  Needs
+
+	start     []func(context.Context) *hub.Transfer
+	once      sync.Once
+	transfers []*hub.Transfer
+}
+
+// Needs is what a corpus costs, in bytes.
+type Needs struct {
+	Files    int
+	Size     int64  // of the files
+	Download int64  // of those that are not in the cache
+	Cache    string // folder they go to; "" if nothing comes from the hub
+	Text     int64  // about how much text the files hold
+}
+
+// hubPrefix marks the name of a data set on the hub that is no preset.
+const hubPrefix = "hub:"
+
+// Open finds the files of all names: a preset, hub:org/name[@revision], or the
+// path of a file or folder. Nothing is downloaded yet but lists of files.
+func Open(ctx context.Context, names []string, o Options) (*Corpus, error) {
+	if o.Parallel == 0 {
+		o.Parallel = 4
+	}
+	c := &Corpus{Text: o.Text}
+	var client *hub.Client
+	for _, name := range names {
+		_, err := os.Stat(name)
+		p, known := FindPreset(name)
+		rest, remote := strings.CutPrefix(name, hubPrefix)
+		switch {
+		case known && err == nil:
+			return nil, fmt.Errorf("%s is both a preset and a path here; write ./%s for the path, or work in another folder", name, name)
+		case remote:
+			p = Preset{Repo: rest, Files: o.Files}
+		case !known:
+			if err := c.addLocal(name); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if client == nil {
+			if client, err = newClient(); err != nil {
+				return nil, err
+			}
+		}
+		if err := c.addRemote(ctx, client, p, o.Parallel); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.Inputs) == 0 {
+		return nil, fmt.Errorf("no data named: give %s, or a path", presetNames())
+	}
+	return c, nil
+}
+
+func newClient() (*hub.Client, error) {
+	config, err := hub.FromEnv()
+	if err != nil {
+		return nil, err
+	}
+	return hub.New(config)
+}
+
+func presetNames() string {
+	var names []string
+	for _, p := range Presets {
+		names = append(names, p.Name)
+	}
+	return strings.Join(names, ", ") + ", hub:ORG/NAME"
+}
+
+func (c *Corpus) addLocal(path string) error {
+	if _, err := os.Stat(path); os.IsNotExist(err) {
+		return fmt.Errorf("%s is neither a preset (%s) nor a file or folder here", path, presetNames())
+	}
+	found, err := text.Find(path)
+	if err != nil {
+		return err
+	}
+	inputs, err := shard.LocalInputs(found)
+	if err != nil {
+		return err
+	}
+	c.Inputs = append(c.Inputs, inputs...)
+	for _, f := range found {
+		c.count(f.Path, f.Size, 0)
+	}
+	return nil
+}
+
+func (c *Corpus) count(name string, size, text int64) {
+	c.Needs.Files++
+	c.Needs.Size += size
+	if text == 0 {
+		text = textIn(name, size)
+	}
+	c.Needs.Text += text
+}
+
+// textIn guesses how much text a file of that size holds.
+func textIn(name string, size int64) int64 {
+	switch name = strings.ToLower(name); {
+	case strings.HasSuffix(name, ".gz"), strings.HasSuffix(name, ".zst"), strings.HasSuffix(name, ".zstd"):
+		return size * 3
+	case text.FormatOf(name) == text.Parquet:
+		return size * 18 / 10
+	}
+	return size
+}
+
+func (c *Corpus) addRemote(ctx context.Context, client *hub.Client, p Preset, parallel int) error {
+	repo, err := hub.ParseRepo(hub.Dataset, p.Repo)
+	if err != nil {
+		return err
+	}
+	if c.Text.Field == "" {
+		c.Text.Field = p.Field
+	}
+	snap, err := client.List(ctx, repo)
+	if err != nil {
+		return err
+	}
+	var files []hub.File
+	if len(p.Files) > 0 {
+		if files, err = snap.Match(p.Files...); err != nil {
+			return err
+		}
+	} else {
+		for _, f := range snap.Files {
+			if k := text.FormatOf(f.Path); k == text.Parquet || k == text.JSONLines && !strings.HasSuffix(f.Path, ".json") {
+				files = append(files, f)
+			}
+		}
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("dataset %s: none of its %d files is one to read (%s); choose with --files PATTERN", repo, len(snap.Files), strings.Join(p.Files, ", "))
+	}
+	at := len(c.start)
+	c.start = append(c.start, func(ctx context.Context) *hub.Transfer { return client.Start(ctx, snap, files, parallel) })
+	c.Needs.Cache = client.Cache
+	for i, f := range files {
+		size := max(f.Size, 0)
+		estimate := int64(0)
+		if p.Bytes > 0 {
+			estimate = int64(float64(size) * float64(p.Text) / float64(p.Bytes))
+		}
+		c.count(f.Path, size, estimate)
+		if !client.Has(snap, f) {
+			c.Needs.Download += size
+		}
+		c.Inputs = append(c.Inputs, shard.Input{
+			Named: shard.Named{Name: repo.Name + "/" + f.Path, Size: size, Version: f.Hash},
+			Open: func(ctx context.Context) (string, error) {
+				c.Start(ctx)
+				return c.transfers[at].Wait(ctx, i)
+			},
+		})
+	}
+	return nil
+}
+
+// Start begins to download, in the background, what is not here; the files come
+// in order, so that work can begin with the first. ctx ends it. The first
+// opening of an input starts it too.
+func (c *Corpus) Start(ctx context.Context) {
+	c.once.Do(func() {
+		for _, start := range c.start {
+			c.transfers = append(c.transfers, start(ctx))
+		}
+	})
+}
+
+// Downloads is the state of the downloads that Start began, in bytes, and how
+// many files stand.
+func (c *Corpus) Downloads() (bytes meter.Reading, files int) {
+	for _, t := range c.transfers {
+		r, n := t.Progress()
+		bytes.Done += r.Done
+		bytes.Total += r.Total
+		bytes.Rate += r.Rate
+		bytes.ETA = max(bytes.ETA, r.ETA)
+		files += n
+	}
+	return bytes, files
+}
+
+// Documents reads the documents in order, fetching what is not here.
+func (c *Corpus) Documents(ctx context.Context) iter.Seq2[text.Document, error] {
+	return func(yield func(text.Document, error) bool) {
+		for _, in := range c.Inputs {
+			path, err := in.Open(ctx)
+			if err != nil {
+				yield(text.Document{}, err)
+				return
+			}
+			for d, err := range text.Documents(path, 0, c.Text) {
+				if err == nil {
+					err = ctx.Err()
+				}
+				if !yield(d, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Sample reads the first bytes of text, to train a tokenizer on. An error ends
+// it, and is there for the caller when it has ended.
+func (c *Corpus) Sample(ctx context.Context, bytes int64) (docs iter.Seq[string], failed *error) {
+	failed = new(error)
+	return func(yield func(string) bool) {
+		var n int64
+		for d, err := range c.Documents(ctx) {
+			if err != nil {
+				*failed = err
+				return
+			}
+			n += int64(len(d.Text))
+			if !yield(d.Text) || n >= bytes {
+				return
+			}
+		}
+	}, failed
+}
