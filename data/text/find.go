@@ -53,7 +53,7 @@ func Find(paths ...string) ([]Found, error) {
 			if !d.Type().IsRegular() {
 				return nil
 			}
-			if strings.EqualFold(filepath.Ext(p), ".json") {
+			if extension(p) == ".json" {
 				return nil
 			}
 			if ok, err := readable(p); err != nil || !ok {

@@ -62,11 +62,7 @@ func (f Format) String() string {
 
 // FormatOf tells the format from the name of a file.
 func FormatOf(path string) Format {
-	name := strings.ToLower(filepath.Base(path))
-	for _, packed := range []string{".gz", ".zst", ".zstd"} {
-		name = strings.TrimSuffix(name, packed)
-	}
-	switch filepath.Ext(name) {
+	switch extension(path) {
 	case ".parquet":
 		return Parquet
 	case ".jsonl", ".ndjson", ".json":
@@ -75,6 +71,16 @@ func FormatOf(path string) Format {
 		return Text
 	}
 	return Unknown
+}
+
+// extension is how a name ends, in small letters, without what says that the
+// file is compressed.
+func extension(path string) string {
+	name := strings.ToLower(filepath.Base(path))
+	for _, packed := range []string{".gz", ".zst", ".zstd"} {
+		name = strings.TrimSuffix(name, packed)
+	}
+	return filepath.Ext(name)
 }
 
 // Documents reads the documents of a file in order, from that with index skip

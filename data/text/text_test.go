@@ -208,7 +208,7 @@ func TestFind(t *testing.T) {
 	root := t.TempDir()
 	for name, content := range map[string]string{
 		"b.txt": "b", "a/x.go": "package x", "a/y.bin": "\x00\x01", "a/z.parquet": "PAR1", ".hidden/x.txt": "h", "a/.secret": "s",
-		"a/empty.txt": "", "c.jsonl.gz": "gz", "d.json": "[]", "e.latin": "caf\xe9 ol\xe9", "f": strings.Repeat("ü", 4096),
+		"a/empty.txt": "", "c.jsonl.gz": "gz", "d.json": "[]", "d.json.zst": "[]", "e.latin": "caf\xe9 ol\xe9", "f": strings.Repeat("ü", 4096),
 	} {
 		path := filepath.Join(root, filepath.FromSlash(name))
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
