@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -18,7 +19,11 @@ type stream struct {
 	file   *os.File
 	read   int64 // bytes of the file so far
 	closer func()
+	raw    *bufio.Reader
 }
+
+// buffers are kept for the next file: a corpus may be many small ones.
+var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 128<<10) }}
 
 // openStream opens a file; .gz and .zst are unpacked.
 func openStream(path string) (*stream, error) {
@@ -31,20 +36,22 @@ func openStream(path string) (*stream, error) {
 		return nil, err
 	}
 	s := &stream{file: f, closer: func() {}}
-	raw := bufio.NewReaderSize(counter{f, &s.read}, 256<<10)
+	raw := buffers.Get().(*bufio.Reader)
+	raw.Reset(counter{f, &s.read})
+	s.raw = raw
 	name := strings.ToLower(path)
 	switch {
 	case strings.HasSuffix(name, ".gz"):
 		z, err := gzip.NewReader(raw)
 		if err != nil {
-			f.Close()
+			s.Close()
 			return nil, fmt.Errorf("gzip: %w", err)
 		}
 		s.Reader = bufio.NewReaderSize(z, 256<<10)
 	case strings.HasSuffix(name, ".zst"), strings.HasSuffix(name, ".zstd"):
 		z, err := zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
-			f.Close()
+			s.Close()
 			return nil, fmt.Errorf("zstd: %w", err)
 		}
 		s.closer = z.Close
@@ -61,6 +68,9 @@ func openStream(path string) (*stream, error) {
 func (s *stream) Close() {
 	s.closer()
 	s.file.Close()
+	s.raw.Reset(nil)
+	buffers.Put(s.raw)
+	s.raw = nil
 }
 
 type counter struct {

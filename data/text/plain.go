@@ -4,8 +4,14 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"sync"
 	"unicode/utf8"
 )
+
+var pieceBuffers = sync.Pool{New: func() any {
+	b := make([]byte, 4*pieceSize)
+	return &b
+}}
 
 // readText gives the pieces of a text file: between the marks of o.Split, with
 // the line ends next to them taken off; or else the whole file, cut about every
@@ -35,7 +41,9 @@ func readText(path string, skip int64, o Options, yield func(Document, error) bo
 		}
 		limit = o.MaxDocument + len(mark) + 2*pieceSize
 	}
-	var buf []byte
+	whole := pieceBuffers.Get().(*[]byte)
+	defer pieceBuffers.Put(whole)
+	buf := (*whole)[:0]
 	var index, offset int64 // of the piece, and of buf in the unpacked file
 	eof := false
 	for {
