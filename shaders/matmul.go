@@ -100,8 +100,13 @@ func (k MatMul) Source() Source {
 	}
 	p.OutBinding = next
 
-	groups := [3]uint32{uint32(ceilDiv(k.N, p.TileN)), uint32(ceilDiv(k.M, p.TileM)), 1}
 	label := fmt.Sprintf("matmul %dx%dx%d %s%s.%s%s", k.M, k.N, k.K, k.A.Kind, letter(k.A, "nt"), k.B.Kind, letter(k.B, "tn"))
+	if k.Target == CPUTable {
+		if t, file, fits := p.table(); fits {
+			return t.source(file, label)
+		}
+	}
+	groups := [3]uint32{uint32(ceilDiv(k.N, p.TileN)), uint32(ceilDiv(k.M, p.TileM)), 1}
 	return source("matmul.wgsl", label, groups, 2*float64(k.M)*float64(k.N)*float64(k.K), p)
 }
 
@@ -114,7 +119,7 @@ func letter(o Operand, letters string) string {
 
 // tile chooses how the result is cut up.
 func (p *matmulParams) tile() {
-	if p.Target == CPU {
+	if p.Target != GPU {
 		p.RegM, p.RegN = 8, 8
 		p.ThreadsN, p.ThreadsM = 4, 4
 		p.TileM, p.TileN, p.TileK = p.RegM*p.ThreadsM, p.RegN*p.ThreadsN, 4

@@ -1,0 +1,80 @@
+package shaders
+
+import "fmt"
+
+// matmulTable has the parameters of the kernels that use the uniform table.
+type matmulTable struct {
+	matmulParams
+	Rows, Cols     int // of sums, an invocation
+	Step           int // of the summed dimension, unrolled
+	Lanes          int
+	Steps          int // in all
+	ChunkSteps     int // that 16-bit sums hold
+	Tiles          int // of rows
+	AElem, BElem   string
+	ScaleA, ScaleB bool // which operand takes the factor over k
+}
+
+// table lays the product out for the uniform table: a row of a is the same for
+// all lanes, and each lane has columns of its own. It reports whether the
+// shapes fit; the general kernel takes the others.
+func (p matmulParams) table() (matmulTable, string, bool) {
+	t := matmulTable{matmulParams: p, Rows: 16, Cols: 4, Step: 4, Lanes: 16, AElem: "vec4<f32>", BElem: "vec4<f32>"}
+	file := "matmul_table.wgsl"
+	if p.N%4 != 0 || p.K%4 != 0 || (!p.A.AlongK && p.M%4 != 0) {
+		return t, file, false
+	}
+	switch {
+	case p.A.Kind == Int8 && p.A.AlongK && p.B.Kind == Ternary && p.B.AlongK && !p.ScaleK && p.K%16 == 0:
+		file, t.Step, t.AElem, t.BElem = "matmul_integer_table.wgsl", 16, "vec4<u32>", "u32"
+	case p.A.Kind != F32:
+		return t, file, false
+	case p.B.Kind == F32:
+	case p.B.Kind == Int8 && !p.B.AlongK:
+		t.BElem = "u32"
+	case p.B.Kind == Ternary && !p.B.AlongK && p.N%16 == 0: // a word has 16 columns
+		t.BElem, t.Rows, t.Cols = "u32", 8, 16
+	default:
+		return t, file, false
+	}
+	for t.Rows > 4 && t.Rows/2 >= p.M {
+		t.Rows /= 2
+	}
+	// The factor goes where there is less to multiply.
+	t.ScaleA = p.ScaleK && p.A.AlongK
+	t.ScaleB = p.ScaleK && !p.A.AlongK
+	t.Steps, t.Tiles = p.K/t.Step, ceilDiv(p.M, t.Rows)
+	t.ChunkSteps = ceilDiv(t.Steps, ceilDiv(t.Steps, 256/t.Step))
+	return t, file, max(t.Steps, t.Tiles) <= maxUniform
+}
+
+func (t matmulTable) source(file, label string) Source {
+	groups := [3]uint32{uint32(ceilDiv(t.N, t.Cols*t.Lanes)), uint32(t.Tiles), 1}
+	return source(file, label, groups, 2*float64(t.M)*float64(t.N)*float64(t.K), t)
+}
+
+// Products writes " + a0 * b0 + a1 * b1 ..." over the steps of k, for the row i and
+// the columns' vector j.
+func (t matmulTable) Products(i, j int) string {
+	s := ""
+	for k := range t.Step {
+		a := fmt.Sprintf("a%d.%c", i, "xyzw"[k%4])
+		if !t.A.AlongK {
+			a = fmt.Sprintf("a%d_%d.%c", i/4, k, "xyzw"[i%4])
+		}
+		s += fmt.Sprintf(" + %s * b%d_%d", a, k, j)
+	}
+	return s
+}
+
+// Shift moves the ternary code number i of a word to its top.
+func (t matmulTable) Shift(i int) int { return 30 - 2*i }
+
+// Pairs writes the sum over 16 steps of k of the rows 2 i and 2 i + 1.
+func (t matmulTable) Pairs(i int) string {
+	s := ""
+	for k := range t.Step {
+		s += fmt.Sprintf(" + a%d_%d * w%d", i, k, k)
+	}
+	return s
+}
