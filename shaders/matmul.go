@@ -121,6 +121,10 @@ func letter(o Operand, letters string) string {
 func (p *matmulParams) tile() {
 	if p.Target != GPU {
 		p.RegM, p.RegN = 8, 8
+		if p.M%4 != 0 || p.N%4 != 0 || p.K%4 != 0 {
+			// Each load of an odd row is four, and each takes its time to compile.
+			p.RegM, p.RegN = 4, 4
+		}
 		p.ThreadsN, p.ThreadsM = 4, 4
 		p.TileM, p.TileN, p.TileK = p.RegM*p.ThreadsM, p.RegN*p.ThreadsN, 4
 		return

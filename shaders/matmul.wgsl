@@ -23,7 +23,12 @@ const K = {{.K}}u;
 @group(0) @binding({{.ResidualBinding}}) var<storage, read> residual: array<{{.OutElement}}>;
 {{- end}}
 @group(0) @binding({{.OutBinding}}) var<storage, read_write> c: array<{{.OutElement}}>;
-{{range .Operands}}
+{{- if not .Shared}}
+// often returns n, which the compiler does not know: it leaves a loop up to it rolled.
+fn often(n: u32) -> u32 { return min(n, arrayLength(&c) + n); }
+{{- end}}
+{{$often := "4u"}}{{if not .Shared}}{{$often = "often(4u)"}}{{end}}
+{{- range .Operands}}
 // Four neighbours of one stored row of {{.Name}} [{{.Rows}}, {{.Cols}}], col a multiple of 4.
 fn fetch_{{.Name}}(row: u32, col: u32) -> vec4<f32> {
 {{- if .CheckRows}}
@@ -35,7 +40,7 @@ fn fetch_{{.Name}}(row: u32, col: u32) -> vec4<f32> {
 {{- if eq .Kind.String "f32"}}
 {{- if .Odd}}
 	var v = vec4<f32>();
-	for (var i = 0u; i < 4u; i++) {
+	for (var i = 0u; i < {{$often}}; i++) {
 		if (col + i < {{.Cols}}u) { v[i] = {{.Name}}[row * {{.Cols}}u + col + i]; }
 	}
 	return v;
@@ -86,7 +91,7 @@ fn store(m: u32, n: u32, sum: vec4<f32>) {
 	v *= rows[m];
 {{- end}}
 {{- if .OddN}}
-	for (var i = 0u; i < 4u; i++) {
+	for (var i = 0u; i < {{$often}}; i++) {
 		if (n + i >= N) { return; }
 		{{if .ColScale}}v[i] *= cols[n + i];{{end}}
 		{{if .Residual}}v[i] += residual[m * N + n + i];{{end}}
@@ -176,8 +181,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 		s{{$i}}_{{$j}} += a{{div $i 4}}[{{$k}}][{{sub $i (mul 4 (div $i 4))}}] * b{{$j}}[{{$k}}];
 {{- end}}{{end}}{{end}}
 	}
+	var sums: array<vec4<f32>, {{mul .RegM $rn}}>;
 {{- range $i := seq .RegM}}{{range $j := seq $rn}}
-	store(m + {{$i}}u, n + {{mul 4 $j}}u, s{{$i}}_{{$j}});
+	sums[{{add (mul $i $rn) $j}}] = s{{$i}}_{{$j}};
 {{- end}}{{end}}
+	for (var i = 0u; i < often({{mul .RegM $rn}}u); i++) { store(m + i / {{$rn}}u, n + 4u * (i % {{$rn}}u), sums[i]); }
 }
 {{end}}
