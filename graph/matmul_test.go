@@ -1,0 +1,127 @@
+package graph
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"bitnet/gpu"
+	"bitnet/shaders"
+)
+
+// factor makes an operand of a product: its values, as (outer, k) says, and its words as stored.
+func factor(seed uint64, o shaders.Operand, outer, k int) (func(i, k int) float64, *Tensor, []uint32) {
+	rows, cols := k, outer
+	if o.AlongK {
+		rows, cols = outer, k
+	}
+	m := random(seed, rows, cols)
+	t := tensor(o.Kind.String(), map[shaders.Kind]DType{shaders.F32: F32, shaders.Int8: Int8, shaders.Ternary: Ternary}[o.Kind], rows, cols)
+	words := make([]uint32, t.bytes()/4)
+	for i, v := range m.v {
+		r, c := i/cols, i%cols
+		switch o.Kind {
+		case shaders.F32:
+			copy(words[i:], asWords([]float32{float32(v)}))
+		case shaders.Int8:
+			m.v[i] = float64(int(max(min(v*60, 127), -127)))
+			if r == 0 {
+				m.v[i] = 127 // the largest sum there can be
+			}
+			words[r*shaders.Words4(cols)+c/4] |= uint32(uint8(int8(m.v[i]))) << (8 * (c % 4))
+		case shaders.Ternary:
+			m.v[i] = float64(int(max(min(v*2, 1), -1)))
+			if r < 2 {
+				m.v[i] = float64(1 - 2*r)
+			}
+			words[r*shaders.Words16(cols)+c/16] |= uint32(int(m.v[i])+1) << (2 * (c % 16))
+		}
+	}
+	return func(i, k int) float64 {
+		if o.AlongK {
+			return m.v[i*cols+k]
+		}
+		return m.v[k*cols+i]
+	}, t, words
+}
+
+func asWords(v []float32) []uint32 {
+	out := make([]uint32, len(v))
+	copy(gpu.Bytes(out), gpu.Bytes(v))
+	return out
+}
+
+// Every product that the model has, in shapes that fit the tiles and that do not.
+func TestMatMul(t *testing.T) {
+	f32k, f32 := shaders.Operand{Kind: shaders.F32, AlongK: true}, shaders.Operand{Kind: shaders.F32}
+	int8k, int8s := shaders.Operand{Kind: shaders.Int8, AlongK: true}, shaders.Operand{Kind: shaders.Int8}
+	ternk, tern := shaders.Operand{Kind: shaders.Ternary, AlongK: true}, shaders.Operand{Kind: shaders.Ternary}
+	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
+		for _, s := range [][3]int{{20, 80, 528}, {5, 7, 9}} {
+			for _, mm := range []shaders.MatMul{
+				{A: int8k, B: ternk, RowScale: true, ColScale: true},
+				{A: int8k, B: ternk, RowScale: true, ColScale: true, Residual: true},
+				{A: f32k, B: tern, ScaleK: true},
+				{A: f32, B: int8s, ScaleK: true, Accumulate: true},
+				{A: f32k, B: f32k},
+				{A: f32k, B: f32},
+				{A: f32, B: f32, Accumulate: true},
+			} {
+				mm.Target, mm.M, mm.N, mm.K = target, s[0], s[1], s[2]
+				src := mm.Source()
+				t.Run(fmt.Sprintf("%s %v", src.Label, mm.Residual), func(t *testing.T) {
+					a, at, aw := factor(1, mm.A, mm.M, mm.K)
+					b, bt, bw := factor(2, mm.B, mm.N, mm.K)
+					tensors, contents := []*Tensor{at, bt}, [][]uint32{aw, bw}
+					add := func(seed uint64, used bool, rows, cols int) matrix {
+						m := random(seed, rows, cols)
+						if used {
+							tensors = append(tensors, tensor("v", F32, rows, cols))
+							contents = append(contents, asWords(m.f32()))
+						}
+						return m
+					}
+					scale := add(3, mm.ScaleK, 1, mm.K)
+					rows := add(4, mm.RowScale, 1, mm.M)
+					cols := add(5, mm.ColScale, 1, mm.N)
+					residual := add(6, mm.Residual, mm.M, mm.N)
+					c := add(7, true, mm.M, mm.N)
+					arena := &arena{name: "test", limit: 1 << 26}
+					runCalls(t, dev, arena, target, tensors, func(e *emitter) { e.run(src, tensors...) }, func() {
+						for i := range tensors {
+							require.NoError(t, tensors[i].write(gpu.Bytes(contents[i])))
+						}
+					})
+					defer arena.release()
+					var want []float64
+					for m := range mm.M {
+						for n := range mm.N {
+							sum := 0.0
+							for k := range mm.K {
+								p := a(m, k) * b(n, k)
+								if mm.ScaleK {
+									p *= scale.v[k]
+								}
+								sum += p
+							}
+							if mm.RowScale {
+								sum *= rows.v[m] * cols.v[n]
+							}
+							if mm.Residual {
+								sum += residual.v[m*mm.N+n]
+							}
+							if mm.Accumulate {
+								sum += c.v[m*mm.N+n]
+							}
+							want = append(want, sum)
+						}
+					}
+					got := make([]float32, mm.M*mm.N)
+					require.NoError(t, tensors[len(tensors)-1].read(gpu.Bytes(got)))
+					near(t, "c", want, widen(got), exact32)
+				})
+			}
+		}
+	})
+}
