@@ -12,6 +12,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
 	let n = index(id, groups);
 	if (n >= N) { return; }
 	var sum = 0.0;
-	for (var i = 0u; i < D4; i++) { sum += dot(dout[n * D4 + i], o[n * D4 + i]); }
+	for (var i = 0u; i < {{if .Rolled}}D4 + u32(arrayLength(&delta) == 0u){{else}}D4{{end}}; i++) { sum += dot(dout[n * D4 + i], o[n * D4 + i]); }
 	delta[n] = sum;
 }

@@ -287,7 +287,8 @@ func (k Attention) Delta() Source {
 	return source("attention_delta.wgsl", fmt.Sprintf("attention delta %dx%d", n, k.HeadDim), groups, 2*float64(n*k.HeadDim), struct {
 		threads1D
 		N, HeadDim int
-	}{th, n, k.HeadDim})
+		Rolled     bool // the compiler does not know how often, and unrolls nothing
+	}{th, n, k.HeadDim, k.Target != GPU})
 }
 
 // DQ is the gradient of the queries. Bindings: qkv, lse, dout, delta, dqkv.

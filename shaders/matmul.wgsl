@@ -25,7 +25,7 @@ const K = {{.K}}u;
 @group(0) @binding({{.OutBinding}}) var<storage, read_write> c: array<{{.OutElement}}>;
 {{- if not .Shared}}
 // often returns n, which the compiler does not know: it leaves a loop up to it rolled.
-fn often(n: u32) -> u32 { return min(n, arrayLength(&c) + n); }
+fn often(n: u32) -> u32 { return n + u32(arrayLength(&c) == 0u); }
 {{- end}}
 {{$often := "4u"}}{{if not .Shared}}{{$often = "often(4u)"}}{{end}}
 {{- range .Operands}}

@@ -30,8 +30,9 @@ func (p matmulParams) table() (matmulTable, string, bool) {
 	case p.A.Kind != F32:
 		return t, file, false
 	case p.B.Kind == F32:
+		t.Rows = 32
 	case p.B.Kind == Int8 && !p.B.AlongK:
-		t.BElem = "u32"
+		t.BElem, t.Rows = "u32", 32
 	case p.B.Kind == Ternary && !p.B.AlongK && p.N%16 == 0: // a word has 16 columns
 		t.BElem, t.Rows, t.Cols = "u32", 8, 16
 	default:
