@@ -37,6 +37,11 @@ func readParquet(path string, skip int64, o Options, yield func(Document, error)
 	if err != nil {
 		return err
 	}
+	// Runs of nulls take no bytes, so that a small file could claim rows for
+	// years.
+	if rows := totalRows(meta); rows < 0 || rows > rowsPerByte*info.Size() {
+		return fmt.Errorf("parquet footer: %d rows in %d bytes", rows, info.Size())
+	}
 	var first int64 // row of the file that the row group begins with
 	p := newPages(o)
 	for i := range meta.RowGroups {
@@ -75,6 +80,19 @@ func readParquet(path string, skip int64, o Options, yield func(Document, error)
 		first += g.NumRows
 	}
 	return nil
+}
+
+// totalRows adds up the row groups; it is negative if that makes no sense.
+func totalRows(meta *format.FileMetaData) int64 {
+	var sum int64
+	for i := range meta.RowGroups {
+		n := meta.RowGroups[i].NumRows
+		if n < 0 || n > 1<<40 || sum > 1<<50 {
+			return -1
+		}
+		sum += n
+	}
+	return sum
 }
 
 // footer reads and checks the metadata at the end of a parquet file.

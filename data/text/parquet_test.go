@@ -375,6 +375,7 @@ func TestParquetBombs(t *testing.T) {
 		"delta count":   {compose(t, format.Uncompressed, 1, dataPage(t, format.DeltaLengthByteArray, 1, 13, append([]byte{0x80, 1, 4}, append(huge, 0, 0, 0, 0)...))), "lengths"},
 		"shared":        {compose(t, format.Uncompressed, 1, dataPage(t, format.DeltaByteArray, 1, 10, []byte("\x80\x01\x04\x01\x0e\x80\x01\x04\x01\x00"))), "7 bytes shared with a string of 0"},
 		"encoding":      {compose(t, format.Uncompressed, 1, dataPage(t, format.ByteStreamSplit, 1, 1, []byte("x"))), "not read here"},
+		"rows":          {compose(t, format.Uncompressed, 1<<36, dataPage(t, format.Plain, 1, 4, []byte{0, 0, 0, 0})), "68719476736 rows in"},
 		"encrypted":     {append([]byte("PARE"), "12345678PARE"...), "encrypted"},
 		"not parquet":   {[]byte("hello, I am not parquet"), "does not begin with PAR1"},
 		"empty":         {nil, "too few"},

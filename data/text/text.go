@@ -31,6 +31,7 @@ const (
 	maxPage            = 256 << 20 // bytes of a parquet page
 	maxFooter          = 64 << 20  // bytes of a parquet footer
 	maxWindow          = 128 << 20 // bytes of a zstd window (zstd --long=27)
+	rowsPerByte        = 64        // of a parquet file
 	// A text file without Split is cut near this many bytes, at a blank line
 	// if there is one.
 	pieceSize = 64 << 10
