@@ -1,6 +1,7 @@
 package bitnet
 
 import (
+	"context"
 	"errors"
 	"os"
 	"runtime"
@@ -32,13 +33,13 @@ type StepBench struct {
 }
 
 // BenchStep trains for a few steps in a run that is thrown away.
-func BenchStep(c *Config, dev *gpu.Device, repeat int) (*StepBench, error) {
+func BenchStep(ctx context.Context, c *Config, dev *gpu.Device, repeat int) (*StepBench, error) {
 	tmp, err := os.MkdirTemp("", "bitnet-bench-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
-	t, err := NewTrainer(c, dev, Start{RunsDir: tmp, RunID: "bench"}, Events{})
+	t, err := NewTrainer(ctx, c, dev, Start{RunsDir: tmp, RunID: "bench"}, Events{})
 	if err != nil {
 		return nil, err
 	}

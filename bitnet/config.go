@@ -42,9 +42,18 @@ type ModelConfig struct {
 
 // DataConfig says what is trained on.
 type DataConfig struct {
-	// Source is "arithmetic", or "tokens:FILE" for raw little-endian ids
-	// (uint32 if the name ends in .u32, else uint16).
+	// Source is "arithmetic"; "text:NAME[,NAME...]" for data sets that bitnet
+	// data prepare knows, files and folders; or "tokens:FILE" for raw
+	// little-endian ids (uint32 if the name ends in .u32, else uint16).
 	Source string `yaml:"source"`
+	// Tokenizer of text: a file, a folder or ORG/NAME on the hub; empty to
+	// train one of model.vocab_size tokens.
+	Tokenizer string `yaml:"tokenizer"`
+	// Dir holds the tokenizer and the token shards of text; empty for a folder
+	// in the user's cache.
+	Dir string `yaml:"dir"`
+	// HeldOut is the share of documents never trained on.
+	HeldOut float64 `yaml:"held_out"`
 	// Pack fills a row with several samples instead of padding.
 	Pack bool `yaml:"pack"`
 	// LossOnAll trains on the question as well as on the answer.
@@ -244,6 +253,8 @@ func (c *Config) Check() error {
 	switch {
 	case t.SeqLen > m.MaxPositions:
 		return fmt.Errorf("train.seq_len %d is longer than model.max_position_embeddings %d", t.SeqLen, m.MaxPositions)
+	case !(c.Data.HeldOut >= 0 && c.Data.HeldOut <= 0.5):
+		return fmt.Errorf("data.held_out %g must lie between 0 and 0.5", c.Data.HeldOut)
 	case !(t.LearningRate > 0 && t.LearningRate < 10):
 		return fmt.Errorf("train.learning_rate %g must lie between 0 and 10", t.LearningRate)
 	case !(t.WeightDecay >= 0) || !(t.WeightDecayLater >= 0):

@@ -1,6 +1,7 @@
 package bitnet
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -11,14 +12,15 @@ import (
 // corpus is what a run trains and is evaluated on.
 type corpus struct {
 	train      data.Source
-	heldOut    func() data.Source // one pass; nil if nothing is held out
-	arithmetic *data.Arithmetic   // nil for other sources
+	heldOut    func() (data.Source, error) // one pass; nil if nothing is held out
+	arithmetic *data.Arithmetic            // nil for other sources
 	tokenizer  *tokenizer.Tokenizer
 }
 
 // openCorpus opens the source of a configuration. tok is the tokenizer of the
-// model directory that training starts from, if any.
-func openCorpus(c *Config, tok *tokenizer.Tokenizer) (*corpus, error) {
+// model directory that training starts from, if any; with fixedVocab the
+// model's vocabulary must stay as it is.
+func openCorpus(ctx context.Context, c *Config, tok *tokenizer.Tokenizer, fixedVocab bool, note func(string)) (*corpus, error) {
 	kind, path, _ := strings.Cut(c.Data.Source, ":")
 	switch kind {
 	case "arithmetic":
@@ -31,7 +33,7 @@ func openCorpus(c *Config, tok *tokenizer.Tokenizer) (*corpus, error) {
 		if n := a.Tokenizer().Size(); n > c.Model.VocabSize {
 			return nil, fmt.Errorf("model.vocab_size %d is too small for arithmetic: its tokenizer has %d tokens", c.Model.VocabSize, n)
 		}
-		return &corpus{train: a, heldOut: a.HeldOutSource, arithmetic: a, tokenizer: a.Tokenizer()}, nil
+		return &corpus{train: a, heldOut: func() (data.Source, error) { return a.HeldOutSource(), nil }, arithmetic: a, tokenizer: a.Tokenizer()}, nil
 	case "tokens":
 		t, err := data.OpenTokens(path, strings.HasSuffix(path, ".u32"), c.Data.Shuffle, c.Train.Seed, c.Train.SeqLen, c.Model.VocabSize)
 		if err != nil {
@@ -39,5 +41,8 @@ func openCorpus(c *Config, tok *tokenizer.Tokenizer) (*corpus, error) {
 		}
 		return &corpus{train: t, tokenizer: tok}, nil
 	}
-	return nil, fmt.Errorf("data.source is %q: it must be arithmetic or tokens:FILE", c.Data.Source)
+	if kind == "text" && path != "" {
+		return openText(ctx, c, path, fixedVocab, note)
+	}
+	return nil, fmt.Errorf("data.source is %q: it must be arithmetic, text:NAME or PATH, or tokens:FILE", c.Data.Source)
 }

@@ -1,6 +1,7 @@
 package bitnet
 
 import (
+	"context"
 	"errors"
 	"io"
 	"math"
@@ -162,7 +163,7 @@ type EvalOptions struct {
 
 // Evaluate loads a run's newest checkpoint, or the checkpoint given, and
 // measures it.
-func Evaluate(dev *gpu.Device, path string, o EvalOptions, warn func(string)) (EvalResult, error) {
+func Evaluate(ctx context.Context, dev *gpu.Device, path string, o EvalOptions, warn func(string)) (EvalResult, error) {
 	dir, state, err := FindCheckpoint(path, warn)
 	if err != nil {
 		return EvalResult{}, err
@@ -180,7 +181,7 @@ func Evaluate(dev *gpu.Device, path string, o EvalOptions, warn func(string)) (E
 	if err := c.Check(); err != nil {
 		return EvalResult{}, err
 	}
-	corpus, err := openCorpus(c, nil)
+	corpus, err := openCorpus(ctx, c, nil, true, warn)
 	if err != nil {
 		return EvalResult{}, err
 	}
@@ -200,7 +201,9 @@ func Evaluate(dev *gpu.Device, path string, o EvalOptions, warn func(string)) (E
 	rows, batch := int64(o.Rows), c.Train.BatchSize
 	src := corpus.train
 	if corpus.heldOut != nil {
-		src = corpus.heldOut()
+		if src, err = corpus.heldOut(); err != nil {
+			return EvalResult{}, err
+		}
 		if rows == 0 {
 			rows = math.MaxInt64
 		}

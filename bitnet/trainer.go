@@ -94,7 +94,7 @@ func Prepare(c *Config, a gpu.Adapter) (*Model, *graph.Plan, error) {
 
 // NewTrainer makes everything ready for the first step. Everything is checked
 // before the run directory is made.
-func NewTrainer(c *Config, dev *gpu.Device, start Start, events Events) (*Trainer, error) {
+func NewTrainer(ctx context.Context, c *Config, dev *gpu.Device, start Start, events Events) (*Trainer, error) {
 	if events.Note == nil {
 		events.Note = func(string) {}
 	}
@@ -126,10 +126,13 @@ func NewTrainer(c *Config, dev *gpu.Device, start Start, events Events) (*Traine
 			}
 		}
 	}
-	if t.model, t.Plan, err = Prepare(c, dev.Adapter()); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	if t.corpus, err = openCorpus(c, tok); err != nil {
+	if t.corpus, err = openCorpus(ctx, c, tok, from != "", events.Note); err != nil {
+		return nil, err
+	}
+	if t.model, t.Plan, err = Prepare(c, dev.Adapter()); err != nil {
 		return nil, err
 	}
 	if err := t.model.Params.Allocate(dev); err != nil {
@@ -370,7 +373,11 @@ func (t *Trainer) evaluate(log *journal) error {
 			return err
 		}
 	}
-	r, err := t.eval.Loss(t.corpus.heldOut(), int64(max(t.Config.Output.EvalSamples, 1)), nil)
+	src, err := t.corpus.heldOut()
+	if err != nil {
+		return err
+	}
+	r, err := t.eval.Loss(src, int64(max(t.Config.Output.EvalSamples, 1)), nil)
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func TestParityWithPyTorch(t *testing.T) {
 				"checkpoint_interval=0", "keep_checkpoints=1", "data.source=tokens:" + filepath.Join(golden, "tokens.u16"), fmt.Sprintf("learning_rate=%g", run.lr)} {
 				require.NoError(t, c.Set(s))
 			}
-			tr, err := NewTrainer(c, dev, Start{RunsDir: t.TempDir(), RunID: "parity", Init: filepath.Join(golden, "init")}, Events{})
+			tr, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "parity", Init: filepath.Join(golden, "init")}, Events{})
 			require.NoError(t, err)
 			require.NoError(t, tr.Run(context.Background()))
 			got := metricsOf(t, tr.Dir)
@@ -146,7 +146,7 @@ func TestFirstLossIsLogVocab(t *testing.T) {
 	for _, s := range []string{"hidden_size=64", "num_hidden_layers=4", "vocab_size=1000", "steps=1", "loss_on_all=true", "grad_accum=4"} {
 		require.NoError(t, c.Set(s))
 	}
-	tr, err := NewTrainer(c, dev, Start{RunsDir: t.TempDir(), RunID: "first"}, Events{})
+	tr, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "first"}, Events{})
 	require.NoError(t, err)
 	require.NoError(t, tr.Run(context.Background()))
 	require.InEpsilon(t, math.Log(1000), metricsOf(t, tr.Dir)[1].Loss, 0.05)
@@ -164,14 +164,14 @@ func finalSum(t testing.TB, run string, steps int64) FileSum {
 func TestResumeIsBitExact(t *testing.T) {
 	dev := openDevice(t)
 	c := tiny(t)
-	whole, err := NewTrainer(c, dev, Start{RunsDir: t.TempDir(), RunID: "whole"}, Events{})
+	whole, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "whole"}, Events{})
 	require.NoError(t, err)
 	require.NoError(t, whole.Run(context.Background()))
 
 	// The same run, stopped in the middle by Ctrl-C and resumed.
 	ctx, cancel := context.WithCancel(context.Background())
 	runs := t.TempDir()
-	half, err := NewTrainer(c, dev, Start{RunsDir: runs, RunID: "half"}, Events{Metrics: func(m Metrics) {
+	half, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: runs, RunID: "half"}, Events{Metrics: func(m Metrics) {
 		if m.Step == 13 {
 			cancel()
 		}
@@ -179,7 +179,7 @@ func TestResumeIsBitExact(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, half.Run(ctx), context.Canceled)
 	require.Less(t, half.Step(), int64(c.Train.Steps))
-	rest, err := NewTrainer(c, dev, Start{Resume: half.Dir}, Events{})
+	rest, err := NewTrainer(context.Background(), c, dev, Start{Resume: half.Dir}, Events{})
 	require.NoError(t, err)
 	require.Equal(t, half.Step(), rest.Step())
 	require.NoError(t, rest.Run(context.Background()))
@@ -202,7 +202,7 @@ func TestResumeIsBitExact(t *testing.T) {
 	}
 	require.Equal(t, []int64{30, 28, 24, 16, 15}, steps)
 
-	_, err = NewTrainer(c, dev, Start{Resume: rest.Dir}, Events{})
+	_, err = NewTrainer(context.Background(), c, dev, Start{Resume: rest.Dir}, Events{})
 	require.ErrorContains(t, err, "has finished its 30 steps")
 }
 
@@ -236,7 +236,7 @@ func trainChild(runs string) error {
 			return err
 		}
 	}
-	t, err := NewTrainer(c, dev, start, Events{})
+	t, err := NewTrainer(context.Background(), c, dev, start, Events{})
 	if err != nil {
 		return err
 	}
@@ -252,7 +252,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	c := tiny(t)
 	require.NoError(t, c.Set("steps=60"))
 	require.NoError(t, c.Set("checkpoint_interval=1"))
-	whole, err := NewTrainer(c, dev, Start{RunsDir: t.TempDir(), RunID: "whole"}, Events{})
+	whole, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "whole"}, Events{})
 	require.NoError(t, err)
 	require.NoError(t, whole.Run(context.Background()))
 
@@ -315,7 +315,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 
 func TestNothingAllocatedInTheLoop(t *testing.T) {
 	dev := openDevice(t)
-	tr, err := NewTrainer(tiny(t), dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{})
+	tr, err := NewTrainer(context.Background(), tiny(t), dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{})
 	require.NoError(t, err)
 	require.NoError(t, tr.step())
 	before := dev.Stats()
@@ -329,7 +329,7 @@ func TestBadCheckpoints(t *testing.T) {
 	dev := openDevice(t)
 	c := tiny(t)
 	require.NoError(t, c.Set("steps=4"))
-	tr, err := NewTrainer(c, dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{})
+	tr, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{})
 	require.NoError(t, err)
 	require.NoError(t, tr.Run(context.Background()))
 	good := filepath.Join(tr.Dir, "checkpoints", "step_00000004")

@@ -44,7 +44,7 @@ func benchStepCommand() *cobra.Command {
 				return err
 			}
 			defer dev.Close()
-			b, err := bitnet.BenchStep(cfg, dev, repeat)
+			b, err := bitnet.BenchStep(c.Context(), cfg, dev, repeat)
 			if err != nil {
 				return err
 			}

@@ -64,8 +64,10 @@ huggingface_hub, and the cache is shared with it.`,
 
   # a data set on the hub, some of its files, another column
   bitnet data prepare hub:org/name --files "en/*.parquet" --field content --tokenizer my-tokenizer --out data/name`,
-		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
+			if len(names) == 0 {
+				return usageError{fmt.Errorf("name a data set, files or folders; see %s --help", cmd.CommandPath())}
+			}
 			if heldOut < 0 || heldOut > 0.5 {
 				return usageError{fmt.Errorf("--held-out %v must be from 0 to 0.5", heldOut)}
 			}

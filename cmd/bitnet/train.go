@@ -15,11 +15,12 @@ import (
 	"golang.org/x/term"
 
 	"bitnet/bitnet"
+	"bitnet/data/corpus"
 	"bitnet/gpu"
 )
 
 type trainFlags struct {
-	exp, config, data, resume, init      string
+	exp, config, data, resume, init, tok string
 	runID, runsDir, device               string
 	set                                  []string
 	steps, batch, seq, accum             int
@@ -42,6 +43,8 @@ Ctrl-C saves a checkpoint and stops; a second one stops at once.`,
 		Example: `  bitnet train --exp simple
   bitnet train --exp arithmetic --num-steps 5000 --batch-size 64
   bitnet train --exp arithmetic --set model.hidden_act=relu2 --dry-run
+  bitnet train --exp text --data my-texts/
+  bitnet train --exp tinystories --dry-run
   bitnet train --resume runs/bitnet_arithmetic_20260101_120000
   bitnet train --exp simple --init path/to/model --data tokens:ids.u16 --no-shuffle`,
 		Args: exactly(0, "flags only"),
@@ -53,7 +56,8 @@ Ctrl-C saves a checkpoint and stops; a second one stops at once.`,
 	fl.StringArrayVar(&f.set, "set", nil, "change a value of the configuration: key=value; may be repeated")
 	fl.StringVar(&f.resume, "resume", "", "go on with a run, from its newest checkpoint, or from the checkpoint given")
 	fl.StringVar(&f.init, "init", "", "begin with the weights of a model directory and a new optimizer")
-	fl.StringVar(&f.data, "data", "", "what to train on: arithmetic, or tokens:FILE of little-endian ids (uint32 if FILE ends in .u32, else uint16)")
+	fl.StringVar(&f.data, "data", "", "what to train on: a text file or folder, text:NAME of a data set, arithmetic, or tokens:FILE of little-endian ids (uint32 if FILE ends in .u32, else uint16)")
+	fl.StringVar(&f.tok, "tokenizer", "", "tokenizer of text: a file, a folder or ORG/NAME on the hub (default: train one)")
 	fl.BoolVar(&f.noShuffle, "no-shuffle", false, "take the windows of a token file in order")
 	fl.IntVar(&f.steps, "num-steps", 0, "optimizer steps")
 	fl.IntVar(&f.batch, "batch-size", 0, "sequences of a micro-batch")
@@ -124,6 +128,12 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 	}
 	if f.data != "" {
 		cfg.Data.Source = f.data
+		if !strings.HasPrefix(f.data, "text:") && !strings.HasPrefix(f.data, "tokens:") && f.data != "arithmetic" {
+			cfg.Data.Source = "text:" + f.data
+		}
+	}
+	if f.tok != "" {
+		cfg.Data.Tokenizer = f.tok
 	}
 	if f.init != "" {
 		if cfg.Model, err = bitnet.ReadModelConfig(f.init); err != nil {
@@ -165,7 +175,7 @@ func train(c *cobra.Command, f *trainFlags) error {
 	defer dev.Close()
 	p := &progress{out: out, steps: int64(cfg.Train.Steps), live: out == os.Stdout && term.IsTerminal(int(os.Stdout.Fd()))}
 	fmt.Fprintf(out, "%s on %s: compiling the step\n", cfg.Name, dev.Adapter().Name)
-	t, err := bitnet.NewTrainer(cfg, dev, bitnet.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.resume, Init: f.init}, p.events())
+	t, err := bitnet.NewTrainer(c.Context(), cfg, dev, bitnet.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.resume, Init: f.init}, p.events())
 	if err != nil {
 		return err
 	}
@@ -247,6 +257,10 @@ func dryRun(out io.Writer, cfg *bitnet.Config, a gpu.Adapter) error {
 	t := cfg.Train
 	fmt.Fprintf(out, "experiment        %s\n", cfg.Name)
 	fmt.Fprintf(out, "device            %s\n", a.Name)
+	fmt.Fprintf(out, "data              %s\n", cfg.Data.Source)
+	if p, ok := corpus.FindPreset(strings.TrimPrefix(cfg.Data.Source, "text:")); ok {
+		fmt.Fprintf(out, "download          about %.0f GB: %s\n", float64(p.Bytes)/1e9, p.About)
+	}
 	fmt.Fprintf(out, "parameters        %d\n", m.Params.Count())
 	fmt.Fprintf(out, "tokens a step     %d (%d sequences x %d tokens x %d micro-batches)\n", t.BatchSize*t.SeqLen*t.GradAccum, t.BatchSize, t.SeqLen, t.GradAccum)
 	fmt.Fprintf(out, "tokens in all     %d\n", int64(t.BatchSize*t.SeqLen*t.GradAccum)*int64(t.Steps))

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"bitnet/data/shard"
+
+	"github.com/stretchr/testify/require"
+)
+
+// runData gives what `bitnet data args` prints.
+func runData(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd := dataCommand()
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	cmd.SetArgs(args)
+	cmd.SetOut(&out)
+	cmd.SetErr(&errs)
+	err = cmd.ExecuteContext(t.Context())
+	return out.String(), errs.String(), err
+}
+
+func TestDataCommand(t *testing.T) {
+	dir := t.TempDir()
+	in := filepath.Join(dir, "stories.jsonl")
+	var lines strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&lines, "{\"story\":\"Tale %d of a cat on a mat.\"}\n", i)
+	}
+	require.NoError(t, os.WriteFile(in, []byte(lines.String()), 0o644))
+	tok := filepath.Join(dir, "tokenizer")
+	_, _, err := runTokenizer("", "train", in, "--field", "story", "--vocab-size", "280", "--out", tok)
+	require.NoError(t, err)
+	other := filepath.Join(dir, "other")
+	_, _, err = runTokenizer("", "train", in, "--field", "story", "--vocab-size", "270", "--out", other)
+	require.NoError(t, err)
+	out := filepath.Join(dir, "shards")
+	prepare := []string{"prepare", in, "--field", "story", "-t", tok, "--out", out}
+
+	printed, errs, err := runData(t, append(prepare, "--dry-run")...)
+	require.NoError(t, err)
+	require.Empty(t, printed)
+	require.Contains(t, errs, "text: 1 files")
+	require.Contains(t, errs, "token shards: about")
+	require.NoDirExists(t, out)
+
+	printed, _, err = runData(t, prepare...)
+	require.NoError(t, err)
+	require.Contains(t, printed, "1 in "+out+", complete")
+	m, err := shard.ReadManifest(out)
+	require.NoError(t, err)
+	train, val, _ := m.Totals()
+	require.EqualValues(t, 300, train.Documents+val.Documents)
+	require.NotZero(t, val.Documents)
+
+	printed, _, err = runData(t, "info", out, "--verify", "--sample", "2", "-t", tok)
+	require.NoError(t, err)
+	require.Contains(t, printed, "all shards are sound")
+	require.Contains(t, printed, `"<s>Tale 0 of a cat on a mat.</s>"`)
+	require.Equal(t, 2, strings.Count(printed, "<s>Tale"))
+
+	for want, args := range map[string][]string{
+		"needs --tokenizer":      {"info", out, "--sample", "1"},
+		"another tokenizer than": {"info", out, "--sample", "1", "-t", other},
+		"another tokenizer":      {"prepare", in, "--field", "story", "-t", other, "--out", out},
+		"no field \"text\"":      {"prepare", in, "-t", tok, "--out", filepath.Join(dir, "new")},
+		"neither a preset":       {"prepare", filepath.Join(dir, "none"), "-t", tok, "--out", out},
+		"holds no token shards":  {"info", dir},
+	} {
+		_, _, err := runData(t, args...)
+		require.ErrorContains(t, err, want)
+	}
+	for want, args := range map[string][]string{
+		"name a data set": {"prepare", "-t", tok, "--out", out},
+		"--held-out":      append(prepare, "--held-out", "0.9"),
+		"--shard-tokens":  append(prepare, "--shard-tokens", "5"),
+		"one DIR":         {"info"},
+	} {
+		_, _, err := runData(t, args...)
+		var u usageError
+		require.True(t, errors.As(err, &u), "%v", err)
+		require.ErrorContains(t, err, want)
+	}
+
+	require.NoError(t, os.WriteFile(filepath.Join(out, m.Shards[0].Train.Name), make([]byte, 500), 0o644))
+	_, _, err = runData(t, "info", out, "--verify")
+	require.ErrorContains(t, err, m.Shards[0].Train.Name)
+}
