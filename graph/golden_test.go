@@ -146,6 +146,9 @@ func TestGoldenAttention(t *testing.T) {
 	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
 		openGoldens(t, "attention").each("q", func(t *testing.T, g goldens, c string) {
 			q, k := g.shape(c+"q"), g.shape(c+"k")
+			if q[3] >= 64 && dev.Adapter().Kind == gpu.CPU && target != TargetOf(dev.Adapter()) {
+				t.Skip("heads of 64 laid out for another kind of adapter take a CPU adapter a minute to compile")
+			}
 			rows := func(name string) matrix {
 				s := g.shape(c + name)
 				return matrix{s[0] * s[1], s[2] * s[3], g.floats(c + name)}
