@@ -22,7 +22,7 @@ type LoadOptions struct {
 	Val       bool   // the held-out documents, not those to train on
 	Shuffle   bool   // else in the order of the inputs
 	Seed      uint64 // of the shuffle
-	Once      bool   // one pass over what is there at opening, then io.EOF
+	Once      bool   // one pass over what is there at opening (one shard at least), then io.EOF
 	Tokenizer string // hash that the ids must be of; "" takes any
 }
 
@@ -139,17 +139,20 @@ func (l *Loader) Next(b *data.Batch) (err error) {
 // is over.
 func (l *Loader) find() error {
 	l.leave()
+	if err := l.wait(func() bool { return l.m.Complete || len(l.m.Shards) > 0 }); err != nil {
+		return err
+	}
 	for range 2 {
 		var shards order.Permutation
 		if l.pos.Epoch > 0 && l.o.Shuffle {
-			if err := l.wait(func() bool { return l.m.Complete }); err != nil {
+			if err := l.wait(func() bool { return l.o.Once || l.m.Complete }); err != nil {
 				return err
 			}
 			shards = order.New(uint64(len(l.m.Shards)), l.seed(-1))
 		}
 		var first int64
 		for k := 0; ; k++ {
-			if err := l.wait(func() bool { return l.m.Complete || k < len(l.m.Shards) }); err != nil {
+			if err := l.wait(func() bool { return l.o.Once || l.m.Complete || k < len(l.m.Shards) }); err != nil {
 				return err
 			}
 			if k >= len(l.m.Shards) {
@@ -207,7 +210,7 @@ func (l *Loader) leave() {
 
 // wait reads the manifest again until it has what is asked for.
 func (l *Loader) wait(enough func() bool) error {
-	for !l.o.Once && !enough() {
+	for !enough() {
 		// Who prepares holds the lock. Look at the lock first: what was written
 		// before it was let go is then in the manifest.
 		lock := flock.New(filepath.Join(l.dir, lockName))
