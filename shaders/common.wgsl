@@ -51,6 +51,14 @@ fn row_of(group: vec3<u32>, groups: vec3<u32>, local: u32) -> u32 {
 	return g;
 {{- end}}
 }
+{{- if eq .Lanes 1}}
+
+// rolled returns n, which the compiler does not know: a loop up to it is not written out. Loads and
+// stores whose places differ from lane to lane take lavapipe long to compile, each time they are written.
+fn rolled(n: u32, row: u32) -> u32 { return n + (row >> 31u); }
+{{- else}}
+fn rolled(n: u32, row: u32) -> u32 { return n; }
+{{- end}}
 {{end}}
 
 {{define "load4"}}

@@ -22,14 +22,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	let row = row_of(group, groups, local);
 	if (row >= ROWS) { return; }
 	let lane = local % LANES;
+	let vocab = rolled(V, row);
 	let at = row * V;
 	let want = targets[row];
 
 	var m = -3.4e38;
-	for (var v = lane; v < V; v += LANES) { m = max(m, logits[at + v]); }
+	for (var v = lane; v < vocab; v += LANES) { m = max(m, logits[at + v]); }
 	m = largest(lane, m);
 	var sum = 0.0;
-	for (var v = lane; v < V; v += LANES) { sum += exp(logits[at + v] - m); }
+	for (var v = lane; v < vocab; v += LANES) { sum += exp(logits[at + v] - m); }
 	sum = total(lane, sum);
 	if (lane == 0u) {
 		if (want == IGNORE) { loss[row] = 0.0; } else { loss[row] = log(sum) + m - logits[at + want]; }
@@ -39,7 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	{{end -}}
 	var k = step[{{.LossScale}}];
 	if (want == IGNORE) { k = 0.0; }
-	for (var v = lane; v < V; v += LANES) {
+	for (var v = lane; v < vocab; v += LANES) {
 		var p = exp(logits[at + v] - m) / sum;
 		if (v == want) { p -= 1.0; }
 		logits[at + v] = p * k;

@@ -32,9 +32,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	let row = row_of(group, groups, local);
 	if (row >= T) { return; }
 	let lane = local % LANES;
+	let words = rolled(WORDS, row);
 
 	var squares = 0.0;
-	for (var c = lane; c < WORDS; c += LANES) {
+	for (var c = lane; c < words; c += LANES) {
 		let v = load_x(row, c);
 		squares += dot(v, v);
 	}
@@ -42,7 +43,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	if (lane == 0u) { rstd[row] = r; }
 {{if .Quantize}}
 {{template "quantize" .}}{{- else}}
-	for (var c = lane; c < WORDS; c += LANES) {
+	for (var c = lane; c < words; c += LANES) {
 		let v = value(row, c, r);
 		for (var i = 0u; i < 4u; i++) {
 			if (c * 4u + i < H) { y[row * H + c * 4u + i] = v[i]; }

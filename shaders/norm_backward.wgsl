@@ -21,14 +21,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	let row = row_of(group, groups, local);
 	if (row >= T) { return; }
 	let lane = local % LANES;
+	let words = rolled(WORDS, row);
 
 	var inner = 0.0;
-	for (var c = lane; c < WORDS; c += LANES) {
+	for (var c = lane; c < words; c += LANES) {
 		inner += dot(load_dy(row, c) * load_w(0u, c), load_x(row, c));
 	}
 	let r = rstd[row];
 	let pull = total(lane, inner) * r * r * r / f32(H);
-	for (var c = lane; c < WORDS; c += LANES) {
+	for (var c = lane; c < words; c += LANES) {
 		let v = load_dy(row, c) * load_w(0u, c) * r - load_x(row, c) * pull;
 		for (var i = 0u; i < 4u; i++) {
 			if (c * 4u + i < H) { dx[row * H + c * 4u + i] {{if .Accumulate}}+{{end}}= v[i]; }

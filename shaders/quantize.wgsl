@@ -1,13 +1,13 @@
 {{define "quantize" -}}
 	var m = 0.0;
-	for (var c = lane; c < WORDS; c += LANES) {
+	for (var c = lane; c < words; c += LANES) {
 		let v = abs(value(row, c, r));
 		m = max(m, max(max(v.x, v.y), max(v.z, v.w)));
 	}
 	let absmax = max(largest(lane, m), 1e-5);
 	let s = 127.0 / absmax;
 	if (lane == 0u) { scale[row] = absmax / 127.0; }
-	for (var c = lane; c < WORDS; c += LANES) {
+	for (var c = lane; c < words; c += LANES) {
 		let v = vec4<i32>(clamp(round(value(row, c, r) * s), vec4<f32>(-128.0), vec4<f32>(127.0)));
 		let b = vec4<u32>(v) & vec4<u32>(255u);
 		q[row * WORDS + c] = b.x | (b.y << 8u) | (b.z << 16u) | (b.w << 24u);
@@ -33,6 +33,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	let row = row_of(group, groups, local);
 	if (row >= T) { return; }
 	let lane = local % LANES;
+	let words = rolled(WORDS, row);
 	let r = 1.0;
 {{template "quantize" .}}
 }
