@@ -43,7 +43,7 @@ def f64(array, grad=False):
 
 def put(out, prefix, **tensors):
     for name, value in tensors.items():
-        array = value.detach().numpy() if torch.is_tensor(value) else np.asarray(value)
+        array = value.detach().numpy().copy() if torch.is_tensor(value) else np.array(value)  # a state goes on changing
         if array.dtype == np.float64 and array.size > 64:
             array = array.astype(np.float32)
         out[f"{prefix}.{name}"] = array
