@@ -15,7 +15,8 @@ NO_VCS = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
-.PHONY: help build test bench train-simple exp-arithmetic train-arithmetic fmt vet lint clean tools vulkan
+.PHONY: help build test bench train-simple exp-arithmetic train-arithmetic \
+	exp-tinystories train-tinystories exp-baseline train-baseline fmt vet lint clean tools vulkan
 
 help: ## this list
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -37,6 +38,12 @@ train-simple: build vulkan ## train a tiny model, in about a minute; STEPS=100
 
 exp-arithmetic train-arithmetic: build vulkan ## train on sums; own settings: ARGS="--num-steps 5000"
 	$(DRIVER) $(BITNET) train --exp arithmetic $(ARGS)
+
+exp-tinystories train-tinystories: build vulkan ## train on short stories (1 GB download)
+	$(DRIVER) $(BITNET) train --exp tinystories $(ARGS)
+
+exp-baseline train-baseline: build vulkan ## train 95M parameters on web pages (28 GB download)
+	$(DRIVER) $(BITNET) train --exp baseline $(ARGS)
 
 fmt: tools ## format the Go files
 	go fmt ./...
