@@ -54,8 +54,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(trainCommand(), evalCommand(), devicesCommand(), benchCommand())
-	addDataCommands(root)
+	root.AddCommand(trainCommand(), evalCommand(), dataCommand(), tokenizerCommand(), devicesCommand(), benchCommand())
 	return root
 }
 

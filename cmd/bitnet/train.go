@@ -84,6 +84,8 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 	switch {
 	case f.resume != "" && (f.exp != "" || f.config != "" || f.init != ""):
 		return nil, usageError{errors.New("--resume takes everything from the run: leave out --exp, --config and --init")}
+	case f.exp == "text" && f.data == "":
+		return nil, usageError{errors.New("--exp text needs your text: --data PATH")}
 	case f.exp != "" && f.config != "":
 		return nil, usageError{errors.New("give --exp or --config, not both")}
 	case f.resume != "":
