@@ -43,8 +43,9 @@ type ModelConfig struct {
 // DataConfig says what is trained on.
 type DataConfig struct {
 	// Source is "arithmetic"; "text:NAME[,NAME...]" for data sets that bitnet
-	// data prepare knows, files and folders; or "tokens:FILE" for raw
-	// little-endian ids (uint32 if the name ends in .u32, else uint16).
+	// data prepare knows, files and folders; "shards:FOLDER" for what that
+	// command made; or "tokens:FILE" for raw little-endian ids (uint32 if the
+	// name ends in .u32, else uint16).
 	Source string `yaml:"source"`
 	// Tokenizer of text: a file, a folder or ORG/NAME on the hub; empty to
 	// train one of model.vocab_size tokens.

@@ -41,8 +41,11 @@ func openCorpus(ctx context.Context, c *Config, tok *tokenizer.Tokenizer, fixedV
 		}
 		return &corpus{train: t, tokenizer: tok}, nil
 	}
-	if kind == "text" && path != "" {
+	switch {
+	case kind == "text" && path != "":
 		return openText(ctx, c, path, fixedVocab, note)
+	case kind == "shards" && path != "":
+		return openShards(ctx, c, path, fixedVocab)
 	}
-	return nil, fmt.Errorf("data.source is %q: it must be arithmetic, text:NAME or PATH, or tokens:FILE", c.Data.Source)
+	return nil, fmt.Errorf("data.source is %q: it must be arithmetic, text:NAME or PATH, shards:FOLDER, or tokens:FILE", c.Data.Source)
 }

@@ -72,4 +72,13 @@ func TestTextRoad(t *testing.T) {
 	require.NoError(t, err)
 	require.InDelta(t, evals[0].Loss, r.Loss, 1e-6)
 	require.FileExists(t, filepath.Join(rest.Dir, "checkpoints", "step_00000024", "tokenizer.json"))
+
+	// The shards can be named by themselves, with their tokenizer.
+	c := config()
+	require.NoError(t, c.Set("data.source=shards:"+filepath.Join(dir, "shards")))
+	_, err = openCorpus(context.Background(), c, nil, false, nil)
+	require.ErrorContains(t, err, "--tokenizer")
+	require.NoError(t, c.Set("data.tokenizer="+filepath.Join(dir, "tokenizer")))
+	_, err = openCorpus(context.Background(), c, nil, false, nil)
+	require.NoError(t, err)
 }

@@ -77,9 +77,32 @@ func openText(ctx context.Context, c *Config, names string, fixedVocab bool, not
 			}
 		}()
 	}
+	return loadShards(ctx, c, shardDir, tok)
+}
+
+// openShards opens a folder that bitnet data prepare made, with the tokenizer
+// that it was made with.
+func openShards(ctx context.Context, c *Config, dir string, fixedVocab bool) (*corpus, error) {
+	if c.Data.Tokenizer == "" {
+		return nil, fmt.Errorf("shards:%s needs the tokenizer that they were made with: --tokenizer", dir)
+	}
+	tok, err := corpora.LoadTokenizer(ctx, c.Data.Tokenizer)
+	if err != nil {
+		return nil, err
+	}
+	if tok.Size() > c.Model.VocabSize {
+		if fixedVocab {
+			return nil, fmt.Errorf("the tokenizer %s has %d tokens, the model %d", c.Data.Tokenizer, tok.Size(), c.Model.VocabSize)
+		}
+		c.Model.VocabSize = (tok.Size() + 63) / 64 * 64
+	}
+	return loadShards(ctx, c, dir, tok)
+}
+
+func loadShards(ctx context.Context, c *Config, dir string, tok *tokenizer.Tokenizer) (*corpus, error) {
 	load := func(o shard.LoadOptions) (*shard.Loader, error) {
 		o.Seq, o.Seed, o.Tokenizer = c.Train.SeqLen, c.Train.Seed, tok.Hash()
-		return shard.OpenLoader(ctx, shardDir, o)
+		return shard.OpenLoader(ctx, dir, o)
 	}
 	train, err := load(shard.LoadOptions{Shuffle: c.Data.Shuffle})
 	if err != nil {
