@@ -95,10 +95,10 @@ func SaveCheckpoint(dir string, m *Model, tok *tokenizer.Tokenizer, config *Conf
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return err
 	}
-	if err := m.saveWeights(filepath.Join(tmp, "model.safetensors"), graph.Master, ""); err != nil {
+	if err := m.saveWeights(filepath.Join(tmp, "model.safetensors"), form{graph.Master, ""}); err != nil {
 		return err
 	}
-	if err := m.saveWeights(filepath.Join(tmp, "optimizer.safetensors"), graph.FirstMoment, "m."); err != nil {
+	if err := m.saveWeights(filepath.Join(tmp, "optimizer.safetensors"), form{graph.FirstMoment, "m."}, form{graph.SecondMoment, "v."}); err != nil {
 		return err
 	}
 	text, err := json.MarshalIndent(m.hfConfig(tok), "", "  ")
@@ -144,17 +144,14 @@ func SaveCheckpoint(dir string, m *Model, tok *tokenizer.Tokenizer, config *Conf
 	return syncDir(parent)
 }
 
-// saveWeights streams one stored form of all parameters, under transformers'
-// names; the optimizer's file holds both moments, "m." and "v.".
-func (m *Model) saveWeights(path string, slot graph.Slot, prefix string) error {
-	type form struct {
-		slot   graph.Slot
-		prefix string
-	}
-	forms := []form{{slot, prefix}}
-	if slot == graph.FirstMoment {
-		forms = append(forms, form{graph.SecondMoment, "v."})
-	}
+// form is one stored form of all parameters, under a prefix of its own.
+type form struct {
+	slot   graph.Slot
+	prefix string
+}
+
+// saveWeights streams forms of all parameters under transformers' names.
+func (m *Model) saveWeights(path string, forms ...form) error {
 	var tensors []safetensors.Tensor
 	for _, f := range forms {
 		for _, p := range m.Params.All() {
@@ -185,7 +182,7 @@ func shapeOf(p *graph.Param, rows int) []int {
 	return []int{rows, p.Cols}
 }
 
-// loadWeights is the reverse of saveWeights; every tensor must be there, have
+// loadWeights is the reverse of saveWeights for one form; every tensor must be there, have
 // its shape and hold finite numbers.
 func (m *Model) loadWeights(path string, slot graph.Slot, prefix string) error {
 	f, err := safetensors.Open(path)

@@ -111,11 +111,12 @@ func (a *arena) release() {
 	a.slabs = nil
 }
 
-// write copies bytes to a tensor from its element row on.
+// write copies bytes to the tensor from its start on.
 func (t *Tensor) write(data []byte) error {
 	return t.arena.slabs[t.slab].Write(t.offset, data)
 }
 
+// read waits for the device and copies the tensor from its start on.
 func (t *Tensor) read(data []byte) error {
 	return t.arena.slabs[t.slab].Read(t.offset, data)
 }

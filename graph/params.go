@@ -33,7 +33,6 @@ type Params struct {
 	Limits Limits
 
 	list                   []*Param // decayed ones first, once laid out
-	decayed                int      // how many are decayed
 	masters, grads, ms, vs *arena
 	quantized              *arena
 	step, state, history   *Tensor
@@ -118,7 +117,7 @@ func (ps *Params) Layout(training bool) error {
 			others = append(others, p)
 		}
 	}
-	ps.list, ps.decayed = append(decayed, others...), len(decayed)
+	ps.list = append(decayed, others...)
 
 	flat := func(name string) *arena { return &arena{name: name, limit: ps.Limits.Buffer} }
 	place := func(a *arena, p *Param, kind string) (*Tensor, error) {
