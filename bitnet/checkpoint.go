@@ -271,32 +271,14 @@ func ReadState(dir string) (State, error) {
 	return s, nil
 }
 
-// ReadModelConfig reads config.json of a transformers BitNet directory.
+// ReadModelConfig reads config.json of a transformers BitNet directory that
+// can be trained: one with float masters.
 func ReadModelConfig(dir string) (ModelConfig, error) {
-	var c hfConfig
-	path := filepath.Join(dir, "config.json")
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return c.ModelConfig, fmt.Errorf("%s is not a model directory: %w", dir, err)
+	c, err := readHFConfig(dir)
+	if err == nil && c.packed() {
+		err = fmt.Errorf("%s: packed weights cannot be trained; give a directory with float masters", filepath.Join(dir, "config.json"))
 	}
-	if err := json.Unmarshal(text, &c); err != nil {
-		return c.ModelConfig, fmt.Errorf("%s: %s", path, oneLine(err))
-	}
-	m := c.ModelConfig
-	switch {
-	case c.ModelType != "bitnet":
-		return m, fmt.Errorf("%s: model_type is %q, this program reads \"bitnet\"", path, c.ModelType)
-	case !c.TieWordEmbeddings:
-		return m, fmt.Errorf("%s: tie_word_embeddings is false; this program has one table for both ends", path)
-	case c.Quantization["quantization_mode"] == "offline":
-		return m, fmt.Errorf("%s: packed weights cannot be trained; give a directory with float masters", path)
-	case m.Heads < 1 || m.KVHeads < 1:
-		return m, fmt.Errorf("%s: num_attention_heads %d and num_key_value_heads %d must be at least 1", path, m.Heads, m.KVHeads)
-	}
-	if err := m.check(); err != nil {
-		return m, fmt.Errorf("%s: %w", path, err)
-	}
-	return m, nil
+	return c.ModelConfig, err
 }
 
 var checkpointName = regexp.MustCompile(`^step_(\d{8,})$`)

@@ -1,0 +1,321 @@
+package bitnet
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"bitnet/bitnet/safetensors"
+)
+
+// TernaryMatrix is a quantised projection [Rows, Cols]: value = (code-1) * Scale.
+type TernaryMatrix struct {
+	Rows, Cols int
+	// Codes are 2 bits each, row-major: element k of a row is in byte k/4 at
+	// bits 2*(k%4), value w+1. Each row starts on a byte, (Cols+3)/4 bytes a
+	// row; past Cols stands code 1, a zero.
+	Codes []byte
+	Scale float32 // mean |w| of the masters
+}
+
+// Stride is the bytes of a row.
+func (m *TernaryMatrix) Stride() int { return (m.Cols + 3) / 4 }
+
+// Row writes the weights -1, 0 and 1 of a row into dst, which has Cols elements.
+func (m *TernaryMatrix) Row(row int, dst []int8) {
+	codes := m.Codes[row*m.Stride():][:m.Stride()]
+	for k := range dst[:m.Cols] {
+		dst[k] = int8(codes[k/4]>>(2*(k%4))&3) - 1
+	}
+}
+
+func newTernaryMatrix(rows, cols int) *TernaryMatrix {
+	m := &TernaryMatrix{Rows: rows, Cols: cols}
+	m.Codes = make([]byte, rows*m.Stride())
+	for i := range m.Codes {
+		m.Codes[i] = 0b01010101
+	}
+	return m
+}
+
+// set gives element k of a row the code w+1; the element must still be zero.
+func (m *TernaryMatrix) set(row, k int, code byte) {
+	m.Codes[row*m.Stride()+k/4] ^= (code ^ 1) << (2 * (k % 4))
+}
+
+// Quantize rounds masters w [rows, cols] to ternary, as the training kernels
+// do (absmean, arXiv 2402.17764): s = max(mean|w|, 1e-5), the weights are
+// clamp(round(w / s), -1, 1) with ties to even. The mean is summed in float64.
+func Quantize(w []float32, rows, cols int) *TernaryMatrix {
+	sum := 0.0
+	for _, v := range w {
+		sum += math.Abs(float64(v))
+	}
+	m := newTernaryMatrix(rows, cols)
+	m.Scale = float32(max(sum/float64(len(w)), 1e-5))
+	s := 1 / m.Scale
+	for r := range rows {
+		for k, v := range w[r*cols:][:cols] {
+			// Rounding to even and clamping come to this: one half is a zero.
+			switch v *= s; {
+			case v > 0.5:
+				m.set(r, k, 2)
+			case v < -0.5:
+				m.set(r, k, 0)
+			}
+		}
+	}
+	return m
+}
+
+// Weights are a model's weights on the host, as inference and the exporters
+// want them. Keys are transformers' names, such as
+// model.layers.0.self_attn.q_proj.weight.
+type Weights struct {
+	Config  ModelConfig
+	Float   map[string][]float32 // embedding [vocab, hidden] and norms
+	Ternary map[string]*TernaryMatrix
+}
+
+const (
+	embeddingName = "model.embed_tokens.weight"
+	finalNormName = "model.norm.weight"
+	headName      = "lm_head.weight"
+)
+
+// layerName is the name of a layer's tensor, such as mlp.up_proj.
+func layerName(layer int, tensor string) string {
+	return fmt.Sprintf("model.layers.%d.%s.weight", layer, tensor)
+}
+
+// tensorShape is one tensor of the architecture.
+type tensorShape struct {
+	name    string
+	shape   []int
+	ternary bool
+}
+
+// tensors lists every tensor of the architecture, in the order of the forward pass.
+func (c ModelConfig) tensors() []tensorShape {
+	h, f, kv := c.HiddenSize, c.IntermediateSize, c.HiddenSize/c.Heads*c.KVHeads
+	all := []tensorShape{{embeddingName, []int{c.VocabSize, h}, false}}
+	for i := range c.Layers {
+		norm := func(name string, width int) {
+			all = append(all, tensorShape{layerName(i, name), []int{width}, false})
+		}
+		projection := func(name string, rows, cols int) {
+			all = append(all, tensorShape{layerName(i, name), []int{rows, cols}, true})
+		}
+		norm("input_layernorm", h)
+		projection("self_attn.q_proj", h, h)
+		projection("self_attn.k_proj", kv, h)
+		projection("self_attn.v_proj", kv, h)
+		norm("self_attn.attn_sub_norm", h)
+		projection("self_attn.o_proj", h, h)
+		norm("post_attention_layernorm", h)
+		projection("mlp.gate_proj", f, h)
+		projection("mlp.up_proj", f, h)
+		norm("mlp.ffn_sub_norm", f)
+		projection("mlp.down_proj", h, f)
+	}
+	return append(all, tensorShape{finalNormName, []int{h}, false})
+}
+
+// ReadWeights reads a transformers BitNet directory, in one file or several:
+// float masters (F32, F16 or BF16), which are quantised here, or the packed
+// form. Every tensor must be there with its shape and finite numbers, and no
+// other.
+func ReadWeights(dir string) (*Weights, error) {
+	c, err := readHFConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	files, err := openTensors(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer files.close()
+	packed := c.packed()
+	all := c.tensors()
+	known := map[string]bool{headName: true}
+	for _, t := range all {
+		known[t.name] = true
+		known[scaleName(t.name)] = packed && t.ternary
+		if err := files.check(t, packed); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(files.of)) {
+		if !known[name] {
+			return nil, fmt.Errorf("%s: tensor %s is none of this architecture's; is it another model?", files.of[name].path, name)
+		}
+	}
+	w := &Weights{Config: c.ModelConfig, Float: map[string][]float32{}, Ternary: map[string]*TernaryMatrix{}}
+	for _, t := range all {
+		switch {
+		case !t.ternary:
+			w.Float[t.name], err = files.floats(t.name)
+		case packed:
+			w.Ternary[t.name], err = files.packed(t)
+		default:
+			var masters []float32
+			if masters, err = files.floats(t.name); err == nil {
+				w.Ternary[t.name] = Quantize(masters, t.shape[0], t.shape[1])
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return w, files.checkHead(w.Float[embeddingName])
+}
+
+// scaleName is the name of a packed projection's scale.
+func scaleName(weight string) string { return strings.TrimSuffix(weight, ".weight") + ".weight_scale" }
+
+// tensorFiles are the safetensors files of a model directory.
+type tensorFiles struct {
+	open []*safetensors.File
+	of   map[string]tensorFile // by tensor
+}
+
+type tensorFile struct {
+	*safetensors.File
+	path string
+}
+
+// openTensors opens model.safetensors, or the files that its index names.
+func openTensors(dir string) (*tensorFiles, error) {
+	names, index, err := weightFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	t := &tensorFiles{of: map[string]tensorFile{}}
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		f, err := safetensors.Open(path)
+		if err != nil {
+			t.close()
+			return nil, err
+		}
+		t.open = append(t.open, f)
+		for _, info := range f.Tensors() {
+			if index != nil && index[info.Name] != name {
+				err = fmt.Errorf("%s: tensor %s is not where %s says", path, info.Name, indexName)
+			}
+			t.of[info.Name] = tensorFile{f, path}
+		}
+		if err != nil {
+			t.close()
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+func (t *tensorFiles) close() {
+	for _, f := range t.open {
+		f.Close()
+	}
+}
+
+// check compares what a file says of a tensor with the architecture, before
+// anything is allocated for it.
+func (t *tensorFiles) check(want tensorShape, packed bool) error {
+	shape := slices.Clone(want.shape)
+	if packed && want.ternary {
+		if shape[0]%4 != 0 {
+			return fmt.Errorf("tensor %s has %d rows, which is not a multiple of 4: it cannot be packed", want.name, shape[0])
+		}
+		shape[0] /= 4
+		if err := t.checkOne(scaleName(want.name), []int{1}, "F32", "BF16", "F16", "F64"); err != nil {
+			return err
+		}
+		return t.checkOne(want.name, shape, "U8")
+	}
+	return t.checkOne(want.name, shape, "F32", "BF16", "F16", "F64")
+}
+
+func (t *tensorFiles) checkOne(name string, shape []int, dtypes ...string) error {
+	f, ok := t.of[name]
+	if !ok {
+		return fmt.Errorf("tensor %s is missing: the file is of another model or incomplete", name)
+	}
+	info, _ := f.Info(name)
+	if !slices.Equal(info.Shape, shape) {
+		return fmt.Errorf("%s: tensor %s has shape %v, config.json wants %v", f.path, name, info.Shape, shape)
+	}
+	if !slices.Contains(dtypes, info.DType) {
+		return fmt.Errorf("%s: tensor %s is %s, config.json wants %s", f.path, name, info.DType, strings.Join(dtypes, ", "))
+	}
+	return nil
+}
+
+// floats reads a tensor of finite numbers.
+func (t *tensorFiles) floats(name string) ([]float32, error) {
+	f := t.of[name]
+	info, _ := f.Info(name)
+	values := make([]float32, info.Elements())
+	if err := f.Float32s(name, values); err != nil {
+		return nil, err
+	}
+	return values, checkFinite(f.path, name, values)
+}
+
+// checkFinite says which element of a tensor is no finite number.
+func checkFinite(path, name string, values []float32) error {
+	for i, v := range values {
+		if v-v != 0 {
+			return fmt.Errorf("%s: tensor %s holds %v at element %d", path, name, v, i)
+		}
+	}
+	return nil
+}
+
+// packed reads transformers' packed form: bits 2i, 2i+1 of byte [r, c] of
+// U8 [out/4, in] hold the weight [i*out/4 + r, c] + 1, and the scale is the
+// absmean, which multiplies.
+func (t *tensorFiles) packed(want tensorShape) (*TernaryMatrix, error) {
+	f := t.of[want.name]
+	scale, err := t.floats(scaleName(want.name))
+	if err != nil {
+		return nil, err
+	}
+	if !(scale[0] > 0) {
+		return nil, fmt.Errorf("%s: tensor %s is %v: it must be positive", f.path, scaleName(want.name), scale[0])
+	}
+	raw, err := f.Bytes(want.name)
+	if err != nil {
+		return nil, err
+	}
+	m := newTernaryMatrix(want.shape[0], want.shape[1])
+	m.Scale = scale[0]
+	quarter := m.Rows / 4
+	for i, b := range raw {
+		r, c := i/m.Cols, i%m.Cols
+		if b&(b>>1)&0b01010101 != 0 {
+			return nil, fmt.Errorf("%s: tensor %s: byte %d is %#02x, which holds a weight that is none of -1, 0 and 1", f.path, want.name, i, b)
+		}
+		for part := range 4 {
+			m.set(part*quarter+r, c, b>>(2*part)&3)
+		}
+	}
+	return m, nil
+}
+
+// checkHead allows an output head beside the embedding only if it is the same table.
+func (t *tensorFiles) checkHead(embedding []float32) error {
+	f, ok := t.of[headName]
+	if !ok {
+		return nil
+	}
+	if info, _ := f.Info(headName); info.Elements() == len(embedding) {
+		if head, err := t.floats(headName); err != nil || slices.Equal(head, embedding) {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: %s is not the embedding; this program has one table for both ends", f.path, headName)
+}
