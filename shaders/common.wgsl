@@ -89,3 +89,11 @@ fn uniform3(x: u32) -> u32 { return uniform2(x) + 4096u * uniform1(x >> 12u); }
 // whose places differ from lane to lane take a lot of code, and time to compile, for each that is written out.
 fn often(n: u32) -> u32 { return n * table[1]; }
 {{end}}
+
+{{define "signed_codes"}}
+// A word of ternary codes w + 1 as two bits of two's complement each.
+fn signed_codes(word: u32) -> u32 {
+	let n = ~word;
+	return (n & 0x55555555u) | (n & (n << 1u) & 0xaaaaaaaau);
+}
+{{end}}

@@ -101,6 +101,9 @@ func (k MatMul) Source() Source {
 	p.OutBinding = next
 
 	label := fmt.Sprintf("matmul %dx%dx%d %s%s.%s%s", k.M, k.N, k.K, k.A.Kind, letter(k.A, "nt"), k.B.Kind, letter(k.B, "tn"))
+	if r, fits := p.rows(); fits {
+		return source("matmul_rows.wgsl", label, fold(ceilDiv(k.N, r.Cols)), 2*float64(k.M)*float64(k.N)*float64(k.K), r)
+	}
 	if k.Target == CPUTable {
 		if t, file, fits := p.table(); fits {
 			return t.source(file, label)

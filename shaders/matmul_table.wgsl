@@ -28,12 +28,7 @@ fn store(m: u32, n: u32, sum: vec4<f32>) {
 {{- end}}
 	c[(m * N + n) / 4u] {{if .Accumulate}}+{{end}}= v;
 }
-
-// A word of ternary codes w + 1 as two bits of two's complement each.
-fn signed_codes(word: u32) -> u32 {
-	let n = ~word;
-	return (n & 0x55555555u) | (n & (n << 1u) & 0xaaaaaaaau);
-}
+{{template "signed_codes"}}
 {{end -}}
 // matmul.wgsl for lavapipe: all lanes of a workgroup have the same {{.Rows}} rows of a, which are loaded once for
 // all, and {{.Cols}} columns each. What lies past M or N is computed from whatever is there, and not stored.
