@@ -67,6 +67,7 @@ type Trainer struct {
 	state   State
 	saved   int64 // step of the newest checkpoint, -1 for none
 	eval    *Evaluator
+	shares  *graph.ShareCounter
 	events  Events
 }
 
@@ -107,6 +108,9 @@ func NewTrainer(ctx context.Context, c *Config, dev *gpu.Device, start Start, ev
 			return nil, err
 		}
 		t.saved = t.state.Step
+		if pid := trainedBy(filepath.Dir(filepath.Dir(from))); pid != 0 {
+			return nil, fmt.Errorf("process %d is training %s: wait for it, or stop it with Ctrl-C or kill %d", pid, start.Resume, pid)
+		}
 		if t.state.Step >= int64(c.Train.Steps) {
 			return nil, fmt.Errorf("%s has finished its %d steps: give --num-steps to go on", from, t.state.Step)
 		}
@@ -139,6 +143,9 @@ func NewTrainer(ctx context.Context, c *Config, dev *gpu.Device, start Start, ev
 		return nil, err
 	}
 	if t.program, err = t.Plan.Compile(dev); err != nil {
+		return nil, err
+	}
+	if t.shares, err = t.model.Params.NewShareCounter(dev); err != nil {
 		return nil, err
 	}
 	if from == "" {
@@ -279,6 +286,10 @@ var ErrDiverged = errors.New("the loss is not finite")
 // and returns ctx's error.
 func (t *Trainer) Run(ctx context.Context) error {
 	c, o := &t.Config.Train, &t.Config.Output
+	if err := markAlive(t.Dir); err != nil {
+		return err
+	}
+	defer unmarkAlive(t.Dir)
 	logs := map[string]*journal{}
 	for _, name := range []string{"metrics", "samples", "eval"} {
 		j, err := openJournal(filepath.Join(t.Dir, "logs", name+".jsonl"), t.state.Step)
@@ -356,7 +367,7 @@ func (t *Trainer) measure(since int64, began time.Time) (Metrics, error) {
 	for _, h := range history {
 		m.LossMean += float64(h.Loss) / n
 	}
-	shares, err := t.model.Params.TernaryShares(t.dev)
+	shares, err := t.shares.Count()
 	for _, s := range shares {
 		m.Ternary[s.Name] = [3]float64{s.Minus, s.Zero, s.Plus}
 	}

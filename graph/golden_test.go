@@ -289,8 +289,14 @@ func ternaryOnDevice(t *testing.T, dev *gpu.Device, target shaders.Target, w mat
 			}
 		}
 	}
-	shares, err := ps.TernaryShares(dev)
+	counter, err := ps.NewShareCounter(dev)
 	require.NoError(t, err)
+	defer counter.Release()
+	first, err := counter.Count()
+	require.NoError(t, err)
+	shares, err := counter.Count()
+	require.NoError(t, err)
+	require.Equal(t, first, shares, "counting again")
 	at := 0
 	for i, n := range sizes {
 		var count [3]float64

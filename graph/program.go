@@ -79,6 +79,12 @@ func (r *Program) Load(tokens, targets []uint32, vocab int) error {
 	return g.inputs.slabs[0].Write(0, gpu.Bytes(r.staging))
 }
 
+// SetTokens hands over the token ids of a program that computes no loss; they
+// must be below the vocabulary's size.
+func (r *Program) SetTokens(tokens []uint32) error {
+	return r.plan.graph.tokens.write(gpu.Bytes(tokens))
+}
+
 // sortPositions writes the positions of tokens sorted by id, ties in order
 // (a counting sort; counts is scratch of vocab + 1 elements).
 func sortPositions(order, tokens, counts []uint32) error {
@@ -226,56 +232,4 @@ func (ps *Params) once(dev *gpu.Device, e *emitter, label string) error {
 		return err
 	}
 	return dev.Wait()
-}
-
-// Shares are the fractions of a projection's weights that are -1, 0 and +1.
-type Shares struct {
-	Name              string
-	Minus, Zero, Plus float64
-}
-
-// TernaryShares counts the ternary weights of every projection.
-func (ps *Params) TernaryShares(dev *gpu.Device) ([]Shares, error) {
-	e := newEmitter(ps, false)
-	e.op = "count ternary weights"
-	counts := map[*Param]*Tensor{}
-	kept := &arena{name: "ternary counts", limit: ps.Limits.Buffer}
-	for _, p := range ps.list {
-		if p.ternary {
-			t := tensor("counts", U32, p.Rows, 3)
-			if err := kept.append(t); err != nil {
-				return nil, err
-			}
-			counts[p] = t
-			e.run(p.group(ps.Target).Count(), p.codes, t)
-		}
-	}
-	if err := kept.allocate(dev); err != nil {
-		return nil, err
-	}
-	defer kept.release()
-	if err := ps.once(dev, e, "count ternary weights"); err != nil {
-		return nil, err
-	}
-	var out []Shares
-	for _, p := range ps.list {
-		t := counts[p]
-		if t == nil {
-			continue
-		}
-		rows := make([]uint32, 3*p.Rows)
-		if err := t.read(gpu.Bytes(rows)); err != nil {
-			return nil, err
-		}
-		for _, part := range p.Parts {
-			var n [3]float64
-			for i, c := range rows[:3*part.Rows] {
-				n[i%3] += float64(c)
-			}
-			rows = rows[3*part.Rows:]
-			total := float64(part.Rows) * float64(p.Cols)
-			out = append(out, Shares{part.Name, n[0] / total, n[1] / total, n[2] / total})
-		}
-	}
-	return out, nil
 }
