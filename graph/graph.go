@@ -22,6 +22,9 @@ type Graph struct {
 	loss                   *Tensor // [tokens, 1], of each position
 	logits, rows           *Tensor // of chosen rows, for generation
 	ropeTable              *Tensor
+
+	cache      *Cache // nil for whole sequences
+	attentions int    // operations that use the cache so far
 }
 
 type node struct {

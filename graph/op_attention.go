@@ -18,12 +18,23 @@ func (h Heads) Features() int { return (h.Query + 2*h.KV) * h.Dim }
 // (Su et al., 2021; the rotate-half form). It works in place: qkv must not be
 // used any more, only the result.
 func (g *Graph) Rope(qkv *Tensor, h Heads, theta float64) *Tensor {
-	if g.ropeTable == nil {
-		g.ropeTable = g.input("rope table", F32, g.seq, h.Dim)
-		g.constants = append(g.constants, constant{g.ropeTable, ropeTable(g.seq, h.Dim, theta)})
+	positions, context := g.seq, 0
+	if g.cache != nil {
+		positions, context = g.cache.context, g.cache.context
 	}
-	k := shaders.Rope{Target: g.params.Target, Tokens: qkv.Rows, Seq: g.seq, Heads: h.Query + h.KV, HeadDim: h.Dim, Stride: h.Features()}
+	if g.ropeTable == nil {
+		g.ropeTable = g.input("rope table", F32, positions, h.Dim)
+		g.constants = append(g.constants, constant{g.ropeTable, ropeTable(positions, h.Dim, theta)})
+	}
+	k := shaders.Rope{
+		Target: g.params.Target, Tokens: qkv.Rows, Seq: g.seq, Context: context,
+		Heads: h.Query + h.KV, HeadDim: h.Dim, Stride: h.Features(),
+	}
 	g.add("rope", func(e *emitter) {
+		if g.cache != nil {
+			e.run(k.Source(), g.ropeTable, qkv, g.cache.start)
+			return
+		}
 		e.run(k.Source(), g.ropeTable, qkv)
 	}, func(e *emitter) {
 		back := k
@@ -51,6 +62,9 @@ func ropeTable(seq, dim int, theta float64) []float32 {
 func (g *Graph) Attention(qkv *Tensor, h Heads) *Tensor {
 	if qkv.Cols != h.Features() || h.KV < 1 || h.Query%h.KV != 0 || h.Dim%4 != 0 {
 		g.fail("attention: %d features do not make %d query and %d key heads of %d", qkv.Cols, h.Query, h.KV, h.Dim)
+	}
+	if g.cache != nil {
+		return g.cachedAttention(qkv, h)
 	}
 	tokens := g.Tokens()
 	o := tensor("attention", F32, tokens, h.Query*h.Dim)

@@ -108,7 +108,14 @@ func (ps *Params) Count() int64 {
 const HistorySlots = 1024
 
 // Layout places everything; training adds gradients and optimizer state.
-func (ps *Params) Layout(training bool) error {
+func (ps *Params) Layout(training bool) error { return ps.layout(training, true) }
+
+// LayoutTernary places what inference needs: float values of matrices and
+// vectors, and of ternary parameters the quantised form alone, which
+// WriteTernary sets.
+func (ps *Params) LayoutTernary() error { return ps.layout(false, false) }
+
+func (ps *Params) layout(training, masters bool) error {
 	var decayed, others []*Param
 	for _, p := range ps.list {
 		if p.decay {
@@ -134,8 +141,10 @@ func (ps *Params) Layout(training bool) error {
 	}
 	for _, p := range ps.list {
 		var err error
-		if p.master, err = place(ps.masters, p, ""); err != nil {
-			return err
+		if masters || !p.ternary {
+			if p.master, err = place(ps.masters, p, ""); err != nil {
+				return err
+			}
 		}
 		if training {
 			for _, x := range []struct {
@@ -223,6 +232,30 @@ func (p *Param) Read(s Slot, values []float32) error {
 func (p *Param) ReadRows(s Slot, first int, values []float32) error {
 	t := p.slot(s)
 	return t.arena.slabs[t.slab].Read(t.offset+4*int64(first)*int64(p.Cols), gpu.Bytes(values))
+}
+
+// WriteTernary sets the quantised form of one part of a ternary parameter,
+// counted from 0: value[r, c] = (code - 1) scale, codes 2 bits each, row by row,
+// element c of a row at bits 2 (c mod 16) of its word c/16.
+func (p *Param) WriteTernary(part int, codes []uint32, scale float32) error {
+	first := 0
+	for _, before := range p.Parts[:part] {
+		first += before.Rows
+	}
+	n := p.Parts[part].Rows
+	words := int64(shaders.Words16(p.Cols))
+	if int64(len(codes)) != int64(n)*words {
+		return fmt.Errorf("%s [%d, %d] has %d words of codes, not %d", p.Parts[part].Name, n, p.Cols, int64(n)*words, len(codes))
+	}
+	scales := make([]float32, n)
+	for i := range scales {
+		scales[i] = scale
+	}
+	slab := p.codes.arena.slabs[p.codes.slab]
+	if err := slab.Write(p.codes.offset+4*int64(first)*words, gpu.Bytes(codes)); err != nil {
+		return err
+	}
+	return p.scale.arena.slabs[p.scale.slab].Write(p.scale.offset+4*int64(first), gpu.Bytes(scales))
 }
 
 // IsVector says whether it was declared by Vector.

@@ -170,10 +170,13 @@ func (k FoldRows) Source() Source {
 }
 
 // Rope rotates the first Heads heads of each row in place; Stride is the
-// length of a row. Bindings: table [Seq, HeadDim/2, 2], x.
+// length of a row. With a Context, sequences begin at positions of their own.
+// Bindings: table [Seq or Context, HeadDim/2, 2], x, and start [Tokens / Seq]
+// with a Context.
 type Rope struct {
 	Target                              Target
 	Tokens, Seq, Heads, HeadDim, Stride int
+	Context                             int
 	Backward                            bool
 }
 
@@ -297,6 +300,45 @@ func (k Attention) DQ() Source { return k.source("attention_dq.wgsl", "attention
 // DKV is the gradient of keys and values. Bindings: qkv, lse, dout, delta, dqkv.
 func (k Attention) DKV() Source {
 	return k.source("attention_dkv.wgsl", "attention dkv", k.KVHeads, 4, 8)
+}
+
+// CachedAttention has the shapes of attention over a cache of keys and values:
+// Seq new tokens a sequence, up to Context in all.
+type CachedAttention struct {
+	Target                                       Target
+	Batch, Seq, Context, Heads, KVHeads, HeadDim int
+}
+
+// Append stores new keys and values. Bindings: start [Batch], qkv, keys, values.
+func (k CachedAttention) Append() Source {
+	n := k.Batch * k.Seq * k.KVHeads * k.HeadDim
+	th, groups := k.Target.elementwise(n)
+	return source("cache_append.wgsl", fmt.Sprintf("cache append %dx%dx%d", k.Batch, k.Seq, k.KVHeads*k.HeadDim), groups, 0, struct {
+		CachedAttention
+		threads1D
+	}{k, th})
+}
+
+// Source is the attention. Bindings: start [Batch], qkv, keys, values, o. Its
+// work is that of a full context.
+func (k CachedAttention) Source() Source {
+	rows := k.Batch * k.Seq * k.Heads
+	p := struct {
+		CachedAttention
+		Scale   float32
+		Shared  bool
+		Threads int
+	}{k, float32(1 / math.Sqrt(float64(k.HeadDim))), k.Target == GPU, 16}
+	groups := fold(ceilDiv(rows, p.Threads))
+	if p.Shared {
+		p.Threads = 64
+		for p.Threads < k.HeadDim/4 {
+			p.Threads *= 2
+		}
+		groups = fold(rows)
+	}
+	return source("attention_cached.wgsl", fmt.Sprintf("attention cached %dx%dx%dx%d", k.Batch, k.Seq, k.Heads, k.HeadDim), groups,
+		4*float64(rows)*float64(k.Context)*float64(k.HeadDim), p)
 }
 
 // TernaryGroup has the shapes of projections that share an input: Rows output

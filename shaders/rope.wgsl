@@ -1,7 +1,7 @@
 // Rotary position embedding, rotate-half, in place on the first HEADS heads of each row:
 //   (a, b) = (x[t, n, i], x[t, n, i + D/2]) -> (a cos - b sin, b cos + a sin),
-//   angle = pos(t) theta^(-2i/D), pos(t) = t mod SEQ.{{if .Backward}} This is the gradient: the inverse rotation.{{end}}
-//   table [SEQ, D/2, 2] (cos, sin), x [T, STRIDE]; one invocation a pair
+//   angle = pos(t) theta^(-2i/D), pos(t) = {{if .Context}}start[t / SEQ] + {{end}}t mod SEQ.{{if .Backward}} This is the gradient: the inverse rotation.{{end}}
+//   table [{{if .Context}}{{.Context}}{{else}}SEQ{{end}}, D/2, 2] (cos, sin), x [T, STRIDE]; one invocation a pair
 const T = {{.Tokens}}u;
 const SEQ = {{.Seq}}u;
 const HEADS = {{.Heads}}u;
@@ -10,6 +10,9 @@ const STRIDE = {{.Stride}}u;
 
 @group(0) @binding(0) var<storage, read> table: array<f32>;
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
+{{- if .Context}}
+@group(0) @binding(2) var<storage, read> start: array<u32>; // position of each sequence's first token
+{{- end}}
 {{template "index" .}}
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -18,7 +21,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
 	let i = n % HALF;
 	let head = (n / HALF) % HEADS;
 	let t = n / (HALF * HEADS);
-	let at = ((t % SEQ) * HALF + i) * 2u;
+{{- if .Context}}
+	let position = min(start[t / SEQ] + t % SEQ, {{.Context}}u - 1u);
+{{- else}}
+	let position = t % SEQ;
+{{- end}}
+	let at = (position * HALF + i) * 2u;
 	let c = table[at];
 	let s = {{if .Backward}}-{{end}}table[at + 1u];
 	let p = t * STRIDE + head * 2u * HALF + i;
