@@ -42,7 +42,7 @@ type ModelConfig struct {
 
 // DataConfig says what is trained on.
 type DataConfig struct {
-	// Source is "arithmetic"; "text:NAME[,NAME...]" for data sets that bitnet
+	// Source is "arithmetic" or "tictactoe"; "text:NAME[,NAME...]" for data sets that bitnet
 	// data prepare knows, files and folders; "shards:FOLDER" for what that
 	// command made; or "tokens:FILE" for raw little-endian ids (uint32 if the
 	// name ends in .u32, else uint16).

@@ -14,6 +14,7 @@ type corpus struct {
 	train      data.Source
 	heldOut    func() (data.Source, error) // one pass; nil if nothing is held out
 	arithmetic *data.Arithmetic            // nil for other sources
+	tictactoe  *data.TicTacToe             // nil for other sources
 	tokenizer  *tokenizer.Tokenizer
 }
 
@@ -34,6 +35,20 @@ func openCorpus(ctx context.Context, c *Config, tok *tokenizer.Tokenizer, fixedV
 			return nil, fmt.Errorf("model.vocab_size %d is too small for arithmetic: its tokenizer has %d tokens", c.Model.VocabSize, n)
 		}
 		return &corpus{train: a, heldOut: func() (data.Source, error) { return a.HeldOutSource(), nil }, arithmetic: a, tokenizer: a.Tokenizer()}, nil
+	case "tictactoe":
+		games := func(seed uint64, once bool) (*data.TicTacToe, error) {
+			return data.NewTicTacToe(data.TicTacToeOptions{Seq: c.Train.SeqLen, Seed: seed, Pack: c.Data.Pack, Once: once})
+		}
+		t, err := games(c.Train.Seed, false)
+		if err != nil {
+			return nil, err
+		}
+		if n := t.Tokenizer().Size(); n > c.Model.VocabSize {
+			return nil, fmt.Errorf("model.vocab_size %d is too small for tic-tac-toe: its tokenizer has %d tokens", c.Model.VocabSize, n)
+		}
+		// The whole game is trained on: these are other games through the same positions.
+		heldOut := func() (data.Source, error) { return games(c.Train.Seed+1, true) }
+		return &corpus{train: t, heldOut: heldOut, tictactoe: t, tokenizer: t.Tokenizer()}, nil
 	case "tokens":
 		t, err := data.OpenTokens(path, strings.HasSuffix(path, ".u32"), c.Data.Shuffle, c.Train.Seed, c.Train.SeqLen, c.Model.VocabSize)
 		if err != nil {
@@ -47,5 +62,5 @@ func openCorpus(ctx context.Context, c *Config, tok *tokenizer.Tokenizer, fixedV
 	case kind == "shards" && path != "":
 		return openShards(ctx, c, path, fixedVocab)
 	}
-	return nil, fmt.Errorf("data.source is %q: it must be arithmetic, text:NAME or PATH, shards:FOLDER, or tokens:FILE", c.Data.Source)
+	return nil, fmt.Errorf("data.source is %q: it must be arithmetic, tictactoe, text:NAME or PATH, shards:FOLDER, or tokens:FILE", c.Data.Source)
 }

@@ -23,6 +23,8 @@ type EvalResult struct {
 	ExactMatch *float64           `json:"exact_match,omitempty"`
 	Operators  map[string]float64 `json:"exact_match_by_operator,omitempty"`
 	Problems   int                `json:"problems,omitempty"`
+	// Arena are games of tic-tac-toe against a random player.
+	Arena *ArenaResult `json:"arena,omitempty"`
 }
 
 // TokenLogProb is the log-probability of one token given those before it.
@@ -100,6 +102,26 @@ func (e *Evaluator) Loss(src data.Source, rows int64, each func(TokenLogProb) er
 		r.Perplexity = math.Exp(r.Loss)
 	}
 	return r, nil
+}
+
+// arenaGames is how many games an evaluation plays unless told.
+const arenaGames = 1000
+
+// examine lets the model do what it was trained for, n times or, for 0, as
+// often as a full examination takes.
+func (m *Model) examine(dev *gpu.Device, c *corpus, n int, r *EvalResult) error {
+	switch {
+	case c.arithmetic != nil:
+		return m.ExactMatch(dev, c.arithmetic, n, r)
+	case c.tictactoe != nil:
+		if n == 0 {
+			n = arenaGames
+		}
+		a, err := m.Arena(dev, c.tokenizer, ArenaOptions{Games: n, Against: "random"}, nil)
+		r.Arena = &a
+		return err
+	}
+	return nil
 }
 
 // arithmeticContext is the longest problem with its answer: <s>100 * 100 = 10000.
@@ -217,8 +239,8 @@ func Evaluate(ctx context.Context, dev *gpu.Device, path string, o EvalOptions, 
 	r, err := e.Loss(src, rows, o.Each)
 	e.Release()
 	r.Step = state.Step
-	if err == nil && corpus.arithmetic != nil {
-		err = m.ExactMatch(dev, corpus.arithmetic, o.Rows, &r)
+	if err == nil {
+		err = m.examine(dev, corpus, o.Rows, &r)
 	}
 	return r, err
 }

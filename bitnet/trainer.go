@@ -393,10 +393,8 @@ func (t *Trainer) evaluate(log *journal) error {
 		return err
 	}
 	r.Step = t.state.Step
-	if t.corpus.arithmetic != nil {
-		if err := t.model.ExactMatch(t.dev, t.corpus.arithmetic, max(t.Config.Output.EvalSamples, 1), &r); err != nil {
-			return err
-		}
+	if err := t.model.examine(t.dev, t.corpus, max(t.Config.Output.EvalSamples, 1), &r); err != nil {
+		return err
 	}
 	if err := log.add(r); err != nil {
 		return fmt.Errorf("writing an evaluation: %w", err)

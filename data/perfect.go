@@ -69,3 +69,16 @@ func (s solution) positions() []position {
 // game that it need not lose; always the same for the same marks. It is 0 when
 // the game is over.
 func PerfectMove(b Board) int { return perfect()[b.position].cell }
+
+// PerfectMoves are all moves as good as PerfectMove, in ascending order.
+func PerfectMoves(b Board) []int {
+	s := perfect()
+	var out []int
+	for _, cell := range b.Legal() {
+		v := -s.solve(b.position.play(cell))
+		if v-cmp.Compare(v, 0) == s[b.position].value {
+			out = append(out, cell)
+		}
+	}
+	return out
+}

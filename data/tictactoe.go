@@ -13,6 +13,7 @@ type TicTacToeOptions struct {
 	Seq  int    // positions in a row
 	Seed uint64 // decides the games and their order
 	Pack bool   // as in ArithmeticOptions
+	Once bool   // end after one epoch
 }
 
 // TicTacToe is a Source of games as text, "<s>512837469</s>": the cells in the
@@ -55,7 +56,7 @@ func NewTicTacToe(o TicTacToeOptions) (*TicTacToe, error) {
 	t.positions = t.solved.positions()
 	t.enumerate(position{}, nil, true)
 	t.enumerate(position{}, nil, false)
-	options := rowOptions{seq: o.Seq, pad: pad, pack: o.Pack, shuffle: true, seed: o.Seed}
+	options := rowOptions{seq: o.Seq, pad: pad, pack: o.Pack, shuffle: true, once: o.Once, seed: o.Seed}
 	n := int64(len(t.games) + len(t.positions))
 	if t.rows, err = newRows("tic-tac-toe", t.sample, n, len(t.inputs), options); err != nil {
 		return nil, err

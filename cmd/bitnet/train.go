@@ -56,7 +56,7 @@ Ctrl-C saves a checkpoint and stops; a second one stops at once.`,
 	fl.StringArrayVar(&f.set, "set", nil, "change a value of the configuration: key=value; may be repeated")
 	fl.StringVar(&f.resume, "resume", "", "go on with a run, from its newest checkpoint, or from the checkpoint given")
 	fl.StringVar(&f.init, "init", "", "begin with the weights of a model directory and a new optimizer")
-	fl.StringVar(&f.data, "data", "", "what to train on: a text file or folder, text:NAME of a data set, shards:FOLDER of bitnet data prepare, arithmetic, or tokens:FILE of little-endian ids (uint32 if FILE ends in .u32, else uint16)")
+	fl.StringVar(&f.data, "data", "", "what to train on: a text file or folder, text:NAME of a data set, shards:FOLDER of bitnet data prepare, arithmetic, tictactoe, or tokens:FILE of little-endian ids (uint32 if FILE ends in .u32, else uint16)")
 	fl.StringVar(&f.tok, "tokenizer", "", "tokenizer of text: a file, a folder or ORG/NAME on the hub (default: train one)")
 	fl.BoolVar(&f.noShuffle, "no-shuffle", false, "take the windows of a token file in order")
 	fl.IntVar(&f.steps, "num-steps", 0, "optimizer steps")
@@ -131,7 +131,7 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 	if f.data != "" {
 		cfg.Data.Source = f.data
 		kind, _, named := strings.Cut(f.data, ":")
-		if known := kind == "text" || kind == "tokens" || kind == "shards"; !(named && known) && f.data != "arithmetic" {
+		if known := kind == "text" || kind == "tokens" || kind == "shards"; !(named && known) && f.data != "arithmetic" && f.data != "tictactoe" {
 			cfg.Data.Source = "text:" + f.data
 		}
 	}
