@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -28,6 +27,11 @@ type State struct {
 	TokensSeen int64         `json:"tokens_seen"`
 	Position   data.Position `json:"data_position"`
 	Seed       uint64        `json:"seed"`
+	// Skipped are the step's worth of batches that rollbacks leave out, counted
+	// from 0 over all that the data source gave; ascending.
+	Skipped   []int64 `json:"skipped_batches,omitempty"`
+	Rollbacks int     `json:"rollbacks,omitempty"`
+	Recent    recent  `json:"recent"`
 	// Files are the other files of the directory, to tell a damaged
 	// checkpoint from a whole one.
 	Files map[string]FileSum `json:"files"`
@@ -56,9 +60,10 @@ type hfConfig struct {
 	Quantization      map[string]any `json:"quantization_config,omitempty"`
 }
 
-func (m *Model) hfConfig(tok *tokenizer.Tokenizer) hfConfig {
+// newHFConfig is the config.json of float masters, which are quantised at every forward.
+func newHFConfig(m ModelConfig, tok *tokenizer.Tokenizer) hfConfig {
 	c := hfConfig{
-		Architectures: []string{"BitNetForCausalLM"}, ModelType: "bitnet", ModelConfig: m.Config,
+		Architectures: []string{"BitNetForCausalLM"}, ModelType: "bitnet", ModelConfig: m,
 		TieWordEmbeddings: true, TorchDType: "float32", InitializerRange: initialStd,
 		Quantization: map[string]any{"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"},
 	}
@@ -101,7 +106,7 @@ func SaveCheckpoint(dir string, m *Model, tok *tokenizer.Tokenizer, config *Conf
 	if err := m.saveWeights(filepath.Join(tmp, "optimizer.safetensors"), form{graph.FirstMoment, "m."}, form{graph.SecondMoment, "v."}); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(m.hfConfig(tok), "", "  ")
+	text, err := json.MarshalIndent(newHFConfig(m.Config, tok), "", "  ")
 	if err != nil {
 		return err
 	}
@@ -183,33 +188,24 @@ func shapeOf(p *graph.Param, rows int) []int {
 }
 
 // loadWeights is the reverse of saveWeights for one form; every tensor must be there, have
-// its shape and hold finite numbers.
+// its shape and hold finite numbers. A model of several files is read by its index.
 func (m *Model) loadWeights(path string, slot graph.Slot, prefix string) error {
-	f, err := safetensors.Open(path)
+	files, err := openTensors(path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer files.close()
 	for _, p := range m.Params.All() {
 		values := make([]float32, p.Rows*p.Cols)
 		rest := values
 		for _, part := range p.Parts {
 			name := prefix + part.Name
-			info, ok := f.Info(name)
-			if want := shapeOf(p, part.Rows); !ok || !slices.Equal(info.Shape, want) {
-				if !ok {
-					return fmt.Errorf("%s: tensor %s is missing", path, name)
-				}
-				return fmt.Errorf("%s: tensor %s has shape %v, the configuration wants %v", path, name, info.Shape, want)
-			}
-			n := part.Rows * p.Cols
-			if err := f.Float32s(name, rest[:n]); err != nil {
+			if err := files.checkFloats(name, shapeOf(p, part.Rows)); err != nil {
 				return err
 			}
-			for i, v := range rest[:n] {
-				if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-					return fmt.Errorf("%s: tensor %s holds %v at element %d", path, name, v, i)
-				}
+			n := part.Rows * p.Cols
+			if err := files.floats(name, rest[:n]); err != nil {
+				return err
 			}
 			rest = rest[n:]
 		}

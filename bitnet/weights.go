@@ -133,7 +133,7 @@ func ReadWeights(dir string) (*Weights, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := openTensors(dir)
+	files, err := openTensors(filepath.Join(dir, weightsName))
 	if err != nil {
 		return nil, err
 	}
@@ -155,19 +155,20 @@ func ReadWeights(dir string) (*Weights, error) {
 	}
 	w := &Weights{Config: c.ModelConfig, Float: map[string][]float32{}, Ternary: map[string]*TernaryMatrix{}}
 	for _, t := range all {
-		switch {
-		case !t.ternary:
-			w.Float[t.name], err = files.floats(t.name)
-		case packed:
-			w.Ternary[t.name], err = files.packed(t)
-		default:
-			var masters []float32
-			if masters, err = files.floats(t.name); err == nil {
-				w.Ternary[t.name] = Quantize(masters, t.shape[0], t.shape[1])
+		if packed && t.ternary {
+			if w.Ternary[t.name], err = files.packed(t); err != nil {
+				return nil, err
 			}
+			continue
 		}
-		if err != nil {
+		values := make([]float32, files.elements(t.name))
+		if err := files.floats(t.name, values); err != nil {
 			return nil, err
+		}
+		if t.ternary {
+			w.Ternary[t.name] = Quantize(values, t.shape[0], t.shape[1])
+		} else {
+			w.Float[t.name] = values
 		}
 	}
 	return w, files.checkHead(w.Float[embeddingName])
@@ -178,6 +179,7 @@ func scaleName(weight string) string { return strings.TrimSuffix(weight, ".weigh
 
 // tensorFiles are the safetensors files of a model directory.
 type tensorFiles struct {
+	path string
 	open []*safetensors.File
 	of   map[string]tensorFile // by tensor
 }
@@ -187,13 +189,14 @@ type tensorFile struct {
 	path string
 }
 
-// openTensors opens model.safetensors, or the files that its index names.
-func openTensors(dir string) (*tensorFiles, error) {
-	names, index, err := weightFiles(dir)
+// openTensors opens the file at path, or where it is missing the files that the index beside it names.
+func openTensors(path string) (*tensorFiles, error) {
+	dir := filepath.Dir(path)
+	names, index, err := weightFiles(path)
 	if err != nil {
 		return nil, err
 	}
-	t := &tensorFiles{of: map[string]tensorFile{}}
+	t := &tensorFiles{path: path, of: map[string]tensorFile{}}
 	for _, name := range names {
 		path := filepath.Join(dir, name)
 		f, err := safetensors.Open(path)
@@ -204,13 +207,10 @@ func openTensors(dir string) (*tensorFiles, error) {
 		t.open = append(t.open, f)
 		for _, info := range f.Tensors() {
 			if index != nil && index[info.Name] != name {
-				err = fmt.Errorf("%s: tensor %s is not where %s says", path, info.Name, indexName)
+				t.close()
+				return nil, fmt.Errorf("%s: tensor %.80q is not where %s says", path, info.Name, indexName)
 			}
 			t.of[info.Name] = tensorFile{f, path}
-		}
-		if err != nil {
-			t.close()
-			return nil, err
 		}
 	}
 	return t, nil
@@ -225,44 +225,51 @@ func (t *tensorFiles) close() {
 // check compares what a file says of a tensor with the architecture, before
 // anything is allocated for it.
 func (t *tensorFiles) check(want tensorShape, packed bool) error {
-	shape := slices.Clone(want.shape)
-	if packed && want.ternary {
-		if shape[0]%4 != 0 {
-			return fmt.Errorf("tensor %s has %d rows, which is not a multiple of 4: it cannot be packed", want.name, shape[0])
-		}
-		shape[0] /= 4
-		if err := t.checkOne(scaleName(want.name), []int{1}, "F32", "BF16", "F16", "F64"); err != nil {
-			return err
-		}
-		return t.checkOne(want.name, shape, "U8")
+	if !packed || !want.ternary {
+		return t.checkFloats(want.name, want.shape)
 	}
-	return t.checkOne(want.name, shape, "F32", "BF16", "F16", "F64")
+	rows, cols := want.shape[0], want.shape[1]
+	if rows%4 != 0 {
+		return fmt.Errorf("tensor %s has %d rows, which is not a multiple of 4: it cannot be packed", want.name, rows)
+	}
+	if err := t.checkFloats(scaleName(want.name), []int{1}); err != nil {
+		return err
+	}
+	return t.checkOne(want.name, []int{rows / 4, cols}, "U8")
+}
+
+func (t *tensorFiles) checkFloats(name string, shape []int) error {
+	return t.checkOne(name, shape, "F32", "BF16", "F16", "F64")
 }
 
 func (t *tensorFiles) checkOne(name string, shape []int, dtypes ...string) error {
 	f, ok := t.of[name]
 	if !ok {
-		return fmt.Errorf("tensor %s is missing: the file is of another model or incomplete", name)
+		return fmt.Errorf("%s: tensor %s is missing: the model is incomplete, or its configuration is of another one", t.path, name)
 	}
 	info, _ := f.Info(name)
 	if !slices.Equal(info.Shape, shape) {
-		return fmt.Errorf("%s: tensor %s has shape %v, config.json wants %v", f.path, name, info.Shape, shape)
+		return fmt.Errorf("%s: tensor %s has shape %v, the configuration wants %v", f.path, name, info.Shape, shape)
 	}
 	if !slices.Contains(dtypes, info.DType) {
-		return fmt.Errorf("%s: tensor %s is %s, config.json wants %s", f.path, name, info.DType, strings.Join(dtypes, ", "))
+		return fmt.Errorf("%s: tensor %s is %s, the configuration wants %s", f.path, name, info.DType, strings.Join(dtypes, ", "))
 	}
 	return nil
 }
 
-// floats reads a tensor of finite numbers.
-func (t *tensorFiles) floats(name string) ([]float32, error) {
+// elements is how many elements a tensor has, which must be there.
+func (t *tensorFiles) elements(name string) int {
+	info, _ := t.of[name].Info(name)
+	return info.Elements()
+}
+
+// floats reads a tensor of finite numbers into dst, which has its size.
+func (t *tensorFiles) floats(name string, dst []float32) error {
 	f := t.of[name]
-	info, _ := f.Info(name)
-	values := make([]float32, info.Elements())
-	if err := f.Float32s(name, values); err != nil {
-		return nil, err
+	if err := f.Float32s(name, dst); err != nil {
+		return err
 	}
-	return values, checkFinite(f.path, name, values)
+	return checkFinite(f.path, name, dst)
 }
 
 // checkFinite says which element of a tensor is no finite number.
@@ -280,8 +287,8 @@ func checkFinite(path, name string, values []float32) error {
 // absmean, which multiplies.
 func (t *tensorFiles) packed(want tensorShape) (*TernaryMatrix, error) {
 	f := t.of[want.name]
-	scale, err := t.floats(scaleName(want.name))
-	if err != nil {
+	var scale [1]float32
+	if err := t.floats(scaleName(want.name), scale[:]); err != nil {
 		return nil, err
 	}
 	if !(scale[0] > 0) {
@@ -312,8 +319,9 @@ func (t *tensorFiles) checkHead(embedding []float32) error {
 	if !ok {
 		return nil
 	}
-	if info, _ := f.Info(headName); info.Elements() == len(embedding) {
-		if head, err := t.floats(headName); err != nil || slices.Equal(head, embedding) {
+	if t.elements(headName) == len(embedding) {
+		head := make([]float32, len(embedding))
+		if err := t.floats(headName, head); err != nil || slices.Equal(head, embedding) {
 			return err
 		}
 	}

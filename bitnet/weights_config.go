@@ -12,7 +12,10 @@ import (
 	"strings"
 )
 
-const indexName = "model.safetensors.index.json"
+const (
+	weightsName = "model.safetensors"
+	indexName   = weightsName + ".index.json"
+)
 
 // maxJSON bounds the JSON files of a model; an index of a million tensors fits.
 const maxJSON = 64 << 20
@@ -69,9 +72,9 @@ func (c *hfConfig) check() error {
 		return errors.New("it has no quantization_config, so that nothing would be quantised; if the projections are float masters, add " +
 			`"quantization_config": {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"}`)
 	case q["quant_method"] != "bitnet" || q["linear_class"] != "autobitlinear":
-		return fmt.Errorf("quantization_config has quant_method %.40v and linear_class %.40v; this program reads bitnet and autobitlinear", q["quant_method"], q["linear_class"])
+		return fmt.Errorf("quantization_config has quant_method %.40q and linear_class %.40q; this program reads bitnet and autobitlinear", fmt.Sprint(q["quant_method"]), fmt.Sprint(q["linear_class"]))
 	case q["quantization_mode"] != "online" && q["quantization_mode"] != "offline":
-		return fmt.Errorf("quantization_mode is %.40v; this program reads online and offline", q["quantization_mode"])
+		return fmt.Errorf("quantization_mode is %.40q; this program reads online and offline", fmt.Sprint(q["quantization_mode"]))
 	case q["use_rms_norm"] == true:
 		return errors.New("quantization_config has use_rms_norm, norms inside of projections, which this program does not have")
 	case c.Heads < 1 || c.KVHeads < 1:
@@ -80,20 +83,20 @@ func (c *hfConfig) check() error {
 	return c.ModelConfig.check()
 }
 
-// weightFiles lists the files that hold a model's tensors; index, which says
-// which tensor is in which, is nil where there is only one.
-func weightFiles(dir string) (names []string, index map[string]string, err error) {
-	const single = "model.safetensors"
-	if _, err := os.Stat(filepath.Join(dir, single)); err == nil {
-		return []string{single}, nil, nil
+// weightFiles gives the file at path, or where it is missing the files that
+// the index beside it names; index says which tensor is in which.
+func weightFiles(path string) (names []string, index map[string]string, err error) {
+	if _, err := os.Stat(path); err == nil {
+		return []string{filepath.Base(path)}, nil, nil
 	}
-	path := filepath.Join(dir, indexName)
+	missing := path
+	path += ".index.json"
 	var f struct {
 		WeightMap map[string]string `json:"weight_map"`
 	}
 	err = readJSON(path, &f)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("%s has neither %s nor %s", dir, single, indexName)
+		return nil, nil, fmt.Errorf("there is no %s, nor an index of several files beside it", missing)
 	}
 	if err != nil {
 		return nil, nil, err

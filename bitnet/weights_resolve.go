@@ -2,7 +2,6 @@ package bitnet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -90,17 +89,14 @@ func downloadModel(ctx context.Context, repo hub.Repo, note func(string)) (strin
 			return "", err
 		}
 	}
-	if _, ok := snap.File("model.safetensors"); ok {
-		_, err := get("model.safetensors")
+	if _, ok := snap.File(weightsName); ok {
+		_, err := get(weightsName)
 		return dir, err
-	}
-	if _, ok := snap.File(indexName); !ok {
-		return "", errors.New("it has neither model.safetensors nor " + indexName)
 	}
 	if _, err := get(indexName); err != nil {
 		return "", err
 	}
-	shards, _, err := weightFiles(dir)
+	shards, _, err := weightFiles(filepath.Join(dir, weightsName))
 	if err != nil {
 		return "", err
 	}
