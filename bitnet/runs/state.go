@@ -17,7 +17,7 @@ const (
 	Finished State = "finished" // all its steps are done
 	Stopped  State = "stopped"  // it ended before the last step, and said so
 	Crashed  State = "crashed"  // its process is gone without a word
-	Diverged State = "diverged" // the loss was not finite
+	Diverged State = "diverged" // it went wrong, and was ended for that
 	Unknown  State = "unknown"  // no way to tell from here
 )
 
@@ -57,11 +57,14 @@ func (r *Run) state(i *Info, last Metrics, known bool) (State, string) {
 		}
 	}
 	done := i.Config.Train.Steps > 0 && i.Step >= i.Config.Train.Steps && i.CheckpointStep == i.Step
+	end := r.ended(i.Step)
 	switch {
 	case done:
 		return Finished, fmt.Sprintf("%d steps", i.Step)
 	case known && (notFinite(last.Loss) || notFinite(last.LossMean)):
 		return Diverged, fmt.Sprintf("the loss of step %d is not finite", last.Step)
+	case end != nil:
+		return Diverged, fmt.Sprintf("step %d: %s", end.Step, Printable(end.Message))
 	case there:
 		return Crashed, fmt.Sprintf("process %d is gone", a.PID)
 	case i.CheckpointStep == i.Step && i.Step > 0:
@@ -70,6 +73,21 @@ func (r *Run) state(i *Info, last Metrics, known bool) (State, string) {
 		return Unknown, fmt.Sprintf("it may be running: its log changed %s ago", ago(quiet))
 	}
 	return Stopped, fmt.Sprintf("its log has not changed for %s", ago(quiet))
+}
+
+// ended is the anomaly that ended a run at a step, or nil.
+func (r *Run) ended(step int64) *Anomaly {
+	var last *Anomaly
+	_ = backward(r.Log("anomalies"), func(line []byte) bool {
+		if a, ok := parseAnomaly(line); ok {
+			last = &a
+		}
+		return last == nil
+	})
+	if last == nil || last.Action != "stop" || last.Step < step {
+		return nil
+	}
+	return last
 }
 
 func notFinite(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }
