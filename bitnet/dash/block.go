@@ -1,0 +1,106 @@
+package dash
+
+import (
+	"math"
+	"strconv"
+
+	"bitnet/bitnet/runs"
+)
+
+// number is a float64 that JSON can hold: null if it is not finite, else with
+// six significant digits, which is more than a screen shows.
+type number float64
+
+func (n number) MarshalJSON() ([]byte, error) { return appendNumber(nil, float64(n)), nil }
+
+func appendNumber(b []byte, v float64) []byte {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return append(b, "null"...)
+	}
+	return strconv.AppendFloat(b, v, 'g', 6, 64)
+}
+
+// column is a list of numbers.
+type column []float64
+
+func (c column) MarshalJSON() ([]byte, error) {
+	b := make([]byte, 0, 2+9*len(c))
+	b = append(b, '[')
+	for i, v := range c {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendNumber(b, v)
+	}
+	return append(b, ']'), nil
+}
+
+// block is a stretch of a run's metrics, a column for each number. Each row
+// covers width steps.
+type block struct {
+	Run    string           `json:"run"`
+	Width  int64            `json:"width"`
+	Lines  int64            `json:"lines"` // of the log that were read for it
+	Slot   []int64          `json:"slot"`  // numbers the rows
+	Step   []int64          `json:"step"`  // of the last line of a row
+	Tokens []int64          `json:"tokens"`
+	Time   column           `json:"time"` // seconds of training
+	Keys   map[string]curve `json:"keys"`
+}
+
+// curve has the mean of each row, and the least and the greatest value and how
+// many were not finite where that says more.
+type curve struct {
+	Mean column `json:"mean"`
+	Low  column `json:"low,omitempty"`
+	High column `json:"high,omitempty"`
+	Bad  []int  `json:"bad,omitempty"`
+}
+
+var shown = []runs.Key{runs.Loss, runs.LossMean, runs.LR, runs.GradNorm, runs.TokensPerSec}
+
+// newBlock makes a block of the rows from slot first on.
+func newBlock(name string, c *runs.Curves, first int64) *block {
+	steps := c.X(runs.BySteps)
+	b := &block{Run: name, Width: c.Width(), Lines: c.Lines, Slot: []int64{}, Step: []int64{}, Tokens: []int64{}, Keys: map[string]curve{}}
+	from := len(steps)
+	for from > 0 && slot(steps[from-1], b.Width) >= first {
+		from--
+	}
+	tokens := c.X(runs.ByTokens)
+	for i := from; i < len(steps); i++ {
+		b.Slot = append(b.Slot, slot(steps[i], b.Width))
+		b.Step = append(b.Step, int64(steps[i]))
+		b.Tokens = append(b.Tokens, int64(tokens[i]))
+	}
+	b.Time = c.X(runs.ByTime)[from:]
+	for _, k := range shown {
+		if s, ok := newCurve(c.Series(k), from); ok {
+			b.Keys[k.String()] = s
+		}
+	}
+	return b
+}
+
+// slot numbers the row of a step, as runs.Curves does.
+func slot(step float64, width int64) int64 {
+	return int64(math.Floor((step - 1) / float64(width)))
+}
+
+// newCurve reports false for a number that is not in the log.
+func newCurve(s runs.Series, from int) (curve, bool) {
+	c := curve{Mean: s.Mean[from:]}
+	there, spread, bad := false, false, false
+	for i := from; i < len(s.Mean); i++ {
+		there = there || !math.IsNaN(s.Mean[i]) || s.NotFinite[i] > 0
+		spread = spread || s.Max[i] > s.Min[i]
+		bad = bad || s.NotFinite[i] > 0
+	}
+	if spread {
+		c.Low, c.High = s.Min[from:], s.Max[from:]
+	}
+	if bad {
+		c.Bad = s.NotFinite[from:]
+	}
+	return c, there
+}

@@ -1,0 +1,199 @@
+package dash
+
+import (
+	"errors"
+	"log"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"bitnet/bitnet/runs"
+)
+
+const (
+	tick   = 500 * time.Millisecond // between two looks at the logs
+	idle   = 5 * time.Minute        // after which the curves that nobody looks at are forgotten
+	rows   = 2048                   // points of a curve over a whole run
+	newest = 500                    // samples that a page gets of the past
+)
+
+// hub reads the runs for all pages that are open.
+type hub struct {
+	root string
+
+	mu      sync.Mutex
+	list    []summary
+	listed  time.Time
+	took    time.Duration // to make the list
+	failed  string        // why the list could not be made, once said
+	dirs    map[string]*runs.Run
+	readers map[string]*reader
+
+	zooms chan struct{} // how many zoomed curves are read at a time
+}
+
+func newHub(root string) *hub {
+	return &hub{root: root, dirs: map[string]*runs.Run{}, readers: map[string]*reader{}, zooms: make(chan struct{}, 2)}
+}
+
+// summary is what the page's list shows of a run. Times are in Unix
+// milliseconds, 0 for unknown.
+type summary struct {
+	Name         string     `json:"name"` // printable, and what the page calls the run by
+	Dir          string     `json:"dir"`
+	Experiment   string     `json:"experiment"`
+	State        runs.State `json:"state"`
+	Why          string     `json:"why"`
+	Step         int64      `json:"step"`
+	Steps        int64      `json:"steps"`
+	Tokens       int64      `json:"tokens"`
+	Loss         *number    `json:"loss,omitempty"`
+	TokensPerSec number     `json:"tokens_per_sec"`
+	StepTimeMS   number     `json:"step_time_ms"`
+	ETA          *number    `json:"eta,omitempty"` // seconds, of a run that goes on
+	Memory       int64      `json:"memory"`
+	Parameters   int64      `json:"parameters"`
+	Device       string     `json:"device"`
+	Driver       string     `json:"driver"`
+	Backend      string     `json:"backend"`
+	Command      string     `json:"command"`
+	Checkpoint   int64      `json:"checkpoint"` // its step, -1 for none
+	Started      int64      `json:"started"`
+	Changed      int64      `json:"changed"`
+
+	config map[string]string
+}
+
+func summarize(i runs.Info) summary {
+	s := summary{
+		Name: runs.Printable(i.Name), Dir: runs.Printable(i.Dir), Experiment: i.Config.Name, State: i.State, Why: i.Why,
+		Step: i.Step, Steps: i.Config.Train.Steps, Tokens: i.TokensSeen,
+		Parameters: i.Parameters, Device: i.Device, Driver: i.Driver, Backend: i.Backend,
+		Command: strings.Join(i.Command, " "), Checkpoint: i.CheckpointStep,
+		Started: millis(i.Started), Changed: millis(i.Changed), config: i.Config.Settings,
+	}
+	run := runs.Run{Name: i.Name, Dir: i.Dir}
+	if m, ok := runs.LastMetrics(run.Log("metrics")); ok {
+		loss := number(m.LossMean)
+		s.Loss, s.TokensPerSec, s.StepTimeMS, s.Memory = &loss, number(m.TokensPerSec), number(m.StepTimeMS), m.Memory
+		if left := s.Steps - s.Step; i.State == runs.Running && left >= 0 && m.StepTimeMS > 0 {
+			eta := number(math.Round(float64(left) * m.StepTimeMS / 1000))
+			s.ETA = &eta
+		}
+	}
+	return s
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// summaries lists the runs, made anew no more often than the disk can bear.
+func (h *hub) summaries() []summary {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Since(h.listed) < max(tick, 10*h.took) {
+		return h.list
+	}
+	began := time.Now()
+	infos, err := runs.List(h.root)
+	if err != nil {
+		if err.Error() != h.failed {
+			log.Print("bitnet dash: ", err)
+			h.failed = err.Error()
+		}
+		infos = nil
+	}
+	h.list = make([]summary, len(infos))
+	clear(h.dirs)
+	for k, i := range infos {
+		h.list[k] = summarize(i)
+		h.dirs[h.list[k].Name] = &runs.Run{Name: i.Name, Dir: i.Dir}
+	}
+	h.listed, h.took = time.Now(), time.Since(began)
+	for name, r := range h.readers {
+		if h.dirs[name] == nil || time.Since(r.lastUse()) > idle {
+			delete(h.readers, name)
+		}
+	}
+	return h.list
+}
+
+// run finds a run by the name in the list, which is the only way in: no part
+// of a request becomes a path.
+func (h *hub) run(name string) *runs.Run {
+	h.summaries()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.dirs[name]
+}
+
+// reader finds or starts the reader of a run in the list; nil if there is none.
+func (h *hub) reader(name string) *reader {
+	run := h.run(name)
+	if run == nil {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.readers[name]
+	if r == nil {
+		r = &reader{logs: run.Follow(rows), used: time.Now()}
+		h.readers[name] = r
+	}
+	return r
+}
+
+// reader is a run whose logs are followed for all pages that show it.
+type reader struct {
+	mu     sync.Mutex
+	logs   *runs.Reader
+	polled time.Time
+	used   time.Time
+	failed string
+
+	epoch                     int   // changes when what was sent before is void
+	evals, samples, anomalies int64 // that ever came in this epoch
+}
+
+func (r *reader) lastUse() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.used
+}
+
+// look calls f with the logs as they are now. f must not keep them.
+func (r *reader) look(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.used = time.Now()
+	if time.Since(r.polled) > tick/2 {
+		r.poll()
+		r.polled = time.Now()
+	}
+	f()
+}
+
+func (r *reader) poll() {
+	bad := r.logs.BadLines
+	c, err := r.logs.Poll()
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) && err.Error() != r.failed {
+		log.Print("bitnet dash: ", err)
+		r.failed = err.Error()
+	}
+	if c.Reset || bad != r.logs.BadLines {
+		// With unreadable lines among the new ones it is not known which list
+		// grew by how much.
+		r.epoch++
+		r.evals, r.samples = int64(len(r.logs.Evals)), int64(len(r.logs.Samples))
+		r.anomalies = int64(len(r.logs.Anomalies))
+		return
+	}
+	r.evals += int64(c.Evals)
+	r.samples += int64(c.Samples)
+	r.anomalies += int64(c.Anomalies)
+}

@@ -1,0 +1,363 @@
+// The page: what is chosen, what is in view, and who is told when it changes.
+
+import { $, setText } from './dom.js';
+import { count, percent, position, value } from './format.js';
+import { Chart } from './chart.js';
+import { smooth } from './smooth.js';
+import { RunData } from './store.js';
+import { Live, fetchSeries } from './live.js';
+import { RunList } from './runlist.js';
+import { Cards } from './cards.js';
+import { Ternary } from './ternary.js';
+import { showAnomalies, showConfig, showDevice, showSamples } from './details.js';
+import { color, toggleTheme } from './theme.js';
+
+const COLORS = 8;
+const POINTS = 2000;      // rows of a window
+const AXES = ['step', 'tokens', 'time'];
+
+const state = {
+  runs: [],              // summaries, the last changed first
+  dir: '',
+  chosen: [],            // names
+  picked: false,         // somebody chose; until then the newest run is shown
+  axis: 'step', smooth: 30, log: false, clip: false,
+  view: null,            // [from, to] on the axis; null for everything
+};
+const data = new Map();  // name -> RunData of a chosen run
+const slots = new Map(); // name -> number of its colour
+
+// ---- charts
+
+const KINDS = [
+  { title: 'Loss', large: true, curves: (c) => [metric(c, 'loss_mean', 'loss'), evals(c, 'loss', true)] },
+  { title: 'Validation loss', curves: (c) => [evals(c, 'loss')] },
+  { title: 'Problems solved', format: (v) => percent(v), zero: true, optional: true, curves: (c) => [evals(c, 'exact_match')] },
+  { title: 'Learning rate', zero: true, plain: true, curves: (c) => [metric(c, 'lr')] },
+  { title: 'Gradient norm', zero: true, curves: (c) => [metric(c, 'grad_norm')] },
+  { title: 'Tokens per second', zero: true, curves: (c) => [metric(c, 'tokens_per_sec')] },
+];
+
+const owner = {
+  zoom: setView,
+  reset: () => setView(null),
+  hover(x, active) { for (const k of KINDS) k.chart.setCursor(x, k.chart === active); },
+  say,
+};
+for (const kind of KINDS) {
+  kind.chart = new Chart(kind, owner);
+  $('charts').append(kind.chart.element);
+}
+
+/** A number of the metrics as a curve; its spread is of `spread`, where that is logged too. */
+function metric({ name, color, dash }, key, spread = key) {
+  const d = data.get(name), block = d?.block(state.view, state.axis);
+  const k = block?.keys[key] ?? block?.keys[spread];
+  if (!k) return null;
+  const s = block.keys[spread] ?? k;
+  const x = block[state.axis];
+  const bad = k.bad ? x.filter((_, i) => k.bad[i] > 0) : [];
+  return { label: name, color, dash, x, y: k.mean, low: s.low, high: s.high, bad };
+}
+
+/** A number of the evaluations as a curve; `aside` if it goes along with another of the same run. */
+function evals({ name, color, dash }, key, aside = false) {
+  const d = data.get(name);
+  if (!d) return null;
+  const list = d.evals.filter((e) => e[key] !== undefined);
+  if (!list.length) return null;
+  const label = aside ? `${name}, validation` : name;
+  return { label, color, dash: aside ? [5, 4] : dash, x: list.map((e) => d.place(e.step, state.axis)), y: list.map((e) => e[key]), marks: true, aside };
+}
+
+function bounds() {
+  let all = null;
+  for (const name of state.chosen) {
+    const b = data.get(name)?.bounds(state.axis);
+    if (b) all = all ? [Math.min(all[0], b[0]), Math.max(all[1], b[1])] : b;
+  }
+  if (!all) return [0, 1];
+  return all[0] === all[1] ? [all[0] - 1, all[1] + 1] : all;
+}
+
+function drawCharts() {
+  const whole = bounds(), view = state.view ?? whole;
+  const reach = (whole[1] - whole[0]) * 0.15 * (state.smooth / 100) ** 2;
+  const chosen = state.chosen.map((name) => ({ name, color: colorOf(name), dash: dashOf(name) }));
+  for (const kind of KINDS) {
+    const curves = chosen.flatMap((c) => kind.curves(c)).filter(Boolean);
+    for (const c of curves) {
+      if (c.marks || kind.plain || !reach) continue;
+      c.raw = c.y;
+      c.y = smooth(c.x, c.raw, reach);
+    }
+    kind.chart.element.hidden = Boolean(kind.optional) && !curves.length;
+    kind.chart.show(curves, view, whole, { axis: state.axis, log: state.log && kind.title !== 'Problems solved', clip: state.clip });
+  }
+  $('reset').disabled = !state.view;
+  setText($('range'), state.view ? `${position(state.axis, view[0], true)} to ${position(state.axis, view[1], true)}` : '');
+}
+
+// ---- the view
+
+function setView(view) {
+  const whole = bounds();
+  if (view) {
+    const least = (whole[1] - whole[0]) * 1e-6 || 1;
+    let [a, b] = [Math.max(view[0], whole[0]), Math.min(view[1], whole[1])];
+    if (b - a < least) return;
+    if (a <= whole[0] && b >= whole[1]) view = null;
+    else view = [a, b];
+  }
+  state.view = view;
+  changed({ charts: true });
+  if (!view) for (const d of data.values()) d.window = null;
+  clearTimeout(setView.timer);
+  setView.timer = setTimeout(() => {
+    fetchWindows();
+    ternary.load();
+  }, 150);
+}
+
+let windows = null; // aborts the requests of the former view
+
+/** Asks for a finer block of what is in view, for the runs where there is one. */
+async function fetchWindows() {
+  windows?.abort();
+  windows = new AbortController();
+  if (!state.view) return;
+  const { signal } = windows;
+  await Promise.all(state.chosen.map(async (name) => {
+    const d = data.get(name);
+    if (!d?.whole || d.whole.width <= 1) return;
+    const [a, b] = d.toSteps(state.view, state.axis);
+    const margin = Math.ceil((b - a) * 0.1);
+    try {
+      const block = await fetchSeries(name, Math.max(0, a - margin), b + margin, POINTS, signal);
+      d.window = { ...block, from: Math.max(0, a - margin), to: b + margin };
+      changed({ charts: true });
+    } catch (e) {
+      if (e.name !== 'AbortError') console.info(`no finer curve of ${name}: ${e.message}`);
+    }
+  }));
+}
+
+let refresh = null;
+
+/** The run grew: the end of a window that reaches it is out of date. */
+function grown(name) {
+  ternary.grown(name);
+  const d = data.get(name);
+  if (refresh || !state.view || !d?.window || state.view[1] < (d.whole[state.axis].at(-1) ?? 0) * 0.999) return;
+  refresh = setTimeout(() => {
+    refresh = null;
+    fetchWindows();
+  }, 2000);
+}
+
+// ---- runs and colours
+
+function slotOf(name) {
+  if (!slots.has(name)) {
+    const used = new Set(slots.values());
+    let i = 0;
+    while (used.has(i)) i++;
+    slots.set(name, i);
+  }
+  return slots.get(name);
+}
+const colorOf = (name) => color(`--s${slotOf(name) % COLORS}`);
+const dashOf = (name) => [[], [8, 3], [2, 3]][Math.floor(slotOf(name) / COLORS) % 3];
+
+function choose(names, picked) {
+  state.picked = picked;
+  if (String(names) === String(state.chosen)) return;
+  state.chosen = names;
+  for (const name of [...slots.keys()]) if (!names.includes(name)) slots.delete(name);
+  for (const name of [...data.keys()]) if (!names.includes(name)) data.delete(name);
+  for (const name of names) if (!data.has(name)) data.set(name, new RunData(name));
+  live.open(names);
+  ternary.choose(names);
+  changed({ list: true, charts: true, details: true });
+}
+
+const list = new RunList({
+  only: (name) => { setView(null); choose([name], true); store(); },
+  toggle: (name) => {
+    choose(state.chosen.includes(name) ? state.chosen.filter((n) => n !== name) : [...state.chosen, name], true);
+    store();
+  },
+  color: colorOf,
+});
+const cards = new Cards($('cards'));
+const ternary = new Ternary({ view: (name) => (state.view && data.get(name)?.whole ? data.get(name).toSteps(state.view, state.axis) : null) });
+
+// ---- drawing, once a frame at most
+
+const dirty = {};
+function changed(what) {
+  if (!Object.keys(dirty).length) requestAnimationFrame(render);
+  Object.assign(dirty, what);
+}
+
+function render() {
+  const what = { ...dirty };
+  for (const k of Object.keys(dirty)) delete dirty[k];
+  if (what.list) list.show(state.runs, state.chosen, state.dir);
+  const chosen = state.chosen.map((name) => ({ run: state.runs.find((r) => r.name === name), data: data.get(name), color: colorOf(name) })).filter((c) => c.run && c.data);
+  if (what.list || what.details) {
+    cards.show(chosen);
+    showDevice(chosen);
+  }
+  if (what.details) {
+    showConfig(chosen, $('only-differences').checked);
+    showAnomalies(chosen);
+    showSamples(chosen);
+  }
+  if (what.charts) drawCharts();
+}
+
+// ---- the server's events
+
+let known = new Map(); // name -> state, to tell of changes
+
+const live = new Live({
+  state(s) {
+    $('live').dataset.state = s;
+    setText($('live-text'), s === 'live' ? 'live' : 'connection lost, trying again');
+    if (s === 'lost') say('Connection lost, trying again');
+  },
+  runs({ dir, all, changed: some, gone = [] }) {
+    state.dir = dir;
+    const by = new Map(all ? [] : state.runs.map((r) => [r.name, r]));
+    for (const r of some) by.set(r.name, r);
+    for (const name of gone) by.delete(name);
+    state.runs = [...by.values()].sort((a, b) => (b.state === 'running') - (a.state === 'running') || b.changed - a.changed || (a.name < b.name ? -1 : 1));
+    for (const r of state.runs) {
+      if (known.has(r.name) && known.get(r.name) !== r.state) say(`${r.name} is ${r.state}`);
+      else if (known.size && !known.has(r.name)) say(`New run ${r.name}`);
+    }
+    known = new Map(state.runs.map((r) => [r.name, r.state]));
+    const there = state.chosen.filter((n) => by.has(n));
+    if (!state.picked && state.runs.length) choose([state.runs[0].name], false);
+    else if (there.length !== state.chosen.length) choose(there.length || !state.runs.length ? there : [state.runs[0].name], there.length > 0);
+    changed({ list: true });
+  },
+  series(block) {
+    const d = data.get(block.run);
+    if (!d) return;
+    d.whole = block;
+    changed({ charts: true, details: true });
+    grown(block.run);
+  },
+  patch(block) {
+    const d = data.get(block.run);
+    if (!d?.patch(block)) return;
+    changed({ charts: true });
+    grown(block.run);
+  },
+  logs(more) {
+    const d = data.get(more.run);
+    if (!d) return;
+    d.append(more);
+    if (!more.reset) {
+      for (const a of more.anomalies ?? []) say(`${more.run}: ${a.kind} at step ${count(a.step)}`);
+      const e = more.evals?.at(-1);
+      if (e) say(`${more.run}: validation loss ${value(e.loss)} at step ${count(e.step)}`);
+    }
+    changed({ charts: true, details: true });
+  },
+  config({ run, config }) {
+    const d = data.get(run);
+    if (!d) return;
+    d.config = config;
+    changed({ details: true });
+  },
+});
+
+function say(text) { $('say').textContent = text; }
+
+// ---- controls, and the address that keeps their state
+
+function setAxis(axis) {
+  if (axis === state.axis) return;
+  // The same stretch of the first chosen run stays in view.
+  const d = data.get(state.chosen[0]);
+  if (state.view && d?.whole) state.view = d.toSteps(state.view, state.axis).map((s) => d.place(s, axis));
+  state.axis = axis;
+  sync();
+}
+
+function sync() {
+  $('axis').value = state.axis;
+  $('smooth').value = state.smooth;
+  $('smooth').setAttribute('aria-valuetext', `${state.smooth} %`);
+  setText($('smooth-value'), `${state.smooth} %`);
+  $('log').checked = state.log;
+  $('clip').checked = state.clip;
+  store();
+  changed({ charts: true });
+}
+
+function store() {
+  const q = new URLSearchParams();
+  if (state.picked) for (const n of state.chosen) q.append('run', n);
+  if (state.axis !== 'step') q.set('x', state.axis);
+  if (state.smooth !== 30) q.set('smooth', state.smooth);
+  if (state.log) q.set('log', '1');
+  if (state.clip) q.set('clip', '1');
+  const hash = q.toString();
+  history.replaceState(null, '', hash ? `#${hash}` : location.pathname);
+}
+
+function restore() {
+  const q = new URLSearchParams(location.hash.slice(1));
+  if (AXES.includes(q.get('x'))) state.axis = q.get('x');
+  const s = Number(q.get('smooth') ?? 30);
+  if (s >= 0 && s <= 100) state.smooth = s;
+  state.log = q.has('log');
+  state.clip = q.has('clip');
+  sync();
+  const names = [...new Set(q.getAll('run'))];
+  if (names.length) choose(names, true);
+  else live.open([]);
+}
+
+const smoothBy = (by) => { state.smooth = Math.max(0, Math.min(100, state.smooth + by)); sync(); };
+$('axis').addEventListener('change', (e) => setAxis(e.target.value));
+$('smooth').addEventListener('input', (e) => { state.smooth = Number(e.target.value); sync(); });
+$('log').addEventListener('change', (e) => { state.log = e.target.checked; sync(); });
+$('clip').addEventListener('change', (e) => { state.clip = e.target.checked; sync(); });
+$('reset').addEventListener('click', () => setView(null));
+$('prompt').addEventListener('change', () => changed({ details: true }));
+$('only-differences').addEventListener('change', () => changed({ details: true }));
+$('theme').addEventListener('click', toggleTheme);
+$('keys').addEventListener('click', () => $('help').showModal());
+addEventListener('theme', () => {
+  changed({ list: true, charts: true, details: true });
+  ternary.render();
+});
+
+addEventListener('keydown', (e) => {
+  if (e.ctrlKey || e.metaKey || e.altKey || $('help').open) return;
+  if (e.target.matches('input[type=search], select, textarea')) {
+    if (e.key === 'Escape') e.target.blur();
+    return;
+  }
+  const act = {
+    '/': () => { $('runs-box').open = true; $('filter').focus(); },
+    'x': () => setAxis(AXES[(AXES.indexOf(state.axis) + 1) % AXES.length]),
+    'l': () => { state.log = !state.log; sync(); },
+    '[': () => smoothBy(-10),
+    ']': () => smoothBy(10),
+    '0': () => setView(null),
+    'Escape': () => setView(null),
+    'd': toggleTheme,
+    '?': () => $('help').showModal(),
+  }[e.key];
+  if (!act) return;
+  e.preventDefault();
+  act();
+});
+
+restore();

@@ -1,0 +1,95 @@
+// What is said in words of the chosen runs: configuration, device, anomalies, samples.
+
+import { $, el, setOptions, table } from './dom.js';
+import { bytes, count, date, position, short, value } from './format.js';
+
+/** Replaces the children only if their text is another: what is read or selected stays. */
+function replace(root, key, make) {
+  if (root.dataset.key === key) return;
+  root.dataset.key = key;
+  root.replaceChildren(...make());
+}
+
+const label = (c) => {
+  const s = el('span', { class: 'swatch', 'aria-hidden': 'true' });
+  s.style.color = c.color;
+  return el('span', { class: 'run' }, s, c.run.name);
+};
+
+/** @param {{run: object, data: object, color: string}[]} chosen */
+export function showConfig(chosen, onlyDifferences) {
+  const keys = [...new Set(chosen.flatMap((c) => Object.keys(c.data.config)))].sort();
+  const rows = [];
+  for (const k of keys) {
+    const all = chosen.map((c) => c.data.config[k]);
+    const differs = all.some((v) => v !== all[0]);
+    if (differs || !onlyDifferences || chosen.length < 2) rows.push([k, ...all.map((v) => v ?? '–')]);
+  }
+  const head = chosen.map((c) => c.run.name);
+  replace($('config'), JSON.stringify([head, rows, chosen.map((c) => c.color)]), () => {
+    if (!chosen.length) return [el('p', { class: 'empty' }, 'Choose a run.')];
+    if (!rows.length) return [el('p', { class: 'empty' }, keys.length ? `These ${chosen.length} runs have the same configuration.` : 'No configuration was found.')];
+    return [table('Configuration of the chosen runs', ['key', ...chosen.map(label)], rows)];
+  });
+  $('only-differences').disabled = chosen.length < 2;
+}
+
+export function showDevice(chosen) {
+  const rows = [
+    ['device', (c) => c.run.device || '–'],
+    ['driver', (c) => c.run.driver || '–'],
+    ['backend', (c) => c.run.backend || '–'],
+    ['parameters', (c) => count(c.run.parameters || null)],
+    ['tokens/s', (c) => short(c.run.tokens_per_sec)],
+    ['time of a step', (c) => (c.run.step_time_ms ? `${value(c.run.step_time_ms)} ms` : '–')],
+    ['device memory', (c) => bytes(c.run.memory)],
+    ['started', (c) => date(c.run.started)],
+    ['last change', (c) => date(c.run.changed)],
+    ['newest checkpoint', (c) => (c.run.checkpoint >= 0 ? position('step', c.run.checkpoint, true) : 'none')],
+    ['folder', (c) => c.run.dir],
+    ['command', (c) => c.run.command || '–'],
+  ].map(([name, text]) => [name, ...chosen.map(text)]);
+  replace($('device'), JSON.stringify([rows, chosen.map((c) => [c.run.name, c.color])]), () =>
+    (chosen.length ? [table('Device and speed of the chosen runs', ['', ...chosen.map(label)], rows)] : [el('p', { class: 'empty' }, 'Choose a run.')]));
+}
+
+const SHOWN = 200;
+
+export function showAnomalies(chosen) {
+  const all = chosen.flatMap((c) => c.data.anomalies.map((a) => ({ ...a, c }))).sort((a, b) => b.step - a.step);
+  const key = JSON.stringify([all.length, all[0]?.step, chosen.map((c) => [c.run.name, c.color, c.data.anomalies.length])]);
+  replace($('anomalies'), key, () => {
+    if (!all.length) return [el('p', { class: 'empty' }, 'None.')];
+    return [el('ul', { class: 'anomalies' }, ...all.slice(0, SHOWN).map((a) => el('li', {},
+      chosen.length > 1 ? label(a.c) : null,
+      el('strong', {}, a.kind), ` at ${position('step', a.step, true)}`,
+      el('p', { class: 'dim' }, a.text)))),
+    all.length > SHOWN ? el('p', { class: 'dim' }, `and ${count(all.length - SHOWN)} older`) : null].filter(Boolean);
+  });
+}
+
+/** Samples of one prompt, the newest first. */
+export function showSamples(chosen) {
+  const prompts = [...new Set(chosen.flatMap((c) => c.data.samples.map((s) => s.prompt)))];
+  setOptions($('prompt'), [['', 'all'], ...prompts.map((p) => [`=${p}`, p])]);
+  const prompt = $('prompt').value;
+  const key = JSON.stringify([prompt, chosen.map((c) => [c.run.name, c.color, c.data.samples.length, c.data.samples.at(-1)?.step])]);
+  replace($('samples'), key, () => {
+    const groups = new Map();
+    for (const c of chosen) {
+      for (const s of c.data.samples) {
+        if (prompt && `=${s.prompt}` !== prompt) continue;
+        if (!groups.has(s.step)) groups.set(s.step, []);
+        groups.get(s.step).push({ ...s, c });
+      }
+    }
+    if (!groups.size) return [el('p', { class: 'empty' }, 'No samples yet: they come every output.sample_interval steps.')];
+    const steps = [...groups.keys()].sort((a, b) => b - a).slice(0, SHOWN);
+    return [el('ol', { class: 'samples', tabindex: 0, 'aria-label': 'Samples, the newest first' }, ...steps.map((step) => el('li', {},
+      el('h3', {}, position('step', step, true)),
+      el('ul', {}, ...groups.get(step).map((s) => el('li', {},
+        chosen.length > 1 ? label(s.c) : null,
+        el('q', {}, el('span', { class: 'dim' }, s.prompt), s.text),
+        s.mode && s.mode !== 'greedy' ? el('span', { class: 'mode' }, s.mode) : null))))))];
+  });
+}

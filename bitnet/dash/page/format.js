@@ -1,0 +1,60 @@
+// Numbers and times as people read them.
+
+const MINUS = '−';
+const sign = (text) => text.replace('-', MINUS);
+
+/** 1234567 -> "1,234,567" */
+export const count = (n) => (n == null ? '–' : sign(Math.round(n).toLocaleString('en')));
+
+/** 1234567 -> "1.23M"; three significant digits at most. */
+export function short(n) {
+  if (n == null || !isFinite(n)) return '–';
+  for (const [size, unit] of [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']]) {
+    if (Math.abs(n) >= size * 0.9995) return sign(trim((n / size).toPrecision(3))) + unit;
+  }
+  return sign(trim(n.toPrecision(3)));
+}
+
+const trim = (text) => (text.includes('.') && !text.includes('e') ? text.replace(/\.?0+$/, '') : text);
+
+/** A measured value with four significant digits; very small ones as 1.5e−3. */
+export function value(n) {
+  if (n == null || Number.isNaN(n)) return 'NaN';
+  if (n === 0) return '0';
+  const a = Math.abs(n);
+  if (a < 1e-2) return sign(n.toExponential(2));
+  if (a >= 1e5) return short(n);
+  return sign(n.toPrecision(a < 1 ? 3 : 4));
+}
+
+export const percent = (share, digits = 1) => (share == null ? '–' : `${(100 * share).toFixed(digits)} %`);
+
+/** Seconds -> "2 h 05 min". */
+export function duration(s) {
+  if (s == null || !isFinite(s)) return '–';
+  if (s < 60) return `${Math.round(s)} s`;
+  const min = Math.round(s / 60);
+  if (min < 60) return `${min} min`;
+  const h = Math.floor(min / 60);
+  if (h < 48) return `${h} h ${String(min % 60).padStart(2, '0')} min`;
+  return `${Math.floor(h / 24)} d ${h % 24} h`;
+}
+
+export const bytes = (n) => {
+  if (!n) return '–';
+  for (const [size, unit] of [[2 ** 40, 'TiB'], [2 ** 30, 'GiB'], [2 ** 20, 'MiB'], [2 ** 10, 'KiB']]) {
+    if (n >= size) return `${trim((n / size).toPrecision(3))} ${unit}`;
+  }
+  return `${n} B`;
+};
+
+export const date = (ms) => (ms ? new Date(ms).toLocaleString() : '–');
+
+/** How a position on the x axis is written; `fine` for a readout. */
+export function position(axis, x, fine = false) {
+  if (axis === 'time') return fine || x < 60 ? duration(x) : clock(x);
+  if (axis === 'tokens') return fine ? `${short(x)} tokens` : short(x);
+  return fine ? `step ${count(x)}` : x < 1e4 ? count(x) : short(x);
+}
+
+const clock = (s) => (s < 5400 ? `${trim((s / 60).toFixed(1))} min` : s < 172800 ? `${trim((s / 3600).toFixed(1))} h` : `${trim((s / 86400).toFixed(1))} d`);

@@ -1,0 +1,73 @@
+// The list of runs: what each is doing, and which are chosen.
+
+import { $, el, setText } from './dom.js';
+import { count, duration, value } from './format.js';
+
+export class RunList {
+  /** @param {{only(name: string): void, toggle(name: string): void, color(name: string): string}} owner */
+  constructor(owner) {
+    this.owner = owner;
+    this.rows = new Map();
+    $('filter').addEventListener('input', () => this.filter());
+    // On a phone the list would push the curves out of sight.
+    if (matchMedia('(max-width: 760px)').matches) $('runs-box').open = false;
+  }
+
+  /** @param {object[]} runs in the order to be shown */
+  show(runs, chosen, dir) {
+    for (const [name, row] of this.rows) {
+      if (runs.some((r) => r.name === name)) continue;
+      row.item.remove();
+      this.rows.delete(name);
+    }
+    let before = null;
+    for (const run of runs) {
+      const row = this.rows.get(run.name) ?? this.add(run.name);
+      this.update(row, run, chosen.includes(run.name));
+      const next = before ? before.nextSibling : $('runs').firstChild;
+      if (next !== row.item) $('runs').insertBefore(row.item, next);
+      before = row.item;
+    }
+    setText($('runs-count'), runs.length ? `${runs.length}, ${chosen.length} chosen` : '');
+    setText($('runs-dir'), dir);
+    $('no-runs').hidden = runs.length > 0;
+    $('filter').hidden = runs.length < 2;
+    this.filter();
+  }
+
+  add(name) {
+    const row = {
+      box: el('input', { type: 'checkbox', 'aria-label': `Compare ${name}`, onchange: () => this.owner.toggle(name) }),
+      name: el('button', { type: 'button', class: 'name', title: `${name}: show only this run`, onclick: () => this.owner.only(name) }, name),
+      state: el('span', { class: 'state' }),
+      bar: el('progress', { max: 1, value: 0, 'aria-label': `Progress of ${name}` }),
+      step: el('span'),
+      loss: el('span'),
+      left: el('span', { class: 'end' }),
+    };
+    row.item = el('li', {}, row.box, row.name, row.state, row.bar, el('p', { class: 'facts' }, row.step, row.loss, row.left));
+    this.rows.set(name, row);
+    return row;
+  }
+
+  update(row, run, chosen) {
+    row.box.checked = chosen;
+    row.item.classList.toggle('chosen', chosen);
+    row.item.style.setProperty('--own', chosen ? this.owner.color(run.name) : 'transparent');
+    setText(row.state, run.state);
+    row.state.dataset.state = run.state;
+    row.state.title = run.why;
+    row.bar.value = run.steps ? Math.min(1, run.step / run.steps) : 0;
+    setText(row.step, run.steps ? `${count(run.step)} / ${count(run.steps)}` : count(run.step));
+    setText(row.loss, run.loss === undefined ? '' : `loss ${value(run.loss)}`);
+    setText(row.left, remaining(run));
+  }
+
+  filter() {
+    const words = $('filter').value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const [name, row] of this.rows) row.item.hidden = !words.every((w) => name.toLowerCase().includes(w));
+  }
+}
+
+/** What is left of a run that goes on. */
+export const remaining = (run) => (run.state === 'running' && run.eta != null ? `${duration(run.eta)} left` : '');

@@ -1,0 +1,232 @@
+package dash
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"math"
+	"net/http"
+	"slices"
+	"time"
+
+	"bitnet/bitnet/runs"
+)
+
+const (
+	mostRuns  = 32               // that one page may follow
+	heartbeat = 15 * time.Second // of silence, after which a word is said
+	patience  = 20 * time.Second // for a page that does not read
+)
+
+// events is the stream of a page: what is known of the runs, then what changes.
+// With ?run=NAME, as often as needed, it also has the curves and logs of these.
+func (h *hub) events(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Method == http.MethodHead {
+		return
+	}
+	s := &stream{hub: h, w: w, control: http.NewResponseController(w), listed: map[string][]byte{}, follow: map[string]*followed{}}
+	for _, name := range r.URL.Query()["run"] {
+		if len(s.names) < mostRuns && !slices.Contains(s.names, name) {
+			s.names = append(s.names, name)
+		}
+	}
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		if err := s.look(); err != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// stream is what one page has been told.
+type stream struct {
+	hub     *hub
+	w       http.ResponseWriter
+	control *http.ResponseController
+	spoke   time.Time
+
+	names  []string
+	listed map[string][]byte // summary of each run as it was sent
+	follow map[string]*followed
+}
+
+// followed is what has been sent of a run.
+type followed struct {
+	epoch                     int
+	width, lines, slot        int64
+	evals, samples, anomalies int64
+	config                    map[string]string
+}
+
+// look sends what is new.
+func (s *stream) look() error {
+	list := s.hub.summaries()
+	if err := s.list(list); err != nil {
+		return err
+	}
+	for _, name := range s.names {
+		i := slices.IndexFunc(list, func(x summary) bool { return x.Name == name })
+		if i < 0 {
+			delete(s.follow, name)
+			continue
+		}
+		if err := s.run(name, list[i].config); err != nil {
+			return err
+		}
+	}
+	if time.Since(s.spoke) > heartbeat {
+		return s.write([]byte(": still here\n\n"))
+	}
+	return nil
+}
+
+// list sends the summaries that changed.
+func (s *stream) list(list []summary) error {
+	event := struct {
+		Dir     string            `json:"dir"`
+		All     bool              `json:"all"`
+		Changed []json.RawMessage `json:"changed"`
+		Gone    []string          `json:"gone,omitempty"`
+	}{Dir: runs.Printable(s.hub.root), All: s.spoke.IsZero(), Changed: []json.RawMessage{}}
+	there := map[string]bool{}
+	for _, x := range list {
+		text, err := json.Marshal(x)
+		if err != nil {
+			return err
+		}
+		there[x.Name] = true
+		if !bytes.Equal(text, s.listed[x.Name]) {
+			event.Changed = append(event.Changed, text)
+			s.listed[x.Name] = text
+		}
+	}
+	for name := range s.listed {
+		if !there[name] {
+			event.Gone = append(event.Gone, name)
+			delete(s.listed, name)
+		}
+	}
+	if !event.All && len(event.Changed) == 0 && len(event.Gone) == 0 {
+		return nil
+	}
+	return s.send("runs", event)
+}
+
+// eval, sample and anomaly are lines of the logs as the page gets them.
+type (
+	eval struct {
+		Step       int64   `json:"step"`
+		Loss       number  `json:"loss"`
+		Perplexity number  `json:"perplexity"`
+		ExactMatch *number `json:"exact_match,omitempty"`
+	}
+	anomaly struct {
+		Step int64  `json:"step"`
+		Kind string `json:"kind"`
+		Text string `json:"text"`
+	}
+	logs struct {
+		Run       string        `json:"run"`
+		Reset     bool          `json:"reset,omitempty"` // these are all, not only new ones
+		Evals     []eval        `json:"evals,omitempty"`
+		Samples   []runs.Sample `json:"samples,omitempty"`
+		Anomalies []anomaly     `json:"anomalies,omitempty"`
+	}
+)
+
+// run sends what is new of a run.
+func (s *stream) run(name string, config map[string]string) error {
+	r := s.hub.reader(name)
+	if r == nil {
+		return nil
+	}
+	f := s.follow[name]
+	var metrics *block
+	var other logs
+	event := "patch"
+	r.look(func() {
+		c := r.logs.Curves
+		if f == nil || f.epoch != r.epoch {
+			f = &followed{epoch: r.epoch, slot: math.MinInt64, lines: -1, evals: -1}
+			s.follow[name] = f
+		}
+		if f.lines != c.Lines {
+			if f.lines < 0 || f.width != c.Width() {
+				event, f.slot = "series", math.MinInt64
+			}
+			metrics = newBlock(name, c, f.slot)
+			f.width, f.lines = c.Width(), c.Lines
+			if n := len(metrics.Slot); n > 0 {
+				f.slot = metrics.Slot[n-1] // the last row may still grow
+			}
+		}
+		other = newLogs(name, r, f)
+	})
+	if metrics != nil {
+		if err := s.send(event, metrics); err != nil {
+			return err
+		}
+	}
+	if other.Reset || len(other.Evals)+len(other.Samples)+len(other.Anomalies) > 0 {
+		if err := s.send("logs", other); err != nil {
+			return err
+		}
+	}
+	if f.config == nil || !maps.Equal(f.config, config) {
+		f.config = config
+		return s.send("config", map[string]any{"run": name, "config": config})
+	}
+	return nil
+}
+
+// newLogs takes what is new in the lists of a run.
+func newLogs(name string, r *reader, f *followed) logs {
+	l := logs{Run: name, Reset: f.evals < 0}
+	if l.Reset {
+		f.evals, f.samples, f.anomalies = 0, 0, 0
+	}
+	for _, e := range newestOf(r.logs.Evals, r.evals-f.evals) {
+		x := eval{Step: e.Step, Loss: number(e.Loss), Perplexity: number(e.Perplexity)}
+		if e.ExactMatch != nil {
+			m := number(*e.ExactMatch)
+			x.ExactMatch = &m
+		}
+		l.Evals = append(l.Evals, x)
+	}
+	l.Samples = slices.Clone(newestOf(r.logs.Samples, min(r.samples-f.samples, newest)))
+	for _, a := range newestOf(r.logs.Anomalies, min(r.anomalies-f.anomalies, newest)) {
+		l.Anomalies = append(l.Anomalies, anomaly{a.Step, a.Kind, a.Message})
+	}
+	f.evals, f.samples, f.anomalies = r.evals, r.samples, r.anomalies
+	return l
+}
+
+func newestOf[T any](list []T, n int64) []T {
+	return list[len(list)-int(min(max(n, 0), int64(len(list)))):]
+}
+
+// send writes one event and lets it go.
+func (s *stream) send(event string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return s.write(slices.Concat([]byte("event: "+event+"\ndata: "), text, []byte("\n\n")))
+}
+
+func (s *stream) write(text []byte) error {
+	s.spoke = time.Now()
+	_ = s.control.SetWriteDeadline(s.spoke.Add(patience)) // a server in a test may have none
+	if _, err := s.w.Write(text); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}
