@@ -16,7 +16,7 @@ DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
 .PHONY: help build test bench train-simple exp-arithmetic train-arithmetic \
-	exp-tinystories train-tinystories exp-baseline train-baseline fmt vet lint clean tools vulkan
+	exp-tinystories train-tinystories exp-baseline train-baseline dawn fmt vet lint clean tools vulkan
 
 help: ## this list
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -44,6 +44,9 @@ exp-tinystories train-tinystories: build vulkan ## train on short stories (1 GB 
 
 exp-baseline train-baseline: build vulkan ## train 95M parameters on web pages (28 GB download)
 	$(DRIVER) $(BITNET) train --exp baseline $(ARGS)
+
+dawn: ## install Dawn, the second way to a GPU (needs Node.js and npm)
+	@sh gpu/dawn/install.sh
 
 fmt: tools ## format the Go files
 	go fmt ./...

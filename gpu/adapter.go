@@ -7,10 +7,7 @@ import (
 	"strings"
 
 	"bitnet/gpu/driver"
-	"bitnet/gpu/wgpu"
 )
-
-var drivers = []driver.Driver{wgpu.New()}
 
 // Adapter is one device that can be opened.
 type Adapter struct {
@@ -23,26 +20,6 @@ type Adapter struct {
 
 func (a Adapter) name() string { return a.Name }
 func (a Adapter) kind() string { return a.Kind.String() }
-
-// Adapters lists what all drivers find. The order, and so the index of an
-// adapter, stays while the machine's drivers do.
-func Adapters() ([]Adapter, error) {
-	var out []Adapter
-	var errs []error
-	for _, d := range drivers {
-		found, err := d.Adapters()
-		if err != nil {
-			errs = append(errs, fmt.Errorf("list adapters: %w", err))
-		}
-		for i, a := range found {
-			out = append(out, Adapter{a, d.Name(), d, i})
-		}
-	}
-	if len(out) == 0 {
-		return nil, errors.Join(errs...)
-	}
-	return out, nil
-}
 
 // Choose returns the index of the adapter that want means: an index, a part of
 // a name or kind (case does not matter), or with "" the first discrete GPU,
@@ -77,19 +54,6 @@ func Choose(adapters []Adapter, want string) (int, error) {
 		names[i] = fmt.Sprintf("%d %q", i, a.Name)
 	}
 	return 0, fmt.Errorf("no adapter is called %q: choose one of %s by its number or a part of its name", want, strings.Join(names, ", "))
-}
-
-// Open opens the adapter that Choose picks for want.
-func Open(want string) (*Device, error) {
-	adapters, err := Adapters()
-	if err != nil {
-		return nil, err
-	}
-	i, err := Choose(adapters, want)
-	if err != nil {
-		return nil, err
-	}
-	return adapters[i].Open()
 }
 
 // Open opens this adapter.

@@ -35,8 +35,14 @@ type Limits = driver.Limits
 const (
 	TimestampQuery = driver.TimestampQuery
 	ShaderF16      = driver.ShaderF16
+	Subgroups      = driver.Subgroups
+	SubgroupMatrix = driver.SubgroupMatrix
+	PackedDot      = driver.PackedDot    // of the language
 	UniformTable   = driver.UniformTable // not WebGPU's
 )
+
+// MatrixShape is a product that a subgroup computes at once with matrix units.
+type MatrixShape = driver.MatrixShape
 
 var (
 	ErrOutOfMemory  = driver.ErrOutOfMemory

@@ -54,6 +54,17 @@ type Adapter struct {
 	DeviceID uint32
 	Limits   Limits
 	Features []string // WebGPU names of the optional features that bitnet knows
+
+	SubgroupMin, SubgroupMax int           // invocations; 0 where the driver does not tell
+	Matrices                 []MatrixShape // what the matrix units compute
+}
+
+// MatrixShape is a product that a subgroup computes at once with an adapter's
+// matrix units: [M, K] times [K, N], added to [M, N].
+type MatrixShape struct {
+	M, N, K   int
+	Component string // of the factors: "f16", "i8", ...
+	Result    string // "f32", "i32", ...
 }
 
 // Has reports whether the adapter offers a feature by its WebGPU name.
@@ -70,6 +81,11 @@ func (a Adapter) Has(feature string) bool {
 const (
 	TimestampQuery = "timestamp-query"
 	ShaderF16      = "shader-f16"
+
+	Subgroups           = "subgroups"
+	SubgroupSizeControl = "subgroup-size-control"
+	SubgroupMatrix      = "chromium-experimental-subgroup-matrix"
+	PackedDot           = "packed_4x8_integer_dot_product" // of the language
 )
 
 // UniformTable is a feature of bitnet's own: every kernel finds the numbers

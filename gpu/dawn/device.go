@@ -1,0 +1,184 @@
+package dawn
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"bitnet/gpu/driver"
+)
+
+// transfer is the most bytes of one write or read; the child has to hold them.
+const transfer = 16 << 20
+
+type device struct {
+	p        *process
+	buffers  []int64 // sizes
+	kernels  uint32
+	programs []int // how many dispatches each has
+}
+
+func open(a adapter) (driver.Device, error) {
+	p, err := start()
+	if err != nil {
+		return nil, err
+	}
+	want := struct {
+		Backend string `json:"backend"`
+		Name    string `json:"name"`
+		Chunk   int    `json:"chunk"`
+	}{a.Backend, a.Name, submissionSize(a.kind())}
+	d := &device{p: p}
+	if err := d.send("open "+a.Name, message{op: opOpen}, want); err != nil {
+		p.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// submissionSize bounds how long one submission takes, for the sake of the
+// system's watchdogs and of displays on the same GPU.
+func submissionSize(k driver.Kind) int {
+	if k == driver.Discrete {
+		return 1024
+	}
+	return 256
+}
+
+// send tells the child something that it has to confirm.
+func (d *device) send(doing string, m message, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	_, err = d.p.ask(doing, m, data, nil)
+	return err
+}
+
+func (d *device) CreateBuffer(label string, size int64) (driver.Buffer, error) {
+	id := uint32(len(d.buffers))
+	what := struct {
+		Label string `json:"label"`
+		Size  int64  `json:"size"`
+	}{label, size}
+	if err := d.send(fmt.Sprintf("create buffer %q of %d bytes", label, size), message{op: opBuffer, id: id}, what); err != nil {
+		return 0, err
+	}
+	d.buffers = append(d.buffers, size)
+	return driver.Buffer(id), nil
+}
+
+// The child's next answer tells what goes wrong with freeing.
+func (d *device) DestroyBuffer(b driver.Buffer) {
+	_ = d.p.tell("destroy a buffer", message{op: opFreeBuffer, id: uint32(b)}, nil)
+}
+
+func (d *device) DestroyProgram(p driver.Program) {
+	_ = d.p.tell("destroy a program", message{op: opFreeProgram, id: uint32(p)}, nil)
+}
+
+func (d *device) Write(b driver.Buffer, offset int64, data []byte) error {
+	for len(data) > 0 {
+		n := min(len(data), transfer)
+		if err := d.p.tell("write to a buffer", message{op: opWrite, id: uint32(b), offset: uint64(offset)}, data[:n]); err != nil {
+			return err
+		}
+		offset += int64(n)
+		data = data[n:]
+	}
+	return nil
+}
+
+func (d *device) Read(b driver.Buffer, offset int64, dst []byte) error {
+	for len(dst) > 0 {
+		n := min(len(dst), transfer)
+		m := message{op: opRead, id: uint32(b), offset: uint64(offset), count: uint32(n)}
+		if _, err := d.p.ask("read from a buffer", m, nil, dst[:n]); err != nil {
+			return err
+		}
+		offset += int64(n)
+		dst = dst[n:]
+	}
+	return nil
+}
+
+func (d *device) CreateKernel(label, wgsl string, access []driver.Access) (driver.Kernel, error) {
+	if !utf8.ValidString(wgsl) || strings.ContainsRune(wgsl, 0) {
+		return 0, &driver.CompileError{Message: "the source is not valid UTF-8 text"}
+	}
+	var letters strings.Builder
+	for _, a := range access {
+		letters.WriteByte("rw"[a])
+	}
+	what := struct {
+		Label  string `json:"label"`
+		Code   string `json:"code"`
+		Access string `json:"access"`
+	}{label, wgsl, letters.String()}
+	if err := d.send(fmt.Sprintf("create kernel %q", label), message{op: opKernel, id: d.kernels}, what); err != nil {
+		return 0, err
+	}
+	d.kernels++
+	return driver.Kernel(d.kernels - 1), nil
+}
+
+func (d *device) CreateProgram(label string, dispatches []driver.Dispatch) (driver.Program, error) {
+	type recorded struct {
+		Kernel   driver.Kernel `json:"k"`
+		Bindings [][3]int64    `json:"b"`
+		Groups   [3]uint32     `json:"g"`
+	}
+	all := make([]recorded, len(dispatches))
+	for i, dispatch := range dispatches {
+		bindings := make([][3]int64, len(dispatch.Bindings))
+		for j, b := range dispatch.Bindings {
+			size := b.Size
+			if size == 0 {
+				size = d.buffers[b.Buffer] - b.Offset
+			}
+			bindings[j] = [3]int64{int64(b.Buffer), b.Offset, size}
+		}
+		all[i] = recorded{dispatch.Kernel, bindings, dispatch.Groups}
+	}
+	id := uint32(len(d.programs))
+	if err := d.send(fmt.Sprintf("create program %q", label), message{op: opProgram, id: id}, all); err != nil {
+		return 0, err
+	}
+	d.programs = append(d.programs, len(dispatches))
+	return driver.Program(id), nil
+}
+
+func (d *device) Run(p driver.Program) error {
+	_, err := d.p.ask("run a program", message{op: opRun, id: uint32(p)}, nil, nil)
+	return err
+}
+
+func (d *device) Wait() error {
+	_, err := d.p.ask("wait for the device", message{op: opWait}, nil, nil)
+	return err
+}
+
+func (d *device) Time(p driver.Program) ([]time.Duration, error) {
+	if d.programs[p] == 0 {
+		return nil, nil
+	}
+	answer, err := d.p.ask("time a program", message{op: opTime, id: uint32(p)}, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	times := make([]time.Duration, len(answer)/16)
+	for i := range times {
+		before, after := binary.LittleEndian.Uint64(answer[16*i:]), binary.LittleEndian.Uint64(answer[16*i+8:])
+		if after < before {
+			return nil, errors.New("time a program: the adapter's clock ran backwards: time the whole program instead")
+		}
+		times[i] = time.Duration(after - before)
+	}
+	return times, nil
+}
+
+func (d *device) Close() { d.p.close() }
