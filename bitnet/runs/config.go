@@ -8,10 +8,11 @@ import (
 type Config struct {
 	Name  string `yaml:"name"` // of the experiment
 	Train struct {
-		Steps     int64 `yaml:"steps"`
-		BatchSize int64 `yaml:"batch_size"`
-		SeqLen    int64 `yaml:"seq_len"`
-		GradAccum int64 `yaml:"grad_accum"`
+		Steps        int64   `yaml:"steps"`
+		BatchSize    int64   `yaml:"batch_size"`
+		SeqLen       int64   `yaml:"seq_len"`
+		GradAccum    int64   `yaml:"grad_accum"`
+		LearningRate float64 `yaml:"learning_rate"`
 	} `yaml:"train"`
 	Output struct {
 		LogInterval int64 `yaml:"log_interval"`

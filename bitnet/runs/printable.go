@@ -30,3 +30,15 @@ func Printable(s string) string {
 	}
 	return b.String()
 }
+
+// Shell is s as one word of a POSIX shell, for commands that are shown to be
+// typed.
+func Shell(s string) string {
+	plain := func(r rune) bool {
+		return r == '/' || r == '.' || r == '_' || r == '-' || r == '+' || r == ':' || r == '=' || r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r))
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(Printable(s), "'", `'\''`) + "'"
+}

@@ -35,6 +35,8 @@ type Info struct {
 	Parameters int64
 	Command    []string // what started it
 
+	Last           Metrics   // the last readable line of metrics
+	Logged         bool      // there is one
 	Step           int64     // finished steps: the newest of logs and checkpoints
 	TokensSeen     int64     // at that step
 	Changed        time.Time // of the newest log
@@ -192,11 +194,11 @@ func (r *Run) Info() Info {
 			i.TokensSeen = s.TokensSeen
 		}
 	}
-	last, known := LastMetrics(r.Log("metrics"))
-	if known && last.Step >= i.Step {
-		i.Step, i.TokensSeen = last.Step, last.TokensSeen
+	i.Last, i.Logged = LastMetrics(r.Log("metrics"))
+	if i.Logged && i.Last.Step >= i.Step {
+		i.Step, i.TokensSeen = i.Last.Step, i.Last.TokensSeen
 	}
-	i.State, i.Why = r.state(&i, last, known)
+	i.State, i.Why = r.state(&i)
 	return i
 }
 

@@ -33,13 +33,13 @@ type Alive struct {
 }
 
 // silence is how long a log may stand still before a run counts as quiet.
-func silence(i *Info, last Metrics) time.Duration {
-	interval := time.Duration(float64(max(i.Config.Output.LogInterval, 1)) * last.StepTimeMS * float64(time.Millisecond))
+func silence(i *Info) time.Duration {
+	interval := time.Duration(float64(max(i.Config.Output.LogInterval, 1)) * i.Last.StepTimeMS * float64(time.Millisecond))
 	return max(time.Minute, min(3*interval, 24*time.Hour))
 }
 
 // state judges a run by alive.json, its last metrics and its checkpoints.
-func (r *Run) state(i *Info, last Metrics, known bool) (State, string) {
+func (r *Run) state(i *Info) (State, string) {
 	var a Alive
 	text, err := readSmall(filepath.Join(r.Dir, "logs", "alive.json"))
 	there := err == nil && json.Unmarshal(text, &a) == nil && a.PID > 0
@@ -47,7 +47,7 @@ func (r *Run) state(i *Info, last Metrics, known bool) (State, string) {
 	if there {
 		host, _ := os.Hostname()
 		if a.Host != "" && a.Host != host {
-			if quiet < silence(i, last) {
+			if quiet < silence(i) {
 				return Unknown, fmt.Sprintf("runs on %s: its log changed %s ago", Printable(a.Host), ago(quiet))
 			}
 			return Unknown, fmt.Sprintf("ran on %s: its log has not changed for %s", Printable(a.Host), ago(quiet))
@@ -61,15 +61,15 @@ func (r *Run) state(i *Info, last Metrics, known bool) (State, string) {
 	switch {
 	case done:
 		return Finished, fmt.Sprintf("%d steps", i.Step)
-	case known && (notFinite(last.Loss) || notFinite(last.LossMean)):
-		return Diverged, fmt.Sprintf("the loss of step %d is not finite", last.Step)
+	case i.Logged && (notFinite(i.Last.Loss) || notFinite(i.Last.LossMean)):
+		return Diverged, fmt.Sprintf("the loss of step %d is not finite", i.Last.Step)
 	case end != nil:
 		return Diverged, fmt.Sprintf("step %d: %s", end.Step, Printable(end.Message))
 	case there:
 		return Crashed, fmt.Sprintf("process %d is gone", a.PID)
 	case i.CheckpointStep == i.Step && i.Step > 0:
 		return Stopped, fmt.Sprintf("at step %d", i.Step)
-	case quiet < silence(i, last):
+	case quiet < silence(i):
 		return Unknown, fmt.Sprintf("it may be running: its log changed %s ago", ago(quiet))
 	}
 	return Stopped, fmt.Sprintf("its log has not changed for %s", ago(quiet))

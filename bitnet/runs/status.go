@@ -12,8 +12,6 @@ import (
 // Status is what there is to say of a run at a glance.
 type Status struct {
 	Info
-	Last    Metrics       // the last readable line; zero if there is none
-	Logged  bool          // there is such a line
 	Trend   *Trend        // nil with fewer than three lines
 	StepMS  float64       // median of the last 20 lines, 0 if unknown
 	Left    time.Duration // of training alone, 0 if unknown or done
@@ -45,9 +43,6 @@ func (r *Run) Status() (Status, error) {
 	var times []float64
 	errs := []error{backward(r.Log("metrics"), func(line []byte) bool {
 		m, ok := parseMetrics(line)
-		if ok && !s.Logged {
-			s.Last, s.Logged = m, true
-		}
 		if ok && m.StepTimeMS > 0 && !notFinite(m.StepTimeMS) {
 			times = append(times, m.StepTimeMS)
 		}

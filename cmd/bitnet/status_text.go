@@ -1,0 +1,339 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/text/width"
+
+	"bitnet/bitnet/runs"
+)
+
+// statusText is a run at a glance. columns is the width of the terminal, to
+// which lines are cut; 0 means no limit.
+func statusText(s *runs.Status, now time.Time, columns int, color bool) string {
+	var b strings.Builder
+	line := func(format string, args ...any) {
+		b.WriteString(cut(fmt.Sprintf(format, args...), columns))
+		b.WriteByte('\n')
+	}
+	row := func(label, format string, args ...any) {
+		line("%-11s %s", label, fmt.Sprintf(format, args...))
+	}
+
+	name := runs.Printable(s.Name)
+	state := string(s.State)
+	if columns > 0 {
+		name = cut(name, max(12, columns-len(state)-4))
+	}
+	why := ""
+	if s.Why != "" {
+		why = cut(": "+s.Why, max(1, columns-cells(name)-len(state)-2)*min(columns, 1))
+	}
+	if color {
+		state = paint(s.State)
+	}
+	fmt.Fprintf(&b, "%s  %s%s\n", name, state, why)
+	line("%s", strings.Join(about(s, now), ", "))
+	b.WriteByte('\n')
+
+	if total := s.Config.Train.Steps; total > 0 {
+		done := min(1, float64(s.Step)/float64(total))
+		end := ""
+		if s.Left > 0 && s.State == runs.Running {
+			end = fmt.Sprintf("  %s left", brief(s.Left))
+		}
+		line("%s %5.1f%%  step %s of %s%s", bar(done, 30), 100*done, thousands(s.Step), thousands(total), end)
+	} else {
+		row("step", "%s", thousands(s.Step))
+	}
+	if !s.Logged {
+		row("metrics", "none yet")
+	} else {
+		m := &s.Last
+		row("loss", "%s%s", number(m.LossMean), trendText(s.Trend))
+		if s.Eval != nil {
+			row("held out", "%s", evalText(s.Eval, s.Best))
+		}
+		row("speed", "%s tokens/s, %s a step, %s tokens seen", number(m.TokensPerSec), millis(s.StepMS), count(float64(m.TokensSeen)))
+		if s.Left > 0 && s.State != runs.Running {
+			row("left", "%s of training", brief(s.Left))
+		}
+		row("settings", "learning rate %s, weight decay %s, gradient norm %s", number(m.LR), number(m.WeightDecay), number(m.GradNorm))
+		if m.Memory > 0 {
+			row("memory", "%d MiB on the device", m.Memory>>20)
+		}
+		if text := ternaryText(m.Ternary); text != "" {
+			row("weights", "%s", text)
+		}
+	}
+	if s.CheckpointStep >= 0 {
+		row("checkpoint", "step %s", thousands(s.CheckpointStep))
+	}
+	if len(s.Samples) > 0 {
+		b.WriteByte('\n')
+		line("samples of step %s", thousands(s.Samples[0].Step))
+		for _, x := range s.Samples[:min(len(s.Samples), 8)] {
+			line("  %s|%s", runs.Printable(x.Prompt), runs.Printable(x.Text))
+		}
+	}
+	if len(s.Anomalies) > 0 {
+		b.WriteByte('\n')
+		line("anomalies: %s", countsText(s.AnomalyCount))
+		for _, a := range s.Anomalies {
+			done := ""
+			if a.Action != "" && a.Action != "warn" {
+				done = " -> " + a.Action
+			}
+			line("  step %s  %s: %s%s", thousands(a.Step), runs.Printable(a.Kind), runs.Printable(a.Message), runs.Printable(done))
+			if a.Dump != "" {
+				line("    see %s", runs.Printable(a.Dump))
+			}
+		}
+	}
+	if next := nextCommand(s); next != "" {
+		b.WriteByte('\n')
+		line("%s", next)
+	}
+	return b.String()
+}
+
+// about says what a run is: experiment, size, device, age.
+func about(s *runs.Status, now time.Time) []string {
+	var parts []string
+	if s.Config.Name != "" {
+		parts = append(parts, runs.Printable(s.Config.Name))
+	}
+	if s.Parameters > 0 {
+		parts = append(parts, count(float64(s.Parameters))+" parameters")
+	}
+	if s.Device != "" {
+		parts = append(parts, "on "+runs.Printable(s.Device))
+	}
+	if !s.Started.IsZero() {
+		parts = append(parts, "started "+brief(now.Sub(s.Started))+" ago")
+	}
+	if len(parts) == 0 {
+		parts = append(parts, "nothing is known about it: config.yaml and provenance.json are missing")
+	}
+	return parts
+}
+
+// nextCommand is what to type next.
+func nextCommand(s *runs.Status) string {
+	dir := runs.Shell(s.Dir)
+	switch s.State {
+	case runs.Running, runs.Unknown:
+		return ""
+	case runs.Finished:
+		return "next: bitnet eval " + dir
+	case runs.Diverged:
+		if s.Checkpoint != "" {
+			return "go on from step " + thousands(s.CheckpointStep) + " with a lower rate: bitnet train --resume " + dir + " --lr " + number(s.Config.Train.LearningRate/2)
+		}
+	}
+	if s.Checkpoint == "" {
+		return "it has no checkpoint to go on from: start it again"
+	}
+	return "go on from step " + thousands(s.CheckpointStep) + ": bitnet train --resume " + dir
+}
+
+func trendText(t *runs.Trend) string {
+	if t == nil {
+		return ""
+	}
+	over := fmt.Sprintf("over the last %s steps", thousands(t.ToStep-t.FromStep))
+	switch {
+	case !t.Clear:
+		return ", level " + over
+	case t.Change() < 0:
+		return fmt.Sprintf(", falling by %s %s", number(-t.Change()), over)
+	}
+	return fmt.Sprintf(", rising by %s %s", number(t.Change()), over)
+}
+
+func evalText(e, best *runs.Eval) string {
+	text := fmt.Sprintf("%s at step %s, perplexity %s", number(e.Loss), thousands(e.Step), number(e.Perplexity))
+	if e.ExactMatch != nil {
+		text += fmt.Sprintf(", %.1f%% of %d problems right", 100**e.ExactMatch, e.Problems)
+	}
+	if best != nil && best.Step != e.Step {
+		text += fmt.Sprintf(" (best %s at step %s)", number(best.Loss), thousands(best.Step))
+	}
+	return text
+}
+
+// ternaryText sums up the shares of all projections, and names those that have
+// lost nearly all their weights.
+func ternaryText(shares map[string][3]float64) string {
+	if len(shares) == 0 {
+		return ""
+	}
+	var mean [3]float64
+	var dead []string
+	for name, s := range shares {
+		for i := range mean {
+			mean[i] += s[i] / float64(len(shares))
+		}
+		if s[1] > 0.99 {
+			dead = append(dead, name)
+		}
+	}
+	text := fmt.Sprintf("-1 %.1f%%, 0 %.1f%%, +1 %.1f%%", 100*mean[0], 100*mean[1], 100*mean[2])
+	if len(dead) > 0 {
+		slices.Sort(dead)
+		text += fmt.Sprintf("; nearly all zero: %s", runs.Printable(strings.Join(dead, ", ")))
+	}
+	return text
+}
+
+func countsText(kinds map[string]int) string {
+	var parts []string
+	for kind, n := range kinds {
+		parts = append(parts, fmt.Sprintf("%s %s", thousands(int64(n)), runs.Printable(kind)))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
+
+// listText is a table of runs.
+func listText(list []runs.Info, now time.Time) string {
+	rows := [][]string{{"RUN", "STATE", "STEP", "LOSS", "CHANGED", "DEVICE"}}
+	for _, i := range list {
+		step := thousands(i.Step)
+		if i.Config.Train.Steps > 0 {
+			step += " of " + thousands(i.Config.Train.Steps)
+		}
+		loss := "-"
+		if i.Logged {
+			loss = number(i.Last.LossMean)
+		}
+		rows = append(rows, []string{runs.Printable(i.Name), string(i.State), step, loss, brief(now.Sub(i.Changed)) + " ago", runs.Printable(i.Device)})
+	}
+	widths := make([]int, len(rows[0]))
+	for _, r := range rows {
+		for i, cell := range r {
+			widths[i] = max(widths[i], cells(cell))
+		}
+	}
+	var b strings.Builder
+	for _, r := range rows {
+		var line strings.Builder
+		for i, cell := range r {
+			pad := strings.Repeat(" ", widths[i]-cells(cell))
+			if i == 2 || i == 3 {
+				cell, pad = pad+cell, ""
+			}
+			line.WriteString(cell + pad + "  ")
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	return b.String()
+}
+
+// paint colours a state.
+func paint(s runs.State) string {
+	code := map[runs.State]string{runs.Running: "32", runs.Finished: "32", runs.Crashed: "31", runs.Diverged: "31"}[s]
+	if code == "" {
+		code = "33"
+	}
+	return "\x1b[1;" + code + "m" + string(s) + "\x1b[0m"
+}
+
+// bar draws a share between 0 and 1.
+func bar(share float64, columns int) string {
+	n := int(math.Round(max(0, share) * float64(columns)))
+	return strings.Repeat("█", n) + strings.Repeat("░", columns-n)
+}
+
+// number has four digits that count, and no more digits than it needs.
+func number(v float64) string {
+	a := math.Abs(v)
+	switch {
+	case v == 0 || a >= 0.01 && a < 1000:
+		return strings.TrimSuffix(fmt.Sprintf("%.4g", v), ".0")
+	case a >= 1000 && a < 1e15:
+		return thousands(int64(math.Round(v)))
+	}
+	return fmt.Sprintf("%.3g", v)
+}
+
+// count is a number in thousands, millions, ...
+func count(v float64) string {
+	for _, u := range []struct {
+		size float64
+		name string
+	}{{1e12, "T"}, {1e9, "G"}, {1e6, "M"}, {1e4, "k"}} {
+		if v >= u.size {
+			if u.name == "k" {
+				u.size = 1e3
+			}
+			return fmt.Sprintf("%.3g%s", v/u.size, u.name)
+		}
+	}
+	return fmt.Sprintf("%.0f", v)
+}
+
+func thousands(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func millis(ms float64) string {
+	if ms >= 10000 {
+		return fmt.Sprintf("%.1f s", ms/1000)
+	}
+	return fmt.Sprintf("%s ms", number(ms))
+}
+
+// brief is a duration in its two largest units.
+func brief(d time.Duration) string {
+	s := int64(max(0, d).Round(time.Second) / time.Second)
+	switch {
+	case s < 60:
+		return fmt.Sprintf("%d s", s)
+	case s < 3600:
+		return fmt.Sprintf("%d min %02d s", s/60, s%60)
+	case s < 86400:
+		return fmt.Sprintf("%d h %02d min", s/3600, s/60%60)
+	}
+	return fmt.Sprintf("%d d %02d h", s/86400, s/3600%24)
+}
+
+// cells is how many columns of a terminal a text takes.
+func cells(s string) int {
+	n := 0
+	for _, r := range s {
+		n += runeCells(r)
+	}
+	return n
+}
+
+func runeCells(r rune) int {
+	switch width.LookupRune(r).Kind() {
+	case width.EastAsianWide, width.EastAsianFullwidth:
+		return 2
+	}
+	return 1
+}
+
+// cut shortens a line without control characters to a terminal's width; 0 or
+// less means no limit.
+func cut(s string, columns int) string {
+	if columns <= 0 || cells(s) <= columns {
+		return s
+	}
+	n := 0
+	for i, r := range s {
+		if n += runeCells(r); n > columns-1 {
+			return s[:i] + "…"
+		}
+	}
+	return s
+}
