@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"bitnet/bitnet"
+)
+
+func exportCommand() *cobra.Command {
+	var o bitnet.ExportOptions
+	c := &cobra.Command{
+		Use:   "export RUN|CHECKPOINT|MODEL",
+		Short: "Write a model for transformers, llama.cpp or Ollama",
+		Long: `Write a model for other programs: the newest checkpoint of a run, a checkpoint,
+a folder in the form of transformers, or ORG/NAME on the hub.
+
+  hf         a folder for transformers with float masters, quantised at every forward
+  hf-packed  the same with 2 bits a weight
+  gguf       a file for llama.cpp, and a Modelfile for Ollama beside it
+
+The types of a GGUF file's projections: f32 and f16, tq2_0 (2.06 bits) and tq1_0
+(1.69 bits) for widths that are multiples of 256, q4_0 (4.5 bits) for multiples
+of 32. All hold the ternary weights exactly; the default is the smallest of
+tq2_0, q4_0 and f16 that fits.`,
+		Example: `  bitnet export runs/my_run --format hf --out my-model
+  bitnet export runs/my_run --format hf-packed --out my-model-packed --check
+  bitnet export runs/my_run --format gguf --type tq2_0 --out my-model.gguf --check --verify`,
+		Args: exactly(1, "a run, a checkpoint or a model"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.Out == "" {
+				return usageError{fmt.Errorf("say where to write with --out; see %s --help", c.CommandPath())}
+			}
+			o.Note = func(s string) { fmt.Fprintln(os.Stderr, s) }
+			e, err := bitnet.Export(c.Context(), args[0], o)
+			if err != nil {
+				return err
+			}
+			out := c.OutOrStdout()
+			form := o.Format
+			if e.Type != "" {
+				form += " " + e.Type
+			}
+			fmt.Fprintf(out, "wrote %s, %.1f MB: %s\n", form, float64(e.Bytes)/1e6, strings.Join(e.Files, ", "))
+			if o.Check {
+				fmt.Fprintf(out, "read again: all %d tensors and the tokenizer are the model's\n", e.Tensors)
+			}
+			if v := e.Verified; v != nil {
+				fmt.Fprintf(out, "largest difference of logits over %d random tokens: %.2g (they run from %.1f to %.1f)\n", v.Tokens, v.Largest, v.Range[0], v.Range[1])
+				if v.Elsewhere != "" {
+					fmt.Fprintf(out, "expect of llama.cpp, where activations are %s: %.2g, and the same likeliest token at %d of %d\n",
+						v.Elsewhere, v.ElsewhereLargest, v.SameToken, v.Tokens)
+				}
+			}
+			return nil
+		},
+	}
+	fl := c.Flags()
+	fl.StringVar(&o.Format, "format", "hf", strings.Join(bitnet.ExportFormats, ", "))
+	fl.StringVar(&o.Type, "type", "", "of a GGUF file: "+strings.Join(bitnet.GGUFTypes, ", "))
+	fl.StringVarP(&o.Out, "out", "o", "", "new folder, or for gguf a file whose name ends in .gguf (required)")
+	fl.BoolVar(&o.Check, "check", false, "read what was written again, and compare every weight, scale and token")
+	fl.BoolVar(&o.Verify, "verify", false, "print the largest difference of logits between the model and what was written")
+	fl.BoolVar(&o.Force, "force", false, "write a GGUF file of a relu2 model, which llama.cpp computes otherwise")
+	return c
+}
