@@ -1,0 +1,151 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"bitnet/bitnet"
+	"bitnet/gpu"
+)
+
+// samplingFlags adds the flags of sampling, seeded anew each time unless told.
+func samplingFlags(fl *pflag.FlagSet) *bitnet.Sampling {
+	s := bitnet.DefaultSampling()
+	fl.Float64Var(&s.Temperature, "temp", s.Temperature, "temperature; 0 always takes the likeliest token")
+	fl.IntVar(&s.TopK, "top-k", s.TopK, "choose among the k likeliest tokens; 0 for all")
+	fl.Float64Var(&s.TopP, "top-p", s.TopP, "choose among the likeliest tokens that make up this probability")
+	fl.Float64Var(&s.MinP, "min-p", s.MinP, "choose among tokens at least this often as likely as the likeliest")
+	fl.Float64Var(&s.RepetitionPenalty, "repeat-penalty", s.RepetitionPenalty, fmt.Sprintf("make the last %d tokens less likely; 1 is none", bitnet.PenaltyWindow))
+	fl.Uint64Var(&s.Seed, "seed", rand.Uint64(), "of the choice (default: another one each time)")
+	fl.Lookup("seed").DefValue = "0"
+	return &s
+}
+
+// openModel opens the device and the model that a command is about.
+func openModel(c *cobra.Command, device, path string) (*gpu.Device, *bitnet.Opened, error) {
+	dev, err := gpu.Open(device)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := bitnet.Open(c.Context(), dev, path, func(s string) { fmt.Fprintln(os.Stderr, s) })
+	if err != nil {
+		dev.Close()
+		return nil, nil, err
+	}
+	return dev, m, nil
+}
+
+func generateCommand() *cobra.Command {
+	var device, prompt string
+	var n, limit, context int
+	var stop []string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "generate MODEL",
+		Short: "Continue a text with a trained model",
+		Long: `Continue a text. MODEL is a run (its newest checkpoint), a checkpoint, a
+transformers model directory, or ORG/NAME on the hub.`,
+		Example: `  bitnet generate runs/my_run --prompt "Once upon a time"
+  bitnet generate runs/my_run --prompt "25 + 17 = " --temp 0
+  bitnet generate runs/my_run --prompt-file start.txt -n 3 --json`,
+		Args: exactly(1, "a run, a checkpoint or a model"),
+	}
+	sampling := samplingFlags(c.Flags())
+	var promptFile string
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := sampling.Check(); err != nil {
+			return usageError{err}
+		}
+		if n < 1 {
+			return usageError{errors.New("-n: want 1 or more texts")}
+		}
+		if promptFile != "" {
+			var text []byte
+			var err error
+			if promptFile == "-" {
+				text, err = io.ReadAll(c.InOrStdin())
+			} else {
+				text, err = os.ReadFile(promptFile)
+			}
+			if err != nil {
+				return fmt.Errorf("--prompt-file: %w", err)
+			}
+			prompt = string(text)
+		}
+		dev, m, err := openModel(c, device, args[0])
+		if err != nil {
+			return err
+		}
+		defer dev.Close()
+		s, err := m.NewSession(dev, context)
+		if err != nil {
+			return err
+		}
+		ids, err := m.Prompt(prompt)
+		if err != nil {
+			return err
+		}
+		out := c.OutOrStdout()
+		seed := sampling.Seed
+		for i := range n {
+			request := bitnet.Request{Tokens: ids, Limit: limit, Sampling: *sampling, Stop: stop}
+			request.Sampling.Seed = seed + uint64(i)
+			var emit func(string) error
+			if !asJSON {
+				if n > 1 {
+					fmt.Fprintf(out, "--- %d\n", i+1)
+				}
+				fmt.Fprint(out, printable(prompt))
+				emit = func(text string) error { _, err := fmt.Fprint(out, printable(text)); return err }
+			}
+			done, err := s.Complete(c.Context(), request, emit)
+			if !asJSON {
+				fmt.Fprintln(out)
+			}
+			if err != nil {
+				return err
+			}
+			if !asJSON {
+				fmt.Fprintf(os.Stderr, "[%d + %d tokens, %s; prompt %.2f s, %.1f tokens/s]\n", done.PromptTokens, len(done.Tokens), done.Reason,
+					done.PromptTime.Seconds(), done.TokensPerSecond())
+				continue
+			}
+			if err := json.NewEncoder(out).Encode(map[string]any{
+				"prompt": prompt, "text": done.Text, "tokens": done.Tokens, "reason": done.Reason, "seed": request.Sampling.Seed,
+				"prompt_tokens": done.PromptTokens, "prompt_seconds": done.PromptTime.Seconds(), "tokens_per_sec": done.TokensPerSecond(),
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	fl := c.Flags()
+	fl.StringVar(&prompt, "prompt", "", "the text to continue")
+	fl.StringVar(&promptFile, "prompt-file", "", "a file with the text to continue; - for standard input")
+	fl.IntVarP(&n, "count", "n", 1, "how many texts")
+	fl.IntVar(&limit, "max-tokens", 256, "most tokens to write; 0 for as many as fit the context")
+	fl.IntVar(&context, "context", 0, "most tokens of prompt and text (default: the model's, up to 4096)")
+	fl.StringArrayVar(&stop, "stop", nil, "end before this text; may be repeated")
+	fl.StringVar(&device, "device", "", "adapter by number or part of its name")
+	fl.BoolVar(&asJSON, "json", false, "print JSON, a line for each text")
+	return c
+}
+
+// printable lets no text of a model steer the terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}
