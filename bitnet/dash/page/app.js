@@ -21,7 +21,7 @@ const state = {
   dir: '',
   chosen: [],            // names
   picked: false,         // somebody chose; until then the newest run is shown
-  axis: 'step', smooth: 30, log: false, clip: false,
+  axis: 'step', smooth: 20, log: false, clip: false,
   view: null,            // [from, to] on the axis; null for everything
 };
 const data = new Map();  // name -> RunData of a chosen run
@@ -30,12 +30,12 @@ const slots = new Map(); // name -> number of its colour
 // ---- charts
 
 const KINDS = [
-  { title: 'Loss', large: true, curves: (c) => [metric(c, 'loss_mean', 'loss'), evals(c, 'loss', true)] },
-  { title: 'Validation loss', curves: (c) => [evals(c, 'loss')] },
-  { title: 'Problems solved', format: (v) => percent(v), zero: true, optional: true, curves: (c) => [evals(c, 'exact_match')] },
-  { title: 'Learning rate', zero: true, plain: true, curves: (c) => [metric(c, 'lr')] },
-  { title: 'Gradient norm', zero: true, curves: (c) => [metric(c, 'grad_norm')] },
-  { title: 'Tokens per second', zero: true, curves: (c) => [metric(c, 'tokens_per_sec')] },
+  { title: 'Loss', size: 'large', hint: 'dashed: validation', curves: (c) => [metric(c, 'loss_mean', 'loss'), evals(c, 'loss', true)] },
+  { title: 'Validation loss', size: 'half', curves: (c) => [evals(c, 'loss')] },
+  { title: 'Problems solved', size: 'half', format: (v) => percent(v), tick: (v) => percent(v, 0), zero: true, optional: true, curves: (c) => [evals(c, 'exact_match')] },
+  { title: 'Learning rate', size: 'third', zero: true, plain: true, curves: (c) => [metric(c, 'lr')] },
+  { title: 'Gradient norm', size: 'third', zero: true, curves: (c) => [metric(c, 'grad_norm')] },
+  { title: 'Tokens per second', size: 'third', zero: true, curves: (c) => [metric(c, 'tokens_per_sec')] },
 ];
 
 const owner = {
@@ -94,6 +94,8 @@ function drawCharts() {
     kind.chart.element.hidden = Boolean(kind.optional) && !curves.length;
     kind.chart.show(curves, view, whole, { axis: state.axis, log: state.log && kind.title !== 'Problems solved', clip: state.clip });
   }
+  // Without the problems there are four small charts: two rows of two.
+  $('charts').classList.toggle('even', KINDS.some((k) => k.optional && k.chart.element.hidden));
   $('reset').disabled = !state.view;
   setText($('range'), state.view ? `${position(state.axis, view[0], true)} to ${position(state.axis, view[1], true)}` : '');
 }
@@ -261,7 +263,7 @@ const live = new Live({
     if (!d) return;
     d.append(more);
     if (!more.reset) {
-      for (const a of more.anomalies ?? []) say(`${more.run}: ${a.kind} at step ${count(a.step)}`);
+      for (const a of more.anomalies ?? []) say(`${more.run}: ${a.kind.replaceAll('_', ' ')} at step ${count(a.step)}`);
       const e = more.evals?.at(-1);
       if (e) say(`${more.run}: validation loss ${value(e.loss)} at step ${count(e.step)}`);
     }
@@ -303,7 +305,7 @@ function store() {
   const q = new URLSearchParams();
   if (state.picked) for (const n of state.chosen) q.append('run', n);
   if (state.axis !== 'step') q.set('x', state.axis);
-  if (state.smooth !== 30) q.set('smooth', state.smooth);
+  if (state.smooth !== 20) q.set('smooth', state.smooth);
   if (state.log) q.set('log', '1');
   if (state.clip) q.set('clip', '1');
   const hash = q.toString();
@@ -313,7 +315,7 @@ function store() {
 function restore() {
   const q = new URLSearchParams(location.hash.slice(1));
   if (AXES.includes(q.get('x'))) state.axis = q.get('x');
-  const s = Number(q.get('smooth') ?? 30);
+  const s = Number(q.get('smooth') ?? 20);
   if (s >= 0 && s <= 100) state.smooth = s;
   state.log = q.has('log');
   state.clip = q.has('clip');

@@ -28,6 +28,7 @@ export class Cards {
       card.element.remove();
       this.cards.delete(name);
     }
+    this.root.classList.toggle('many', chosen.length > 2);
     for (const { run, data, color } of chosen) {
       const card = this.cards.get(run.name) ?? this.add(run.name);
       card.element.style.setProperty('--own', color);

@@ -12,7 +12,7 @@ const TABLE_ROWS = 15;
 
 export class Chart {
   /**
-   * @param {{title: string, unit?: string, zero?: boolean, format?: Function, large?: boolean}} kind
+   * @param {{title: string, unit?: string, zero?: boolean, format?: Function, tick?: Function, size: string, hint?: string}} kind
    * @param {{zoom(view: [number, number]): void, reset(): void, hover(x: number|null, chart: Chart|null): void,
    *   say(text: string): void}} owner what happens in one chart happens in all of them
    */
@@ -34,8 +34,8 @@ export class Chart {
     this.now = el('span', { class: 'now' });
     this.button = el('button', { type: 'button', class: 'quiet', 'aria-expanded': 'false', onclick: () => this.toggleTable() }, 'table');
     this.list = el('div', { class: 'scroll', hidden: true });
-    this.element = el('section', { class: kind.large ? 'panel chart large' : 'panel chart', 'aria-labelledby': id },
-      el('header', {}, el('h3', { id }, kind.title), this.now, this.button), this.plot, this.list);
+    this.element = el('section', { class: `panel chart ${kind.size}`, 'aria-labelledby': id },
+      el('header', {}, el('h3', { id }, kind.title), this.now, kind.hint ? el('span', { class: 'hint' }, kind.hint) : null, this.button), this.plot, this.list);
     this.gestures();
     new ResizeObserver(() => this.draw()).observe(this.plot);
   }
@@ -43,7 +43,7 @@ export class Chart {
   /** Shows curves; `bounds` is everything there is on the x axis, `view` what of it is shown. */
   show(curves, view, bounds, options) {
     const moved = view[0] !== this.view[0] || view[1] !== this.view[1] || options.axis !== this.options.axis;
-    Object.assign(this, { curves, view, bounds, options: { ...options, zero: this.kind.zero, format: this.kind.format } });
+    Object.assign(this, { curves, view, bounds, options: { ...options, zero: this.kind.zero, tick: this.kind.tick } });
     this.draw();
     this.describe();
     if (moved && !this.list.hidden) this.fillTable();
@@ -67,7 +67,7 @@ export class Chart {
     if (!this.scales) return this.hideTip();
     if (this.drag?.moved) selection(ctx, height, this.drag.start, this.drag.now, this.colors);
     const inside = this.at != null && this.at >= this.view[0] && this.at <= this.view[1];
-    if (inside) cursor(ctx, height, this.at, this.curves, this.view, this.scales, this.colors);
+    if (inside) cursor(ctx, height, this.at, this.values(this.at), this.scales, this.colors);
     this.head(inside);
     if (inside && this.active) this.showTip(width);
     else this.hideTip();
@@ -92,12 +92,12 @@ export class Chart {
 
   write(v) { return (this.kind.format ?? value)(v); }
 
-  /** What each curve says nearest to x. */
+  /** What each curve says nearest to x; nothing of a run that ended before. */
   values(x) {
-    const out = [];
+    const out = [], near = (this.view[1] - this.view[0]) * 0.02;
     for (const c of this.curves) {
       const i = nearest(c.x, x);
-      if (i < 0 || c.y[i] == null) continue;
+      if (i < 0 || c.y[i] == null || x > c.x.at(-1) + near || x < c.x[0] - 3 * near) continue;
       const spread = c.low && c.low[i] != null && c.high[i] != null && c.high[i] > c.low[i] ? [c.low[i], c.high[i]] : null;
       out.push({ curve: c, x: c.x[i], y: c.raw?.[i] ?? c.y[i], smooth: c.raw ? c.y[i] : null, spread });
     }

@@ -62,7 +62,7 @@ export function showAnomalies(chosen) {
     if (!all.length) return [el('p', { class: 'empty' }, 'None.')];
     return [el('ul', { class: 'anomalies' }, ...all.slice(0, SHOWN).map((a) => el('li', {},
       chosen.length > 1 ? label(a.c) : null,
-      el('strong', {}, a.kind), ` at ${position('step', a.step, true)}`,
+      el('strong', {}, a.kind.replaceAll('_', ' ')), ` at ${position('step', a.step, true)}`,
       el('p', { class: 'dim' }, a.text)))),
     all.length > SHOWN ? el('p', { class: 'dim' }, `and ${count(all.length - SHOWN)} older`) : null].filter(Boolean);
   });

@@ -23,9 +23,21 @@ export function value(n) {
   if (n === 0) return '0';
   const a = Math.abs(n);
   if (a < 1e-2) return sign(n.toExponential(2));
-  if (a >= 1e5) return short(n);
+  if (a >= 1e4) return short(n);
   return sign(n.toPrecision(a < 1 ? 3 : 4));
 }
+
+/** How the ticks of an axis are written: all with as many digits as the smallest step needs. */
+export function tickText(ticks, log) {
+  const largest = Math.max(...ticks.map(Math.abs));
+  const step = ticks.length > 1 ? Math.min(...ticks.slice(1).map((t, i) => Math.abs(t - ticks[i]))) : largest;
+  if (log || largest < 1e-3) return (v) => (v === 0 ? '0' : Math.abs(v) < 1e-3 ? sign(trim0(v.toExponential(1))) : short(Number(v.toPrecision(3))));
+  if (largest >= 1e4) return short;
+  const digits = Math.max(0, -Math.floor(Math.log10(step || 1) + 1e-9));
+  return (v) => (v === 0 ? '0' : sign(v.toFixed(digits)));
+}
+
+const trim0 = (text) => text.replace('.0e', 'e');
 
 export const percent = (share, digits = 1) => (share == null ? '–' : `${(100 * share).toFixed(digits)} %`);
 

@@ -1,7 +1,7 @@
 // Draws curves, axes and cursor on a canvas. Knows nothing of pages or runs.
 
-import { scale, ticks, logTicks, nearest, from } from './scale.js';
-import { position, value } from './format.js';
+import { scale, ticks, logTicks, from } from './scale.js';
+import { position, tickText } from './format.js';
 
 export const MARGIN = { left: 54, right: 14, top: 10, bottom: 24 };
 
@@ -91,12 +91,13 @@ function axes(ctx, width, height, x, y, view, range, options, colors) {
   ctx.textBaseline = 'middle';
   const rows = Math.max(2, Math.floor((height - top - bottom) / 36));
   const vertical = options.log ? logTicks(range[0], range[1], rows) : ticks(range[0], range[1], rows);
+  const text = options.tick ?? tickText(vertical, options.log);
   ctx.beginPath();
   for (const v of vertical) {
     const p = Math.round(y(v)) + 0.5;
     ctx.moveTo(left, p);
     ctx.lineTo(width - right, p);
-    ctx.fillText((options.format ?? value)(v), left - 7, p);
+    ctx.fillText(text(v), left - 7, p);
   }
   ctx.stroke();
   ctx.textAlign = 'center';
@@ -182,8 +183,8 @@ function notFinite(ctx, c, view, x, top, colors) {
   ctx.stroke();
 }
 
-/** Draws the cursor at a place of the x axis, with a dot on each curve's nearest point. */
-export function cursor(ctx, height, at, curves, view, scales, colors) {
+/** Draws the cursor at a place of the x axis, with a dot on each curve's nearest point, as Chart.values gives them. */
+export function cursor(ctx, height, at, points, scales, colors) {
   const p = Math.round(scales.x(at)) + 0.5;
   ctx.strokeStyle = colors.dim;
   ctx.lineWidth = 1;
@@ -191,14 +192,12 @@ export function cursor(ctx, height, at, curves, view, scales, colors) {
   ctx.moveTo(p, MARGIN.top);
   ctx.lineTo(p, height - MARGIN.bottom);
   ctx.stroke();
-  for (const c of curves) {
-    const i = nearest(c.x, at);
-    if (i < 0 || c.y[i] == null || c.x[i] < view[0] || c.x[i] > view[1]) continue;
-    const v = scales.y(c.y[i]);
-    if (!isFinite(v) || v < MARGIN.top - 4 || v > height - MARGIN.bottom + 4) continue;
+  for (const { curve, x, smooth, y } of points) {
+    const h = scales.x(x), v = scales.y(smooth ?? y);
+    if (!isFinite(v) || v < MARGIN.top - 4 || v > height - MARGIN.bottom + 4 || h < MARGIN.left - 1) continue;
     ctx.beginPath();
-    ctx.arc(scales.x(c.x[i]), v, 4, 0, 7);
-    ctx.fillStyle = c.color;
+    ctx.arc(h, v, 4, 0, 7);
+    ctx.fillStyle = curve.color;
     ctx.fill();
     ctx.strokeStyle = colors.panel;
     ctx.lineWidth = 1.5;

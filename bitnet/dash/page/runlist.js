@@ -1,7 +1,7 @@
 // The list of runs: what each is doing, and which are chosen.
 
 import { $, el, setText } from './dom.js';
-import { count, duration, value } from './format.js';
+import { duration, short, value } from './format.js';
 
 export class RunList {
   /** @param {{only(name: string): void, toggle(name: string): void, color(name: string): string}} owner */
@@ -42,10 +42,10 @@ export class RunList {
       state: el('span', { class: 'state' }),
       bar: el('progress', { max: 1, value: 0, 'aria-label': `Progress of ${name}` }),
       step: el('span'),
-      loss: el('span'),
-      left: el('span', { class: 'end' }),
+      loss: el('span', { class: 'loss' }),
+      left: el('span'),
     };
-    row.item = el('li', {}, row.box, row.name, row.state, row.bar, el('p', { class: 'facts' }, row.step, row.loss, row.left));
+    row.item = el('li', {}, row.box, row.name, row.loss, row.bar, el('p', { class: 'facts' }, row.step, row.left, row.state));
     this.rows.set(name, row);
     return row;
   }
@@ -58,8 +58,9 @@ export class RunList {
     row.state.dataset.state = run.state;
     row.state.title = run.why;
     row.bar.value = run.steps ? Math.min(1, run.step / run.steps) : 0;
-    setText(row.step, run.steps ? `${count(run.step)} / ${count(run.steps)}` : count(run.step));
-    setText(row.loss, run.loss === undefined ? '' : `loss ${value(run.loss)}`);
+    setText(row.step, `step ${short(run.step)}${run.steps ? ` / ${short(run.steps)}` : ''}`);
+    setText(row.loss, run.loss === undefined ? '' : value(run.loss));
+    row.loss.title = 'loss';
     setText(row.left, remaining(run));
   }
 

@@ -23,7 +23,7 @@ export function ticks(lo, hi, n, unit = '') {
     if (unit === 'step') step = Math.max(1, step);
   }
   const out = [];
-  for (let i = Math.ceil(lo / step - 1e-9); i * step <= hi + 1e-9 * step; i++) out.push(i * step);
+  for (let i = Math.ceil(lo / step - 1e-9); i * step <= hi + 1e-9 * step; i++) out.push(i * step || 0); // no -0
   return out;
 }
 

@@ -70,7 +70,7 @@ export class RunData {
   /** The first and last place on an axis, or null. */
   bounds(axis) {
     const xs = this.whole?.[axis];
-    return xs?.length ? [Math.min(xs[0], axis === 'step' ? xs[0] : 0), xs[xs.length - 1]] : null;
+    return xs?.length ? [0, xs[xs.length - 1]] : null;
   }
 
   last(key) {

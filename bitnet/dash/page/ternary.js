@@ -229,7 +229,7 @@ export class Ternary {
     const shares = this.chosenShares();
     const colors = { grid: color('--grid'), dim: color('--dim'), bad: color('--bad') };
     const view = d.step.length > 1 ? [d.step[0], d.step.at(-1)] : [d.step[0] - 1, d.step[0] + 1];
-    const { x, y } = draw(ctx, width, height, [], view, [0, 1], { axis: 'step', format: (v) => percent(v, 0) }, colors);
+    const { x, y } = draw(ctx, width, height, [], view, [0, 1], { axis: 'step', tick: (v) => percent(v, 0) }, colors);
     this.stackScale = x;
     let floor = d.step.map(() => 0);
     ['--minus', '--zero', '--plus'].forEach((name, k) => {
