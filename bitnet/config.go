@@ -78,6 +78,7 @@ type TrainConfig struct {
 	Eps              float64 `yaml:"eps"`
 	MaxGradNorm      float64 `yaml:"max_grad_norm"`
 	Seed             uint64  `yaml:"seed"`
+	OnAnomaly        string  `yaml:"on_anomaly"` // warn, stop or rollback
 }
 
 // OutputConfig says what is written and how often, in steps; 0 means never.
@@ -131,6 +132,9 @@ func parseConfig(where string, text []byte) (*Config, error) {
 	d.KnownFields(true)
 	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: %s", where, oneLine(err))
+	}
+	if c.Train.OnAnomaly == "" {
+		c.Train.OnAnomaly = Warn
 	}
 	return &c, nil
 }
@@ -266,6 +270,8 @@ func (c *Config) Check() error {
 		return fmt.Errorf("train.eps %g must be positive", t.Eps)
 	case !(t.MaxGradNorm > 0):
 		return fmt.Errorf("train.max_grad_norm %g must be positive", t.MaxGradNorm)
+	case t.OnAnomaly != Warn && t.OnAnomaly != Stop && t.OnAnomaly != RollBack:
+		return fmt.Errorf("train.on_anomaly is %q: it must be %s, %s or %s", t.OnAnomaly, Warn, Stop, RollBack)
 	}
 	return nil
 }

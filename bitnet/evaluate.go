@@ -133,15 +133,24 @@ const arithmeticBatch = 64
 // ExactMatch answers the first n held-out problems greedily, and counts those
 // that are right to the last character.
 func (m *Model) ExactMatch(dev *gpu.Device, a *data.Arithmetic, n int, r *EvalResult) error {
-	problems := a.HeldOut()
-	if n > 0 && n < len(problems) {
-		problems = problems[:n]
-	}
-	g, err := m.NewGenerator(dev, arithmeticBatch, min(arithmeticContext, m.Config.MaxPositions))
+	g, err := m.newAnswerer(dev)
 	if err != nil {
 		return err
 	}
 	defer g.Release()
+	return exactMatch(g, a, n, r)
+}
+
+// newAnswerer is a generator for exactMatch.
+func (m *Model) newAnswerer(dev *gpu.Device) (*Generator, error) {
+	return m.NewGenerator(dev, arithmeticBatch, min(arithmeticContext, m.Config.MaxPositions))
+}
+
+func exactMatch(g *Generator, a *data.Arithmetic, n int, r *EvalResult) (err error) {
+	problems := a.HeldOut()
+	if n > 0 && n < len(problems) {
+		problems = problems[:n]
+	}
 	tok := a.Tokenizer()
 	bos, _ := tok.BOS()
 	eos, _ := tok.EOS()

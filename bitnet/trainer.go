@@ -2,17 +2,9 @@ package bitnet
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"time"
 
 	"bitnet/data"
@@ -42,15 +34,19 @@ type Sample struct {
 	Mode   string `json:"mode"`
 	Prompt string `json:"prompt"`
 	Text   string `json:"text"`
+	// Entropy of the distributions that the tokens were chosen from, mean in nats.
+	Entropy float64 `json:"entropy"`
 }
 
 // Events are told what happens while a run goes on; each may be nil.
 type Events struct {
-	Note       func(string)
+	Note       func(string)     // also from another goroutine
+	Step       func(step int64) // was handed to the device
 	Metrics    func(Metrics)
 	Eval       func(EvalResult)
 	Samples    func([]Sample)
-	Checkpoint func(dir string)
+	Checkpoint func(step int64, dir string)
+	Anomaly    func(Anomaly)
 }
 
 // Trainer is a run that is under way.
@@ -66,15 +62,16 @@ type Trainer struct {
 	batches []*data.Batch
 	state   State
 	saved   int64 // step of the newest checkpoint, -1 for none
-	eval    *Evaluator
-	shares  *graph.ShareCounter
 	events  Events
+	report
+	watch anomalyWatch
 }
 
 // Start says where a run begins.
 type Start struct {
 	RunsDir, RunID string
 	Resume         string // a run or checkpoint directory, or ""
+	State          *State // of Resume if that is a checkpoint that FindCheckpoint found whole, or nil
 	Init           string // a model directory whose weights to begin with, or ""
 }
 
@@ -100,14 +97,17 @@ func NewTrainer(ctx context.Context, c *Config, dev *gpu.Device, start Start, ev
 		events.Note = func(string) {}
 	}
 	t := &Trainer{Config: c, dev: dev, saved: -1, events: events}
+	t.watch.quiet, t.watch.ongoing, t.watch.dumps = map[AnomalyKind]int64{}, map[AnomalyKind]bool{}, map[AnomalyKind]int{}
 	t.state.Seed = c.Train.Seed
 	var err error
 	var from string
 	if start.Resume != "" {
-		if from, t.state, err = FindCheckpoint(start.Resume, events.Note); err != nil {
+		from = filepath.Clean(start.Resume)
+		if start.State != nil {
+			t.state = *start.State
+		} else if from, t.state, err = FindCheckpoint(start.Resume, events.Note); err != nil {
 			return nil, err
 		}
-		t.saved = t.state.Step
 		if pid := trainedBy(filepath.Dir(filepath.Dir(from))); pid != 0 {
 			return nil, fmt.Errorf("process %d is training %s: wait for it, or stop it with Ctrl-C or kill %d", pid, start.Resume, pid)
 		}
@@ -148,22 +148,17 @@ func NewTrainer(ctx context.Context, c *Config, dev *gpu.Device, start Start, ev
 	if t.shares, err = t.model.Params.NewShareCounter(dev); err != nil {
 		return nil, err
 	}
-	if from == "" {
-		err = t.model.Initialize(c.Train.Seed)
-	} else {
-		err = t.model.loadWeights(filepath.Join(from, "model.safetensors"), graph.Master, "")
-	}
-	if err == nil && start.Resume != "" {
-		optimizer := filepath.Join(from, "optimizer.safetensors")
-		if err = t.model.loadWeights(optimizer, graph.FirstMoment, "m."); err == nil {
-			err = t.model.loadWeights(optimizer, graph.SecondMoment, "v.")
+	switch {
+	case start.Resume != "":
+		err = t.restore(from, t.state)
+	case from != "":
+		if err = t.model.loadWeights(filepath.Join(from, weightsName), graph.Master, ""); err == nil {
+			err = t.model.Params.Quantize(dev)
 		}
-		if err == nil {
-			err = t.corpus.train.Seek(t.state.Position)
+	default:
+		if err = t.model.Initialize(c.Train.Seed); err == nil {
+			err = t.model.Params.Quantize(dev)
 		}
-	}
-	if err == nil {
-		err = t.model.Params.Quantize(dev)
 	}
 	if err != nil {
 		return nil, err
@@ -189,69 +184,42 @@ func NewTrainer(ctx context.Context, c *Config, dev *gpu.Device, start Start, ev
 	return t, t.writeProvenance(start)
 }
 
-// writeProvenance records what the run was made of.
-func (t *Trainer) writeProvenance(start Start) error {
-	a := t.dev.Adapter()
-	p := map[string]any{
-		"started": time.Now().UTC().Format(time.RFC3339), "command": os.Args, "go": runtime.Version(),
-		"os": runtime.GOOS, "arch": runtime.GOARCH, "seed": t.Config.Train.Seed,
-		"device": a.Name, "driver": a.Driver, "backend": a.Backend, "parameters": t.model.Params.Count(),
+// restore goes to where a checkpoint stands.
+func (t *Trainer) restore(dir string, state State) error {
+	optimizer := filepath.Join(dir, "optimizer.safetensors")
+	err := t.model.loadWeights(filepath.Join(dir, weightsName), graph.Master, "")
+	if err == nil {
+		err = t.model.loadWeights(optimizer, graph.FirstMoment, "m.")
 	}
-	if start.Init != "" {
-		p["init"] = start.Init
+	if err == nil {
+		err = t.model.loadWeights(optimizer, graph.SecondMoment, "v.")
 	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" || s.Key == "vcs.modified" {
-				p[s.Key] = s.Value
-			}
-		}
-		for _, d := range info.Deps {
-			if d.Path == "github.com/cogentcore/webgpu" {
-				p["webgpu"] = d.Version
-			}
-		}
+	if err == nil {
+		err = t.model.Params.Quantize(t.dev)
 	}
-	sum, err := t.firstTokens()
+	if err == nil {
+		err = t.corpus.train.Seek(state.Position)
+	}
 	if err != nil {
 		return err
 	}
-	p["first_1000_tokens_sha256"] = sum
-	text, err := json.MarshalIndent(p, "", "  ")
-	if err != nil {
-		return err
-	}
-	return writeFile(filepath.Join(t.Dir, "provenance.json"), append(text, '\n'))
-}
-
-// firstTokens is the SHA-256 of the first 1,000 input ids, as little-endian uint32.
-func (t *Trainer) firstTokens() (string, error) {
-	src, h, left := t.corpus.train, sha256.New(), 1000
-	at := src.Position()
-	b := t.batches[0]
-	for left > 0 {
-		if err := src.Next(b); err != nil {
-			return "", err
-		}
-		for _, id := range b.Inputs[:min(left, len(b.Inputs))] {
-			if err := binary.Write(h, binary.LittleEndian, id); err != nil {
-				return "", err
-			}
-			left--
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil)), src.Seek(at)
+	t.state, t.saved, t.observed, t.unlogged = state, state.Step, state.Step, t.unlogged[:0]
+	return nil
 }
 
 // step starts one optimizer step on the device. It allocates nothing and
 // reads nothing back.
 func (t *Trainer) step() error {
 	c := &t.Config.Train
+	if err := t.skipBatches(); err != nil {
+		return err
+	}
+	t.watch.starts[t.state.Step%graph.HistorySlots] = t.corpus.train.Position()
+	if err := t.readBatches(t.batches); err != nil {
+		return err
+	}
 	counted := 0
 	for _, b := range t.batches {
-		if err := t.corpus.train.Next(b); err != nil {
-			return fmt.Errorf("reading the training data: %w", err)
-		}
 		for _, id := range b.Targets {
 			if id != data.Ignore {
 				counted++
@@ -279,173 +247,88 @@ func (t *Trainer) step() error {
 	return nil
 }
 
-// ErrDiverged says that the loss is not a number any more.
-var ErrDiverged = errors.New("the loss is not finite")
+func (t *Trainer) readBatches(batches []*data.Batch) error {
+	for _, b := range batches {
+		if err := t.corpus.train.Next(b); err != nil {
+			return fmt.Errorf("reading the training data: %w", err)
+		}
+	}
+	return nil
+}
 
 // Run trains to the last step, or until ctx ends; then it saves a checkpoint
 // and returns ctx's error.
 func (t *Trainer) Run(ctx context.Context) error {
-	c, o := &t.Config.Train, &t.Config.Output
 	if err := markAlive(t.Dir); err != nil {
 		return err
 	}
 	defer unmarkAlive(t.Dir)
-	logs := map[string]*journal{}
-	for _, name := range []string{"metrics", "samples", "eval"} {
-		j, err := openJournal(filepath.Join(t.Dir, "logs", name+".jsonl"), t.state.Step)
-		if err != nil {
-			return fmt.Errorf("opening the logs: %w", err)
+	if err := t.openLogs(); err != nil {
+		return err
+	}
+	defer func() {
+		t.closeLogs()
+		t.watch.log.close()
+		t.watch.log = nil
+	}()
+	c, o := &t.Config.Train, &t.Config.Output
+	if c.OnAnomaly == RollBack && t.saved < 0 {
+		if err := t.save(); err != nil { // to have one to go back to
+			return err
 		}
-		defer j.close()
-		logs[name] = j
 	}
 	every := func(interval int) bool { return interval > 0 && t.state.Step%int64(interval) == 0 }
-	logged, began := t.state.Step, time.Now()
+	t.began = time.Now()
 	for t.state.Step < int64(c.Steps) {
 		if err := t.step(); err != nil {
 			return err
 		}
+		if t.events.Step != nil {
+			t.events.Step(t.state.Step)
+		}
 		last := t.state.Step == int64(c.Steps)
 		stop := ctx.Err() != nil
-		if last || stop || every(o.LogInterval) || t.state.Step-logged == graph.HistorySlots {
-			m, err := t.measure(logged, began)
+		log := last || stop || every(o.LogInterval) || t.state.Step-t.observed == graph.HistorySlots
+		save := last || stop || every(o.CheckpointInterval) || c.stageBoundary(t.state.Step)
+		if log || save { // nothing that is not finite gets into a checkpoint
+			found, err := t.observe()
 			if err != nil {
 				return err
 			}
-			logged = t.state.Step
-			if err := logs["metrics"].add(m); err != nil {
-				return fmt.Errorf("writing metrics: %w", err)
+			rolledBack, err := t.respond(found, nil)
+			if err != nil {
+				return err
 			}
-			if t.events.Metrics != nil {
-				t.events.Metrics(m)
-			}
-			if math.IsNaN(m.LossMean) || math.IsInf(m.LossMean, 0) {
-				return fmt.Errorf("step %d: %w: resume with --resume %s and a lower --lr", t.state.Step, ErrDiverged, t.Dir)
+			if rolledBack {
+				t.began = time.Now()
+				continue
 			}
 		}
+		if log {
+			if err := t.measure(); err != nil {
+				return err
+			}
+		}
+		besides := time.Now() // what is done besides training is not training time
 		if !stop && (last || every(o.EvalInterval)) {
-			if err := t.evaluate(logs["eval"]); err != nil {
+			if err := t.evaluate(); err != nil {
 				return err
 			}
 		}
 		if !stop && (last || every(o.SampleInterval)) {
-			if err := t.sample(logs["samples"]); err != nil {
+			if err := t.sample(); err != nil {
 				return err
 			}
 		}
-		if last || stop || every(o.CheckpointInterval) || c.stageBoundary(t.state.Step) {
+		if save {
 			if err := t.save(); err != nil {
 				return err
 			}
 		}
+		t.began = t.began.Add(time.Since(besides))
 		if stop && !last {
 			return ctx.Err()
 		}
-		if logged == t.state.Step {
-			began = time.Now() // what was done besides training is not training time
-		}
-	}
-	return nil
-}
-
-// measure waits for the device and reads what it recorded since a step.
-func (t *Trainer) measure(since int64, began time.Time) (Metrics, error) {
-	history, err := t.model.Params.History(since, t.state.Step)
-	if err != nil {
-		return Metrics{}, err
-	}
-	took := time.Since(began).Seconds()
-	c := &t.Config.Train
-	n := float64(len(history))
-	last := history[len(history)-1]
-	m := Metrics{
-		Step: t.state.Step, Loss: float64(last.Loss), GradNorm: float64(last.GradNorm),
-		LR: c.learningRate(t.state.Step - 1), WeightDecay: c.weightDecay(t.state.Step - 1),
-		StepTimeMS: 1000 * took / n, TokensPerSec: n * float64(c.BatchSize*c.SeqLen*c.GradAccum) / took,
-		TokensSeen: t.state.TokensSeen, Memory: t.dev.Stats().Allocated, Ternary: map[string][3]float64{},
-	}
-	for _, h := range history {
-		m.LossMean += float64(h.Loss) / n
-	}
-	shares, err := t.shares.Count()
-	for _, s := range shares {
-		m.Ternary[s.Name] = [3]float64{s.Minus, s.Zero, s.Plus}
-	}
-	return m, err
-}
-
-func (t *Trainer) evaluate(log *journal) error {
-	if t.corpus.heldOut == nil {
-		return nil
-	}
-	if t.eval == nil {
-		var err error
-		if t.eval, err = t.model.NewEvaluator(t.dev, t.Config.Train.BatchSize, t.Config.Train.SeqLen); err != nil {
-			return err
-		}
-	}
-	src, err := t.corpus.heldOut()
-	if err != nil {
-		return err
-	}
-	r, err := t.eval.Loss(src, int64(max(t.Config.Output.EvalSamples, 1)), nil)
-	if err != nil {
-		return err
-	}
-	r.Step = t.state.Step
-	if err := t.model.examine(t.dev, t.corpus, max(t.Config.Output.EvalSamples, 1), &r); err != nil {
-		return err
-	}
-	if err := log.add(r); err != nil {
-		return fmt.Errorf("writing an evaluation: %w", err)
-	}
-	if t.events.Eval != nil {
-		t.events.Eval(r)
-	}
-	return nil
-}
-
-// sampleTokens is how much is generated for each prompt.
-const sampleTokens = 48
-
-func (t *Trainer) sample(log *journal) error {
-	prompts, tok := t.Config.Output.Prompts, t.corpus.tokenizer
-	if len(prompts) == 0 || tok == nil {
-		return nil
-	}
-	g, err := t.model.NewGenerator(t.dev, len(prompts), t.Config.Train.SeqLen)
-	if err != nil {
-		return err
-	}
-	defer g.Release()
-	var start []uint32
-	if bos, ok := tok.BOS(); ok {
-		start = append(start, bos)
-	}
-	ids := make([][]uint32, len(prompts))
-	for i, p := range prompts {
-		if ids[i], err = tok.Append(append([]uint32(nil), start...), p); err != nil {
-			return fmt.Errorf("output.prompts: %w", err)
-		}
-	}
-	eos, ok := tok.EOS()
-	if !ok {
-		eos = data.Ignore
-	}
-	out, err := g.Generate(ids, sampleTokens, eos, Greedy)
-	if err != nil {
-		return err
-	}
-	var samples []Sample
-	for i, p := range prompts {
-		s := Sample{t.state.Step, "greedy", p, tok.Decode(out[i])}
-		samples = append(samples, s)
-		if err := log.add(s); err != nil {
-			return fmt.Errorf("writing a sample: %w", err)
-		}
-	}
-	if t.events.Samples != nil {
-		t.events.Samples(samples)
 	}
 	return nil
 }
@@ -454,15 +337,19 @@ func (t *Trainer) save() error {
 	if t.saved == t.state.Step {
 		return nil
 	}
-	dir := filepath.Join(t.Dir, "checkpoints", fmt.Sprintf("step_%08d", t.state.Step))
+	dir := t.checkpointDir(t.state.Step)
 	if err := SaveCheckpoint(dir, t.model, t.corpus.tokenizer, t.Config, t.state); err != nil {
 		return err
 	}
 	t.saved = t.state.Step
 	if t.events.Checkpoint != nil {
-		t.events.Checkpoint(dir)
+		t.events.Checkpoint(t.saved, dir)
 	}
 	return prune(t.Dir, t.Config.Output.KeepCheckpoints, t.Config.Train)
+}
+
+func (t *Trainer) checkpointDir(step int64) string {
+	return filepath.Join(t.Dir, "checkpoints", fmt.Sprintf("step_%08d", step))
 }
 
 // Step is how many steps are finished.

@@ -224,7 +224,7 @@ func (p *progress) events() bitnet.Events {
 				p.line("  %s|%s", s.Prompt, s.Text)
 			}
 		},
-		Checkpoint: func(dir string) { p.line("checkpoint %s", dir) },
+		Checkpoint: func(_ int64, dir string) { p.line("checkpoint %s", dir) },
 	}
 }
 

@@ -1,0 +1,202 @@
+package bitnet
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"bitnet/data"
+	"bitnet/graph"
+)
+
+// report is the part of a Trainer that measures and logs. What it runs on the
+// device is made when it is first needed, and kept.
+type report struct {
+	metrics, evals, samples *journal
+
+	observed int64              // the steps before this one were read from the device
+	unlogged []graph.StepResult // those of them that no line of metrics tells of
+	loss     float64            // of the last line of metrics
+	began    time.Time          // of the training that the next line tells of
+
+	shares    *graph.ShareCounter
+	evaluator *Evaluator
+	generator *Generator // for samples
+	answerer  *Generator // for the problems of arithmetic
+}
+
+// openLogs opens the logs at the trainer's step, again after a rollback.
+func (t *Trainer) openLogs() error {
+	t.closeLogs()
+	logs := []struct {
+		to   **journal
+		name string
+	}{{&t.metrics, "metrics"}, {&t.evals, "eval"}, {&t.samples, "samples"}, {&t.watch.log, "anomalies"}}
+	for _, l := range logs {
+		if *l.to != nil {
+			continue // a rollback undoes no anomaly
+		}
+		var err error
+		if *l.to, err = openJournal(filepath.Join(t.Dir, "logs", l.name+".jsonl"), t.state.Step); err != nil {
+			return fmt.Errorf("opening the logs: %w", err)
+		}
+	}
+	return nil
+}
+
+// closeLogs closes the logs that a rollback winds back.
+func (t *Trainer) closeLogs() {
+	for _, l := range []**journal{&t.metrics, &t.evals, &t.samples} {
+		if *l != nil {
+			(*l).close()
+			*l = nil
+		}
+	}
+}
+
+// measure logs the steps that were observed since the last time.
+func (t *Trainer) measure() error {
+	took, history := time.Since(t.began).Seconds(), t.unlogged
+	c := &t.Config.Train
+	n := float64(len(history))
+	last := history[len(history)-1]
+	m := Metrics{
+		Step: t.state.Step, Loss: float64(last.Loss), GradNorm: float64(last.GradNorm),
+		LR: c.learningRate(t.state.Step - 1), WeightDecay: c.weightDecay(t.state.Step - 1),
+		StepTimeMS: 1000 * took / n, TokensPerSec: n * float64(c.BatchSize*c.SeqLen*c.GradAccum) / took,
+		TokensSeen: t.state.TokensSeen, Memory: t.dev.Stats().Allocated, Ternary: map[string][3]float64{},
+	}
+	for _, h := range history {
+		m.LossMean += float64(h.Loss) / n
+	}
+	if t.shares == nil {
+		var err error
+		if t.shares, err = t.model.Params.NewShareCounter(t.dev); err != nil {
+			return err
+		}
+	}
+	shares, err := t.shares.Count()
+	if err != nil {
+		return err
+	}
+	for _, s := range shares {
+		m.Ternary[s.Name] = [3]float64{s.Minus, s.Zero, s.Plus}
+	}
+	t.unlogged, t.loss = t.unlogged[:0], m.LossMean
+	if err := t.metrics.add(m); err != nil {
+		return fmt.Errorf("writing metrics: %w", err)
+	}
+	if t.events.Metrics != nil {
+		t.events.Metrics(m)
+	}
+	found := judgeShares(shares)
+	for i := range found {
+		found[i].Step = t.state.Step
+	}
+	_, err = t.respond(t.watch.lasting(found, TernaryCollapse), shares)
+	t.began = time.Now()
+	return err
+}
+
+func (t *Trainer) evaluate() error {
+	if t.corpus.heldOut == nil {
+		return nil
+	}
+	if t.evaluator == nil {
+		var err error
+		if t.evaluator, err = t.model.NewEvaluator(t.dev, t.Config.Train.BatchSize, t.Config.Train.SeqLen); err != nil {
+			return err
+		}
+	}
+	src, err := t.corpus.heldOut()
+	if err != nil {
+		return err
+	}
+	r, err := t.evaluator.Loss(src, int64(max(t.Config.Output.EvalSamples, 1)), nil)
+	if err != nil {
+		return err
+	}
+	r.Step = t.state.Step
+	if err := t.examine(max(t.Config.Output.EvalSamples, 1), &r); err != nil {
+		return err
+	}
+	if err := t.evals.add(r); err != nil {
+		return fmt.Errorf("writing an evaluation: %w", err)
+	}
+	if t.events.Eval != nil {
+		t.events.Eval(r)
+	}
+	return nil
+}
+
+// examine is Model.examine with a generator that is kept.
+func (t *Trainer) examine(n int, r *EvalResult) (err error) {
+	if t.corpus.arithmetic == nil {
+		return t.model.examine(t.dev, t.corpus, n, r)
+	}
+	if t.answerer == nil {
+		if t.answerer, err = t.model.newAnswerer(t.dev); err != nil {
+			return err
+		}
+	}
+	return exactMatch(t.answerer, t.corpus.arithmetic, n, r)
+}
+
+// sampleTokens is how much is generated for each prompt.
+const sampleTokens = 48
+
+func (t *Trainer) sample() error {
+	prompts, tok := t.Config.Output.Prompts, t.corpus.tokenizer
+	if len(prompts) == 0 || tok == nil {
+		return nil
+	}
+	var err error
+	if t.generator == nil {
+		if t.generator, err = t.model.NewGenerator(t.dev, len(prompts), t.Config.Train.SeqLen); err != nil {
+			return err
+		}
+	}
+	var start []uint32
+	if bos, ok := tok.BOS(); ok {
+		start = append(start, bos)
+	}
+	ids := make([][]uint32, len(prompts))
+	for i, p := range prompts {
+		if ids[i], err = tok.Append(append([]uint32(nil), start...), p); err != nil {
+			return fmt.Errorf("output.prompts: %w", err)
+		}
+	}
+	eos, ok := tok.EOS()
+	if !ok {
+		eos = data.Ignore
+	}
+	entropy, chosen := make([]float64, len(prompts)), make([]int, len(prompts))
+	out, err := t.generator.Generate(ids, sampleTokens, eos, func(i int, logits []float32) uint32 {
+		entropy[i] += entropyOfLogits(logits)
+		chosen[i]++
+		return Greedy(i, logits)
+	})
+	if err != nil {
+		return err
+	}
+	var samples []Sample
+	for i, p := range prompts {
+		s := Sample{t.state.Step, "greedy", p, tok.Decode(out[i]), entropy[i] / float64(max(chosen[i], 1))}
+		samples = append(samples, s)
+		if err := t.samples.add(s); err != nil {
+			return fmt.Errorf("writing a sample: %w", err)
+		}
+	}
+	if t.events.Samples != nil {
+		t.events.Samples(samples)
+	}
+	if 10*t.state.Step < int64(t.Config.Train.Steps) {
+		return nil // all beginnings stammer
+	}
+	found := judgeSamples(samples, out, t.loss)
+	for i := range found {
+		found[i].Step = t.state.Step
+	}
+	_, err = t.respond(t.watch.lasting(found, Repetition, EntropyCollapse), samples)
+	return err
+}
