@@ -39,7 +39,7 @@ func benchStepCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			dev, err := gpu.Open(f.device)
+			dev, err := gpu.OpenOn(f.backend, f.device)
 			if err != nil {
 				return err
 			}
@@ -71,6 +71,7 @@ func benchStepCommand() *cobra.Command {
 	fl.IntVar(&f.seq, "seq-len", 0, "tokens of a sequence")
 	fl.IntVar(&f.accum, "grad-accum", 0, "micro-batches of a step")
 	fl.StringVar(&f.device, "device", "", "adapter by number or part of its name")
+	fl.StringVar(&f.backend, "backend", "", backendHelp)
 	fl.IntVar(&repeat, "repeat", 7, "steps to measure")
 	fl.BoolVar(&asJSON, "json", false, "print JSON")
 	fl.BoolVar(&kernels, "kernels", false, "list each kernel and not each operation")

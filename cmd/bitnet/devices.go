@@ -12,14 +12,16 @@ import (
 
 func devicesCommand() *cobra.Command {
 	var asJSON bool
+	var backend string
 	c := &cobra.Command{
 		Use:   "devices",
 		Short: "List the graphics adapters and what training would use",
 		Example: `  bitnet devices
-  bitnet devices --json`,
+  bitnet devices --json
+  bitnet devices --backend dawn`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			all, err := gpu.Adapters()
+			all, err := gpu.AdaptersOf(backend)
 			if err != nil {
 				return err
 			}
@@ -41,6 +43,9 @@ func devicesCommand() *cobra.Command {
 					features = strings.Join(a.Features, ", ")
 				}
 				fmt.Fprintf(out, "   features: %s\n", features)
+				if len(a.Matrices) > 0 {
+					fmt.Fprintf(out, "   matrix units: %s\n", shapes(a.Matrices))
+				}
 			}
 			why := "the only one"
 			if len(all) > 1 {
@@ -51,5 +56,17 @@ func devicesCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().StringVar(&backend, "backend", "", backendHelp)
 	return c
+}
+
+// backendHelp is the help of --backend, wherever there is one.
+const backendHelp = "what reaches the adapter: auto, wgpu, or dawn after make dawn (default $BITNET_BACKEND, else auto)"
+
+func shapes(all []gpu.MatrixShape) string {
+	var out []string
+	for _, m := range all {
+		out = append(out, fmt.Sprintf("%dx%dx%d %s to %s", m.M, m.N, m.K, m.Component, m.Result))
+	}
+	return strings.Join(out, ", ")
 }

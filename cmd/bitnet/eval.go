@@ -16,7 +16,7 @@ import (
 
 func evalCommand() *cobra.Command {
 	var o bitnet.EvalOptions
-	var device, logprobs string
+	var device, backend, logprobs string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "eval RUN|CHECKPOINT",
@@ -26,7 +26,7 @@ func evalCommand() *cobra.Command {
   bitnet eval runs/my_run --data tokens:ids.u16 --logprobs out.jsonl`,
 		Args: exactly(1, "a run or a checkpoint"),
 		RunE: func(c *cobra.Command, args []string) (err error) {
-			dev, err := gpu.Open(device)
+			dev, err := gpu.OpenOn(backend, device)
 			if err != nil {
 				return err
 			}
@@ -68,6 +68,7 @@ func evalCommand() *cobra.Command {
 	c.Flags().StringVar(&logprobs, "logprobs", "", "write the log-probability of every token to a file, as JSON lines")
 	c.Flags().IntVar(&o.Rows, "rows", 0, "at most so many sequences, and problems (default: all)")
 	c.Flags().StringVar(&device, "device", "", "adapter by number or part of its name")
+	c.Flags().StringVar(&backend, "backend", "", backendHelp)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

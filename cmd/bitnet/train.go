@@ -21,7 +21,7 @@ import (
 
 type trainFlags struct {
 	exp, config, data, resume, init, tok string
-	runID, runsDir, device               string
+	runID, runsDir, device, backend      string
 	set                                  []string
 	steps, batch, seq, accum             int
 	logEvery, evalEvery, sampleEvery, ck int
@@ -68,6 +68,7 @@ Ctrl-C saves a checkpoint and stops; a second one stops at once.`,
 	fl.StringVar(&f.runID, "run-id", "", "name of the run (default bitnet_<experiment>_<time>)")
 	fl.StringVar(&f.runsDir, "runs-dir", "runs", "where runs are kept")
 	fl.StringVar(&f.device, "device", "", "adapter by number or part of its name; see bitnet devices")
+	fl.StringVar(&f.backend, "backend", "", backendHelp)
 	fl.IntVar(&f.logEvery, "log-interval", 0, "steps between lines of metrics")
 	fl.IntVar(&f.evalEvery, "eval-interval", 0, "steps between evaluations")
 	fl.IntVar(&f.sampleEvery, "sample-interval", 0, "steps between samples")
@@ -160,7 +161,7 @@ func train(c *cobra.Command, f *trainFlags) error {
 	if f.quiet {
 		out = io.Discard
 	}
-	adapters, err := gpu.Adapters()
+	adapters, err := gpu.AdaptersOf(f.backend)
 	if err != nil {
 		return err
 	}
