@@ -1,59 +1,153 @@
 package bitnet
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"testing"
 
+	"github.com/parquet-go/parquet-go"
 	"github.com/stretchr/testify/require"
+
+	"bitnet/data"
+	"bitnet/data/hub/hubtest"
 )
 
-// The whole road on real text: documents, tokenizer, shards, training,
-// validation, a stop in the middle and a resume that is bit-exact.
+// roadSteps makes TestTextRoad train the tinystories preset itself, at its full
+// size, on the whole Go tree for so many steps: half an hour or more on a CPU.
+const roadSteps = "BITNET_ROAD_STEPS"
+
+// hubOfGoTexts serves the Go tree's sources below a folder from a local hub, as
+// the parquet files of the data set that the preset tinystories names.
+func hubOfGoTexts(t *testing.T, root string) {
+	t.Helper()
+	type row struct {
+		Text string `parquet:"text,zstd"`
+	}
+	var rows []row
+	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		ext := filepath.Ext(p)
+		if err != nil || !d.Type().IsRegular() || ext != ".go" && ext != ".md" && ext != ".html" {
+			return err
+		}
+		b, err := os.ReadFile(p)
+		rows = append(rows, row{string(b)})
+		return err
+	})
+	if err != nil || len(rows) < 10 {
+		t.Skipf("the Go tree's sources are not here to read: %v", err)
+	}
+	files := map[string][]byte{}
+	const parts = 3
+	for i := range parts {
+		var buf bytes.Buffer
+		require.NoError(t, parquet.Write(&buf, rows[i*len(rows)/parts:(i+1)*len(rows)/parts], parquet.MaxRowsPerRowGroup(100)))
+		files[fmt.Sprintf("data/train-%05d-of-%05d.parquet", i, parts)] = buf.Bytes()
+	}
+	hub := hubtest.New(t)
+	hub.Add("datasets", "roneneldan/TinyStories", files)
+	t.Setenv("HF_ENDPOINT", hub.URL)
+	t.Setenv("HF_HOME", t.TempDir())
+	for _, v := range []string{"HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE"} {
+		t.Setenv(v, "")
+	}
+}
+
+// unigramEntropy is the entropy of the tokens of a source in nats: the loss of
+// a model that knows how often each token comes and nothing else.
+func unigramEntropy(t *testing.T, src data.Source, c *Config) float64 {
+	t.Helper()
+	counts, n := map[uint32]float64{}, 0.0
+	b := data.NewBatch(c.Train.BatchSize, c.Train.SeqLen)
+	for rows := 0; rows < c.Output.EvalSamples; rows += b.Rows {
+		if err := src.Next(b); errors.Is(err, io.EOF) {
+			break
+		} else {
+			require.NoError(t, err)
+		}
+		for _, id := range b.Targets {
+			if id != data.Ignore {
+				counts[id]++
+				n++
+			}
+		}
+	}
+	h := 0.0
+	for _, k := range counts {
+		h -= k / n * math.Log(k/n)
+	}
+	return h
+}
+
+// The whole road on real text: parquet files from a hub, tokenizer, shards,
+// training, validation, a stop in the middle and a resume that is bit-exact.
 func TestTextRoad(t *testing.T) {
 	dev := openDevice(t)
-	texts := filepath.Join(runtime.GOROOT(), "src", "strings")
-	if _, err := os.Stat(texts); err != nil {
-		t.Skip("the Go tree's sources are not here")
+	settings := []string{"vocab_size=320", "hidden_size=32", "intermediate_size=48",
+		"num_hidden_layers=1", "num_attention_heads=2", "num_key_value_heads=1", "steps=24", "batch_size=4", "seq_len=32", "warmup_steps=2",
+		"learning_rate=4e-3", "log_interval=1", "eval_interval=0", "sample_interval=0", "checkpoint_interval=5", "eval_samples=8", "prompts=[\"func \"]"}
+	steps, halfway, root := int64(24), int64(11), filepath.Join(runtime.GOROOT(), "src", "strings")
+	full := os.Getenv(roadSteps) != ""
+	if full {
+		var err error
+		steps, err = strconv.ParseInt(os.Getenv(roadSteps), 10, 64)
+		require.NoError(t, err, roadSteps)
+		halfway, root = steps/2, filepath.Join(runtime.GOROOT(), "src")
+		settings = []string{fmt.Sprintf("steps=%d", steps), "batch_size=8", fmt.Sprintf("warmup_steps=%d", min(steps/10, 100)), "log_interval=1",
+			fmt.Sprintf("eval_interval=%d", max(steps/8, 1)), "sample_interval=0", fmt.Sprintf("checkpoint_interval=%d", max(steps/4, 1)),
+			"eval_samples=64", "prompts=[\"func \", \"// The \"]"}
 	}
-	docs := t.TempDir()
-	found, err := filepath.Glob(filepath.Join(texts, "*.go"))
-	require.NoError(t, err)
-	for i, f := range found {
-		b, err := os.ReadFile(f)
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(docs, fmt.Sprintf("%03d.txt", i)), b, 0o644))
-	}
+	hubOfGoTexts(t, root)
 	dir := t.TempDir()
 	config := func() *Config {
-		c, err := Preset("text")
+		c, err := Preset("tinystories")
 		require.NoError(t, err)
-		for _, s := range []string{"data.source=text:" + docs, "data.dir=" + dir, "vocab_size=320", "hidden_size=32", "intermediate_size=48",
-			"num_hidden_layers=1", "num_attention_heads=2", "num_key_value_heads=1", "steps=24", "batch_size=4", "seq_len=32", "warmup_steps=2",
-			"learning_rate=4e-3", "log_interval=1", "eval_interval=0", "sample_interval=0", "checkpoint_interval=5", "eval_samples=8", "prompts=[\"func \"]"} {
+		for _, s := range append(settings, "data.dir="+dir, "data.held_out=0.05") {
 			require.NoError(t, c.Set(s))
 		}
 		return c
 	}
 	var evals []EvalResult
 	var samples []Sample
-	events := Events{Eval: func(r EvalResult) { evals = append(evals, r) }, Samples: func(s []Sample) { samples = s }}
+	events := Events{
+		Eval: func(r EvalResult) {
+			evals = append(evals, r)
+			t.Logf("step %d: validation loss %.3f", r.Step, r.Loss)
+		},
+		Samples: func(s []Sample) {
+			samples = s
+			t.Log(s)
+		},
+	}
 	whole, err := NewTrainer(context.Background(), config(), dev, Start{RunsDir: t.TempDir(), RunID: "whole"}, events)
 	require.NoError(t, err)
 	require.NoError(t, whole.Run(context.Background()))
-	require.Len(t, evals, 1)
-	require.Len(t, samples, 1)
+	last := evals[len(evals)-1]
+	require.NotEmpty(t, samples)
 	require.NotEmpty(t, samples[0].Text)
 	a := metricsOf(t, whole.Dir)
-	require.InEpsilon(t, 5.77, a[1].Loss, 0.05, "the first loss is ln(320)")
-	require.Less(t, evals[0].Loss, 5.3, "validation loss falls")
+	require.InEpsilon(t, math.Log(float64(whole.Config.Model.VocabSize)), a[1].Loss, 0.05, "the first loss is ln(vocabulary)")
+	src, err := whole.corpus.heldOut()
+	require.NoError(t, err)
+	unigram := unigramEntropy(t, src, whole.Config)
+	t.Logf("unigram entropy of the held-out text: %.3f", unigram)
+	if full {
+		require.Less(t, last.Loss, unigram-1, "validation loss falls well below the unigram entropy")
+	} else {
+		require.Less(t, last.Loss, 5.3, "validation loss falls")
+	}
 
 	ctx, cancel := context.WithCancel(context.Background())
 	half, err := NewTrainer(context.Background(), config(), dev, Start{RunsDir: t.TempDir(), RunID: "half"}, Events{Metrics: func(m Metrics) {
-		if m.Step == 11 {
+		if m.Step == halfway {
 			cancel()
 		}
 	}})
@@ -65,20 +159,20 @@ func TestTextRoad(t *testing.T) {
 	for s, m := range metricsOf(t, rest.Dir) {
 		require.Equal(t, a[s].Loss, m.Loss, "loss of step %d", s)
 	}
-	require.Equal(t, finalSum(t, whole.Dir, 24), finalSum(t, rest.Dir, 24))
+	require.Equal(t, finalSum(t, whole.Dir, steps), finalSum(t, rest.Dir, steps))
 
 	// A checkpoint carries its tokenizer, and evaluates by itself.
-	r, err := Evaluate(context.Background(), dev, rest.Dir, EvalOptions{Rows: 8}, func(s string) { t.Error(s) })
+	r, err := Evaluate(context.Background(), dev, rest.Dir, EvalOptions{Rows: whole.Config.Output.EvalSamples}, func(s string) { t.Error(s) })
 	require.NoError(t, err)
-	require.InDelta(t, evals[0].Loss, r.Loss, 1e-6)
-	require.FileExists(t, filepath.Join(rest.Dir, "checkpoints", "step_00000024", "tokenizer.json"))
+	require.InDelta(t, last.Loss, r.Loss, 1e-6)
+	require.FileExists(t, filepath.Join(rest.Dir, "checkpoints", fmt.Sprintf("step_%08d", steps), "tokenizer.json"))
 
 	// The shards can be named by themselves, with their tokenizer.
 	c := config()
 	require.NoError(t, c.Set("data.source=shards:"+filepath.Join(dir, "shards")))
-	_, err = openCorpus(context.Background(), c, nil, false, nil)
+	_, err = openCorpus(context.Background(), c, nil, false, Events{})
 	require.ErrorContains(t, err, "--tokenizer")
 	require.NoError(t, c.Set("data.tokenizer="+filepath.Join(dir, "tokenizer")))
-	_, err = openCorpus(context.Background(), c, nil, false, nil)
+	_, err = openCorpus(context.Background(), c, nil, false, Events{})
 	require.NoError(t, err)
 }
