@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 )
 
 // keep is how many records of each kind but metrics a Reader holds.
@@ -149,4 +150,17 @@ func lastBreak(f io.ReaderAt, size int64) (int64, error) {
 		size -= n
 	}
 	return 0, nil
+}
+
+// Evals reads the evaluations of a run, at most the last 10,000.
+func (r *Run) Evals() ([]Eval, error) {
+	var list []Eval
+	err := backward(r.Log("eval"), func(line []byte) bool {
+		if e, ok := parseEval(line); ok {
+			list = append(list, e)
+		}
+		return len(list) < 10000
+	})
+	slices.Reverse(list)
+	return list, err
 }

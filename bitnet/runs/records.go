@@ -32,6 +32,9 @@ type Sample struct {
 	Mode   string `json:"mode"`
 	Prompt string `json:"prompt"`
 	Text   string `json:"text"`
+	// Entropy of the distributions that the tokens were chosen from, mean in
+	// nats; 0 if it was not written down.
+	Entropy float64 `json:"entropy,omitempty"`
 }
 
 // Anomaly is a line of logs/anomalies.jsonl.

@@ -1,0 +1,310 @@
+package chart
+
+import (
+	"errors"
+	"fmt"
+	"image/color"
+	"io"
+	"math"
+	"path/filepath"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// ErrEmpty says that there is nothing to draw.
+var ErrEmpty = errors.New("there is nothing to draw yet: no metrics have been written")
+
+// Format checks the name of an image and gives its format, png or svg.
+func Format(path string) (string, error) {
+	switch ext := strings.ToLower(filepath.Ext(path)); ext {
+	case ".png", ".svg":
+		return ext[1:], nil
+	default:
+		return "", fmt.Errorf("-o %s: end the name in .png or .svg", path)
+	}
+}
+
+const (
+	width  = 11 * vg.Inch
+	dpi    = 150
+	gap    = 0.16 * vg.Inch
+	border = 0.15 * vg.Inch
+)
+
+// Write draws panels as an image: the loss on top, the others two in a row.
+func Write(w io.Writer, format string, sources []Source, o Options) error {
+	panels, xLabel := Panels(sources, o)
+	if len(panels) == 0 {
+		return ErrEmpty
+	}
+	const top, row = 3.6 * vg.Inch, 2.3 * vg.Inch
+	keyRows := (len(sources) + 1) / 2
+	key := vg.Length(keyRows)*0.22*vg.Inch + 0.1*vg.Inch
+	rows := len(panels) / 2 // of those below the first
+	height := border + key + top + vg.Length(rows)*(row+gap) + border
+
+	var target interface {
+		vg.CanvasSizer
+		io.WriterTo
+	}
+	switch format {
+	case "png":
+		target = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi), vgimg.UseBackgroundColor(color.White))}
+	case "svg":
+		target = vgsvg.New(width, height)
+	default:
+		return fmt.Errorf("there is no format %q: use png or svg", format)
+	}
+	page := draw.New(target)
+	page.SetColor(color.White)
+	page.Fill(page.Rectangle.Path())
+	page = draw.Crop(page, border, -border, border, -border)
+	legend(page, sources, panels)
+	y := page.Max.Y - key
+	at := func(left, right, top, bottom vg.Length) draw.Canvas {
+		return draw.Canvas{Canvas: page.Canvas, Rectangle: vg.Rectangle{Min: vg.Point{X: left, Y: bottom}, Max: vg.Point{X: right, Y: top}}}
+	}
+	plots := make([]*plot.Plot, len(panels))
+	for i := range panels {
+		var err error
+		if plots[i], err = panels[i].plot(xLabel, i == 0); err != nil {
+			return err
+		}
+	}
+	plots[0].Draw(at(page.Min.X, page.Max.X, y, y-top))
+	y -= top + gap
+	half := (page.Max.X - page.Min.X - gap) / 2
+	for i := 1; i < len(plots); i += 2 {
+		if i+1 == len(plots) {
+			plots[i].Draw(at(page.Min.X, page.Max.X, y, y-row))
+			break
+		}
+		pair := plot.Align([][]*plot.Plot{{plots[i], plots[i+1]}}, draw.Tiles{Rows: 1, Cols: 2, PadX: gap}, at(page.Min.X, page.Min.X+2*half+gap, y, y-row))
+		plots[i].Draw(pair[0][0])
+		plots[i+1].Draw(pair[0][1])
+		y -= row + gap
+	}
+	_, err := target.WriteTo(w)
+	return err
+}
+
+// colors are those of Okabe and Ito, which people who see colours differently
+// can tell apart.
+var colors = []color.RGBA{
+	{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158, 115, 255}, {204, 121, 167, 255},
+	{86, 180, 233, 255}, {230, 159, 0, 255}, {90, 90, 90, 255},
+}
+
+// dashes tell runs apart that have the same colour.
+var dashes = [][]vg.Length{nil, {vg.Points(6), vg.Points(3)}, {vg.Points(2), vg.Points(2)}}
+
+func lineStyle(run int) draw.LineStyle {
+	return draw.LineStyle{Color: colors[run%len(colors)], Width: vg.Points(1.3), Dashes: dashes[run/len(colors)%len(dashes)]}
+}
+
+// shade is the colour of a curve: the run's, or one of a single run's own.
+func (p *Panel) style(c Curve) draw.LineStyle {
+	s := lineStyle(c.Run)
+	if c.Label != "" && c.Style == Line {
+		s = lineStyle(c.Shade)
+	}
+	return s
+}
+
+func faint(c color.Color, alpha float64) color.Color {
+	r, g, b, _ := c.RGBA()
+	mix := func(v uint32) uint8 { return uint8(255 - (255-float64(v>>8))*alpha) }
+	return color.RGBA{mix(r), mix(g), mix(b), 255}
+}
+
+var font = plot.DefaultFont
+
+func textStyle(size float64) draw.TextStyle {
+	f := font
+	f.Typeface, f.Variant, f.Size = "Liberation", "Sans", vg.Points(size)
+	return draw.TextStyle{Color: color.RGBA{40, 40, 40, 255}, Font: f, Handler: text.Plain{Fonts: plot.DefaultTextHandler.(text.Plain).Fonts}}
+}
+
+// plot makes gonum's plot of a panel.
+func (p *Panel) plot(xLabel string, large bool) (*plot.Plot, error) {
+	out := plot.New()
+	out.Title.Text = p.Title
+	if p.Log {
+		out.Title.Text += ", logarithmic"
+	}
+	out.Title.TextStyle = textStyle(10)
+	out.Title.Padding = vg.Points(4)
+	grey := color.RGBA{150, 150, 150, 255}
+	for _, a := range []*plot.Axis{&out.X, &out.Y} {
+		a.Tick.Label = mergeStyle(a.Tick.Label, textStyle(8.5))
+		a.Label.TextStyle = mergeStyle(a.Label.TextStyle, textStyle(8.5))
+		a.LineStyle.Color, a.Tick.LineStyle.Color = grey, grey
+		a.Tick.Length = vg.Points(3)
+		a.Padding = 0
+	}
+	out.X.Label.Text = xLabel
+	nx, ny := 6, 5
+	if large {
+		nx, ny = 10, 7
+	}
+	out.X.Tick.Marker = marker{nx, false}
+	out.Y.Tick.Marker = marker{ny, p.Log}
+	if p.Log {
+		out.Y.Scale = plot.LogScale{}
+	}
+	grid := plotter.NewGrid()
+	grid.Horizontal.Color, grid.Vertical.Color = color.RGBA{230, 230, 230, 255}, color.RGBA{240, 240, 240, 255}
+	out.Add(grid)
+	for _, c := range p.Curves {
+		if c.Low != nil {
+			band(out, p, c)
+		}
+	}
+	for _, c := range p.Curves {
+		if err := add(out, p, c); err != nil {
+			return nil, err
+		}
+	}
+	out.X.Min, out.X.Max, out.Y.Min, out.Y.Max = p.XMin, p.XMax, p.YMin, p.YMax
+	return out, nil
+}
+
+// mergeStyle keeps how a text is aligned and turned.
+func mergeStyle(old, s draw.TextStyle) draw.TextStyle {
+	s.Rotation, s.XAlign, s.YAlign = old.Rotation, old.XAlign, old.YAlign
+	return s
+}
+
+type marker struct {
+	n   int
+	log bool
+}
+
+func (m marker) Ticks(low, high float64) []plot.Tick {
+	var out []plot.Tick
+	for _, t := range ticks(low, high, m.n, m.log) {
+		out = append(out, plot.Tick{Value: t.at, Label: t.label})
+	}
+	return out
+}
+
+// band fills the range of values that the points of a curve stand for.
+func band(out *plot.Plot, p *Panel, c Curve) {
+	for _, part := range stretches(c) {
+		var ring plotter.XYs
+		for i := part[0]; i < part[1]; i++ {
+			ring = append(ring, plotter.XY{X: c.X[i], Y: c.High[i]})
+		}
+		for i := part[1] - 1; i >= part[0]; i-- {
+			ring = append(ring, plotter.XY{X: c.X[i], Y: c.Low[i]})
+		}
+		if poly, err := plotter.NewPolygon(ring); err == nil && len(ring) > 2 {
+			poly.Color = faint(p.style(c).Color, 0.25)
+			poly.LineStyle = draw.LineStyle{Color: poly.Color, Width: vg.Points(0.5)}
+			out.Add(poly)
+		}
+	}
+}
+
+// stretches are the parts of a curve without gaps, as [from, to).
+func stretches(c Curve) [][2]int {
+	var out [][2]int
+	from := -1
+	for i := range c.X {
+		known := !math.IsNaN(c.Y[i])
+		if known && from < 0 {
+			from = i
+		}
+		if !known && from >= 0 {
+			out, from = append(out, [2]int{from, i}), -1
+		}
+	}
+	if from >= 0 {
+		out = append(out, [2]int{from, len(c.X)})
+	}
+	return out
+}
+
+func add(out *plot.Plot, p *Panel, c Curve) error {
+	style := p.style(c)
+	switch c.Style {
+	case Faint:
+		style.Color, style.Width = faint(style.Color, 0.3), vg.Points(0.8)
+	case Dots:
+		style.Dashes = []vg.Length{vg.Points(2), vg.Points(2)}
+		style.Width = vg.Points(1)
+	}
+	for _, part := range stretches(c) {
+		xys := make(plotter.XYs, 0, part[1]-part[0])
+		for i := part[0]; i < part[1]; i++ {
+			xys = append(xys, plotter.XY{X: c.X[i], Y: c.Y[i]})
+		}
+		l, err := plotter.NewLine(xys)
+		if err != nil {
+			return err
+		}
+		l.LineStyle = style
+		out.Add(l)
+		if c.Style == Dots || len(xys) == 1 {
+			dots, err := plotter.NewScatter(xys)
+			if err != nil {
+				return err
+			}
+			dots.GlyphStyle = draw.GlyphStyle{Color: style.Color, Radius: vg.Points(2.2), Shape: draw.CircleGlyph{}}
+			out.Add(dots)
+		}
+	}
+	var xys plotter.XYs
+	for _, x := range c.NotFinite {
+		xys = append(xys, plotter.XY{X: x, Y: p.YMax})
+	}
+	if len(xys) > 0 {
+		crosses, err := plotter.NewScatter(xys)
+		if err != nil {
+			return err
+		}
+		crosses.GlyphStyle = notFiniteGlyph
+		out.Add(crosses)
+	}
+	return nil
+}
+
+var notFiniteGlyph = draw.GlyphStyle{Color: color.RGBA{200, 0, 0, 255}, Radius: vg.Points(3.5), Shape: draw.CrossGlyph{}}
+
+// legend names the runs, and what kinds of marks mean, above the panels.
+func legend(page draw.Canvas, sources []Source, panels []Panel) {
+	style := textStyle(9.5)
+	style.YAlign = draw.YCenter
+	y := page.Max.Y - 0.1*vg.Inch
+	column := (page.Max.X - page.Min.X) / 2
+	single := len(sources) == 1
+	for i, s := range sources {
+		x := page.Min.X + vg.Length(i%2)*column
+		page.StrokeLine2(lineStyle(i), x, y, x+0.35*vg.Inch, y)
+		page.FillText(style, vg.Point{X: x + 0.42*vg.Inch, Y: y}, shorten(style, s.Name, column-0.6*vg.Inch))
+		if i%2 == 1 {
+			y -= 0.22 * vg.Inch
+		}
+	}
+	_ = single
+	_ = panels
+}
+
+// shorten cuts a text to a width.
+func shorten(style draw.TextStyle, s string, width vg.Length) string {
+	if style.Width(s) <= width {
+		return s
+	}
+	r := []rune(s)
+	for len(r) > 0 && style.Width(string(r)+"…") > width {
+		r = r[:len(r)-1]
+	}
+	return string(r) + "…"
+}

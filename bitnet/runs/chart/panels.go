@@ -1,0 +1,298 @@
+// Package chart draws the curves of runs: as an image, or in a terminal.
+package chart
+
+import (
+	"fmt"
+	"math"
+	"sort"
+
+	"bitnet/bitnet/runs"
+)
+
+// Options say what is drawn.
+type Options struct {
+	Axis runs.Axis
+	// Smooth is the weight of what was before in an exponential mean of the
+	// loss, the gradient norm and the speed, from 0 for none to below 1.
+	Smooth float64
+}
+
+// Source is a run to draw.
+type Source struct {
+	Name   string
+	Curves *runs.Curves
+	Evals  []runs.Eval
+}
+
+// Load reads what is drawn of a run, in at most limit points.
+func Load(r *runs.Run, limit int) (Source, error) {
+	c, err := runs.ReadCurves(r.Log("metrics"), 0, 0, limit)
+	if err != nil {
+		return Source{}, fmt.Errorf("reading run %s: %w", runs.Printable(r.Name), err)
+	}
+	evals, err := r.Evals()
+	if err != nil {
+		return Source{}, fmt.Errorf("reading run %s: %w", runs.Printable(r.Name), err)
+	}
+	return Source{runs.Printable(r.Name), c, evals}, nil
+}
+
+// Panel is one chart: curves over the same axes.
+type Panel struct {
+	Title  string
+	Log    bool // the vertical axis is logarithmic
+	Zero   bool // the vertical axis begins at 0
+	Curves []Curve
+	// XMin...XMax and YMin...YMax are what is shown.
+	XMin, XMax, YMin, YMax float64
+}
+
+// Style is how a curve is drawn.
+type Style int
+
+const (
+	Line  Style = iota
+	Dots        // a line with a dot at every point: there are few
+	Faint       // what a smoothed line was made of
+)
+
+// Curve is a line of a panel. Gaps are NaN. Low and High are the smallest and
+// the largest value that a point stands for; nil where a point is one value.
+type Curve struct {
+	Run       int // whose it is: decides the colour
+	Label     string
+	Shade     int // tells curves of one run in one panel apart
+	Style     Style
+	X, Y      []float64
+	Low, High []float64
+	NotFinite []float64 // places where there were values that are not finite
+}
+
+// Panels makes the charts of some runs; those that would be empty are left out.
+// xLabel names the horizontal axis, whose unit fits the longest run.
+func Panels(sources []Source, o Options) (panels []Panel, xLabel string) {
+	xs := make([][]float64, len(sources))
+	longest := 0.0
+	for i, s := range sources {
+		xs[i] = s.Curves.X(o.Axis)
+		if n := len(xs[i]); n > 0 {
+			longest = max(longest, xs[i][n-1])
+		}
+	}
+	xLabel = string(o.Axis)
+	if o.Axis == runs.ByTime {
+		unit := 1.0
+		unit, xLabel = timeUnit(longest)
+		for _, x := range xs {
+			for i := range x {
+				x[i] /= unit
+			}
+		}
+	}
+	metric := func(title string, k runs.Key, smooth float64) Panel {
+		p := Panel{Title: title}
+		for i, s := range sources {
+			p.Curves = append(p.Curves, curves(i, xs[i], s.Curves.Series(k), smooth)...)
+		}
+		return p
+	}
+	loss := metric("loss", runs.Loss, o.Smooth)
+	right := Panel{Title: "right answers on held-out problems (%)", Zero: true}
+	for i, s := range sources {
+		held, exact := evalCurves(i, s, xs[i])
+		if len(held.X) > 0 {
+			loss.Curves = append(loss.Curves, held)
+		}
+		if len(exact.X) > 0 {
+			right.Curves = append(right.Curves, exact)
+		}
+	}
+	norm := metric("gradient norm", runs.GradNorm, o.Smooth)
+	rate := metric("learning rate", runs.LR, 0)
+	rate.Zero = true
+	speed := metric("tokens/s", runs.TokensPerSec, o.Smooth)
+	speed.Zero = true
+	for _, p := range []Panel{loss, norm, rate, speed, ternaryPanel(sources, xs), right} {
+		if p.frame() {
+			panels = append(panels, p)
+		}
+	}
+	return panels, xLabel
+}
+
+// curves are the line of a series and, where it is smoothed, the faint one
+// behind it.
+func curves(run int, x []float64, s runs.Series, smooth float64) []Curve {
+	c := Curve{Run: run, X: x, Y: s.Mean}
+	for i := range x {
+		if s.NotFinite[i] > 0 {
+			c.NotFinite = append(c.NotFinite, x[i])
+		}
+		if s.Min[i] < s.Max[i] {
+			c.Low, c.High = s.Min, s.Max
+		}
+	}
+	if smooth <= 0 {
+		return []Curve{c}
+	}
+	faint := c
+	faint.Style, faint.NotFinite = Faint, nil
+	c.Low, c.High = nil, nil
+	c.Y = Smooth(c.Y, smooth)
+	return []Curve{faint, c}
+}
+
+// Smooth is the exponential mean m = w m + (1-w) y, without the bias towards
+// its beginning: it is divided by the sum of the weights so far. What is NaN
+// stays so and counts for nothing.
+func Smooth(y []float64, w float64) []float64 {
+	out := make([]float64, len(y))
+	mean, weight := 0.0, 0.0
+	for i, v := range y {
+		if math.IsNaN(v) {
+			out[i] = v
+			continue
+		}
+		mean, weight = w*mean+(1-w)*v, w*weight+(1-w)
+		out[i] = mean / weight
+	}
+	return out
+}
+
+// evalCurves are the held-out loss and the share of right answers, in percent.
+func evalCurves(run int, s Source, x []float64) (held, exact Curve) {
+	held = Curve{Run: run, Label: "held out", Shade: 1, Style: Dots}
+	exact = Curve{Run: run, Style: Dots}
+	steps := s.Curves.X(runs.BySteps)
+	for _, e := range s.Evals {
+		at := place(steps, x, float64(e.Step))
+		if math.IsNaN(e.Loss - e.Loss) {
+			held.NotFinite = append(held.NotFinite, at)
+		} else {
+			held.X, held.Y = append(held.X, at), append(held.Y, e.Loss)
+		}
+		if e.ExactMatch != nil {
+			exact.X, exact.Y = append(exact.X, at), append(exact.Y, 100**e.ExactMatch)
+		}
+	}
+	return held, exact
+}
+
+// place finds where a step lies on the axis whose values at some steps are x.
+func place(steps, x []float64, step float64) float64 {
+	i := sort.SearchFloat64s(steps, step)
+	switch {
+	case len(steps) == 0:
+		return step
+	case i == len(steps):
+		return x[i-1]
+	case i == 0 || steps[i] == step:
+		return x[i]
+	}
+	return x[i-1] + (x[i]-x[i-1])*(step-steps[i-1])/(steps[i]-steps[i-1])
+}
+
+// ternaryPanel is the mean over all projections of the shares of -1, 0 and +1;
+// of several runs the share of 0 alone. The range is that of the projections.
+func ternaryPanel(sources []Source, xs [][]float64) Panel {
+	p := Panel{Title: "ternary weights (%)"}
+	which := []int{0, 1, 2}
+	if len(sources) > 1 {
+		p.Title, which = "weights that are 0 (%)", []int{1}
+	}
+	for run, s := range sources {
+		names := s.Curves.Projections()
+		n := len(xs[run])
+		for _, w := range which {
+			c := Curve{Run: run, X: xs[run], Y: make([]float64, n), Low: make([]float64, n), High: make([]float64, n)}
+			if len(which) > 1 {
+				c.Label, c.Shade = []string{"-1", "0", "+1"}[w], w
+			}
+			count := make([]int, n)
+			for _, name := range names {
+				for i, v := range s.Curves.Ternary(name)[w] {
+					if math.IsNaN(v) {
+						continue
+					}
+					v *= 100
+					if count[i] == 0 {
+						c.Low[i], c.High[i] = v, v
+					}
+					c.Y[i] += v
+					c.Low[i], c.High[i] = min(c.Low[i], v), max(c.High[i], v)
+					count[i]++
+				}
+			}
+			c = keepKnown(c, count)
+			if len(c.X) > 0 {
+				p.Curves = append(p.Curves, c)
+			}
+		}
+	}
+	return p
+}
+
+// keepKnown leaves of a sum those points that have values, and makes it a mean.
+func keepKnown(c Curve, count []int) Curve {
+	out := Curve{Run: c.Run, Label: c.Label, Shade: c.Shade}
+	for i, n := range count {
+		if n > 0 {
+			out.X, out.Y = append(out.X, c.X[i]), append(out.Y, c.Y[i]/float64(n))
+			out.Low, out.High = append(out.Low, c.Low[i]), append(out.High, c.High[i])
+		}
+	}
+	return out
+}
+
+// frame finds what a panel shows, and says whether there is anything.
+func (p *Panel) frame() bool {
+	p.XMin, p.YMin = math.Inf(1), math.Inf(1)
+	p.XMax, p.YMax = math.Inf(-1), math.Inf(-1)
+	positive, low, high := true, math.Inf(1), math.Inf(-1)
+	for _, c := range p.Curves {
+		for _, x := range c.NotFinite {
+			p.XMin, p.XMax = min(p.XMin, x), max(p.XMax, x)
+		}
+		for i, x := range c.X {
+			if math.IsNaN(c.Y[i]) {
+				continue
+			}
+			p.XMin, p.XMax = min(p.XMin, x), max(p.XMax, x)
+			low, high = min(low, c.Y[i]), max(high, c.Y[i])
+			bottom, top := c.Y[i], c.Y[i]
+			if c.Low != nil {
+				bottom, top = c.Low[i], c.High[i]
+			}
+			p.YMin, p.YMax = min(p.YMin, bottom), max(p.YMax, top)
+			positive = positive && bottom > 0
+		}
+	}
+	if p.XMin > p.XMax {
+		return false
+	}
+	if p.YMin > p.YMax { // nothing but values that are not finite
+		p.YMin, p.YMax = 0, 1
+	}
+	if p.XMin == p.XMax {
+		p.XMin, p.XMax = p.XMin-1, p.XMax+1
+	}
+	if p.Zero {
+		p.YMin = min(0, p.YMin)
+	}
+	p.Log = !p.Zero && positive && p.YMax > 8*p.YMin
+	switch {
+	case p.Log:
+		room := math.Pow(p.YMax/p.YMin, 0.04)
+		p.YMin, p.YMax = p.YMin/room, p.YMax*room
+	case p.YMin == p.YMax:
+		room := max(math.Abs(p.YMin)*0.1, 1e-9)
+		p.YMin, p.YMax = p.YMin-room, p.YMax+room
+	default:
+		room := (p.YMax - p.YMin) * 0.05
+		p.YMax += room
+		if !p.Zero || p.YMin < 0 {
+			p.YMin -= room
+		}
+	}
+	return true
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"bitnet/bitnet/runs"
+	"bitnet/bitnet/runs/chart"
+)
+
+// plotPoints is how many points a curve has in a chart: more than an image is
+// wide.
+const plotPoints = 1500
+
+func plotCommand() *cobra.Command {
+	var runsDir, out, axis string
+	var smooth float64
+	var compare bool
+	c := &cobra.Command{
+		Use:   "plot [RUN...]",
+		Short: "Draw the curves of runs, in the terminal or as an image",
+		Long: `Draw loss, held-out loss, gradient norm, learning rate, speed, ternary weights
+and right answers of one run, or of several in the same charts. A spike is shown
+however short it was, and a place where a value was not a number has a cross.
+
+RUN is a run's folder, its name, or the beginning of its name; without it, the
+run that changed last.`,
+		Example: `  bitnet plot
+  bitnet plot runs/my_run -o loss.png
+  bitnet plot run_a run_b --x tokens --smooth -o both.svg
+  bitnet plot run_a run_b --compare`,
+		RunE: func(c *cobra.Command, args []string) error {
+			o := chart.Options{Axis: runs.Axis(axis), Smooth: smooth}
+			switch {
+			case o.Axis != runs.BySteps && o.Axis != runs.ByTokens && o.Axis != runs.ByTime:
+				return usageError{fmt.Errorf("--x %s: say step, tokens or time", axis)}
+			case !(smooth >= 0 && smooth < 1):
+				return usageError{fmt.Errorf("--smooth=%g: give a weight from 0 to below 1, such as 0.9", smooth)}
+			case compare && len(args) < 2:
+				return usageError{errors.New("--compare needs two runs or more")}
+			}
+			format := ""
+			if out != "" {
+				var err error
+				if format, err = chart.Format(out); err != nil {
+					return usageError{err}
+				}
+			}
+			list, err := findRuns(runsDir, args)
+			if err != nil {
+				return err
+			}
+			var sources []chart.Source
+			for _, r := range list {
+				s, err := chart.Load(r, plotPoints)
+				if err != nil {
+					return err
+				}
+				sources = append(sources, s)
+			}
+			stdout := c.OutOrStdout()
+			width, color := terminal(stdout)
+			if width == 0 {
+				width = 100
+			}
+			if out == "" {
+				fmt.Fprint(stdout, chart.Terminal(sources, o, width, color))
+			} else {
+				var image bytes.Buffer
+				if err := chart.Write(&image, format, sources, o); err != nil {
+					return err
+				}
+				if err := replaceFile(out, image.Bytes()); err != nil {
+					return fmt.Errorf("writing the chart: %w", err)
+				}
+				fmt.Fprintf(stdout, "%s shows %s\n", runs.Printable(out), names(sources))
+			}
+			if compare {
+				_, err = io.WriteString(stdout, "\n"+compareText(list, sources))
+			}
+			return err
+		},
+	}
+	c.Flags().StringVarP(&out, "output", "o", "", "write an image, .png or .svg, instead of drawing in the terminal")
+	c.Flags().StringVar(&axis, "x", "step", "what to draw over: step, tokens or time (of training)")
+	c.Flags().Float64Var(&smooth, "smooth", 0, "smooth loss, gradient norm and speed; --smooth=W sets how much, from 0 to below 1")
+	c.Flags().Lookup("smooth").NoOptDefVal = "0.9"
+	c.Flags().BoolVar(&compare, "compare", false, "also print how the runs differ, in settings and at their last common step")
+	c.Flags().StringVar(&runsDir, "runs-dir", "runs", "where runs are kept")
+	return c
+}
+
+// findRuns opens the runs that were named, or the newest.
+func findRuns(runsDir string, args []string) ([]*runs.Run, error) {
+	if len(args) == 0 {
+		r, err := runs.Newest(runsDir)
+		return []*runs.Run{r}, err
+	}
+	var list []*runs.Run
+	for _, a := range args {
+		r, err := runs.Find(runsDir, a)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, nil
+}
+
+func names(sources []chart.Source) string {
+	var all []string
+	for _, s := range sources {
+		all = append(all, s.Name)
+	}
+	return strings.Join(all, ", ")
+}
+
+// replaceFile writes beside path, syncs and renames.
+func replaceFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".plot-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"bitnet/bitnet/runs"
+	"bitnet/bitnet/runs/chart"
+)
+
+// compareText is a table of how runs differ: the settings that are not the
+// same, and where they stood at the last step that all have logged.
+func compareText(list []*runs.Run, sources []chart.Source) string {
+	rows := [][]string{{""}}
+	infos := make([]runs.Info, len(list))
+	last := int64(math.MaxInt64)
+	keys := map[string]bool{}
+	for i, r := range list {
+		infos[i] = r.Info()
+		rows[0] = append(rows[0], sources[i].Name)
+		last = min(last, infos[i].Last.Step)
+		for k := range infos[i].Config.Settings {
+			keys[k] = true
+		}
+	}
+	add := func(label string, value func(i int) string) {
+		row := []string{label}
+		for i := range list {
+			row = append(row, value(i))
+		}
+		rows = append(rows, row)
+	}
+	add("state", func(i int) string { return string(infos[i].State) })
+	add("parameters", func(i int) string { return count(float64(infos[i].Parameters)) })
+	add("steps", func(i int) string { return thousands(infos[i].Step) })
+	at := "at step " + thousands(last) + ": "
+	for _, m := range []struct {
+		label string
+		key   runs.Key
+	}{{"loss", runs.Loss}, {"tokens/s", runs.TokensPerSec}, {"tokens seen", runs.TokensSeen}} {
+		add(at+m.label, func(i int) string { return valueAt(sources[i].Curves, m.key, last) })
+	}
+	add("held-out loss, best", func(i int) string {
+		best := math.Inf(1)
+		for _, e := range sources[i].Evals {
+			if e.Loss < best {
+				best = e.Loss
+			}
+		}
+		if math.IsInf(best, 1) {
+			return "-"
+		}
+		return number(best)
+	})
+	sorted := make([]string, 0, len(keys))
+	for k := range keys {
+		sorted = append(sorted, k)
+	}
+	slices.Sort(sorted)
+	for _, k := range sorted {
+		first := infos[0].Config.Settings[k]
+		if slices.ContainsFunc(infos, func(i runs.Info) bool { return i.Config.Settings[k] != first }) {
+			add(runs.Printable(k), func(i int) string {
+				v, ok := infos[i].Config.Settings[k]
+				if !ok {
+					return "-"
+				}
+				return cut(runs.Printable(strings.TrimSpace(v)), 40)
+			})
+		}
+	}
+	return table(rows)
+}
+
+// valueAt is the mean over the point that a step falls into.
+func valueAt(c *runs.Curves, k runs.Key, step int64) string {
+	x, s := c.X(runs.BySteps), c.Series(k)
+	i, _ := slices.BinarySearch(x, float64(step))
+	if i >= len(x) || math.IsNaN(s.Mean[i]) {
+		return "-"
+	}
+	return number(s.Mean[i])
+}
+
+// table aligns rows of cells, the first column to the left and the others to
+// the right.
+func table(rows [][]string) string {
+	widths := make([]int, len(rows[0]))
+	for _, r := range rows {
+		for i, cell := range r {
+			widths[i] = max(widths[i], cells(cell))
+		}
+	}
+	var b strings.Builder
+	for _, r := range rows {
+		for i, cell := range r {
+			pad := strings.Repeat(" ", widths[i]-cells(cell))
+			if i == 0 {
+				b.WriteString(cell + pad)
+			} else {
+				b.WriteString("  " + pad + cell)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
