@@ -1,0 +1,193 @@
+package bitnet
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"bitnet/data/tokenizer"
+)
+
+// llamaInstallation finds llama.cpp for node, which make interop installs.
+func llamaInstallation(t *testing.T) string {
+	dir := os.Getenv("BITNET_INTEROP")
+	if dir == "" {
+		cache, err := os.UserCacheDir()
+		require.NoError(t, err)
+		dir = filepath.Join(cache, "bitnet", "interop-3.22.1")
+	}
+	if _, err := exec.LookPath("node"); err != nil {
+		t.Skip("node is missing; make interop says what to install")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", "node-llama-cpp")); err != nil {
+		t.Skip("llama.cpp is not installed: run make interop")
+	}
+	return dir
+}
+
+type llamaAnswer struct {
+	Tokens [][]uint32
+	Back   []string
+	Next   []uint32
+	Vocab  int
+	logits [][]float64
+}
+
+func askLlama(t *testing.T, model string, texts []string, ids, greedy []uint32, count int) llamaAnswer {
+	installation, dir := llamaInstallation(t), t.TempDir()
+	logits, job := filepath.Join(dir, "logits"), filepath.Join(dir, "job.json")
+	text, err := json.Marshal(map[string]any{"model": model, "texts": texts, "ids": ids, "greedy": greedy, "count": count, "logits": logits})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(job, text, 0o644))
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, "node", "../testdata/interop/llama.mjs", installation, job)
+	c.Stderr = os.Stderr
+	out, err := c.Output()
+	require.NoError(t, err, "%s", out)
+	var a llamaAnswer
+	require.NoError(t, json.Unmarshal(out, &a), "%s", out)
+	raw, err := os.ReadFile(logits)
+	require.NoError(t, err)
+	require.Len(t, raw, 4*len(ids)*a.Vocab)
+	for i := range ids {
+		row := make([]float64, a.Vocab)
+		for j := range row {
+			row[j] = float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[4*(i*a.Vocab+j):])))
+		}
+		a.logits = append(a.logits, row)
+	}
+	return a
+}
+
+// adversarial are texts on which tokenizers come apart.
+var adversarial = []string{
+	"", " ", "a", "hello world", "  two  spaces   three", "tabs\tand\nnewlines\n\n\nand\r\nreturns", "trailing space ", "\n", " \n ",
+	"don't you'll WE'VE i'M", "x1 12 123 1234 3.14e-10", "naïve café e\u0301", "日本語とтекст", "👩‍👩‍👧‍👦 🇩🇪", "a\u00a0b\u2003c\u200bd",
+	"func main() { fmt.Println(\"<s> is special\") }</s>", "<s>begin</s><pad>", "<S> < s > <|x|>", "\x00\x01 control \x7f", "ſ ǅ Ⅷ ½ ²", "ﷺ\ufeff",
+}
+
+// trainTiny trains a small model with a tokenizer of its own on Go's sources.
+func trainTiny(t *testing.T, set ...string) string {
+	dev := openDevice(t)
+	docs, texts := t.TempDir(), filepath.Join(runtime.GOROOT(), "src", "strings")
+	found, err := filepath.Glob(filepath.Join(texts, "*.go"))
+	require.NoError(t, err)
+	if len(found) == 0 {
+		t.Skip("the Go tree's sources are not here")
+	}
+	for i, f := range found {
+		b, err := os.ReadFile(f)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(docs, fmt.Sprintf("%03d.txt", i)), b, 0o644))
+	}
+	c, err := Preset("text")
+	require.NoError(t, err)
+	for _, s := range append([]string{"data.source=text:" + docs, "data.dir=" + t.TempDir(), "vocab_size=512", "hidden_size=256", "intermediate_size=512",
+		"num_hidden_layers=2", "num_attention_heads=4", "num_key_value_heads=2", "steps=60", "batch_size=8", "seq_len=32", "warmup_steps=4",
+		"learning_rate=4e-3", "log_interval=20", "eval_interval=0", "sample_interval=0", "checkpoint_interval=0", "eval_samples=8", "prompts=[]"}, set...) {
+		require.NoError(t, c.Set(s))
+	}
+	trainer, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "tiny"}, Events{})
+	require.NoError(t, err)
+	require.NoError(t, trainer.Run(context.Background()))
+	return trainer.Dir
+}
+
+// A model that was trained here, in stock llama.cpp: the same tokens, logits
+// and continuation, for every type of file.
+func TestInteropLlama(t *testing.T) {
+	llamaInstallation(t)
+	run := trainTiny(t)
+	dir, err := ResolveModel(context.Background(), run, nil)
+	require.NoError(t, err)
+	model, err := ReadWeights(dir)
+	require.NoError(t, err)
+	tok, err := tokenizer.Load(dir)
+	require.NoError(t, err)
+	ids, err := tok.Encode("<s>func (b *Builder) WriteString(s string) (int, error) {\n\tb.copyCheck()\n\tb.buf = append(b.buf, s...)")
+	require.NoError(t, err)
+	prompt, err := tok.Encode("<s>func ")
+	require.NoError(t, err)
+	truth, err := model.Forward(ids, PerToken)
+	require.NoError(t, err)
+
+	for _, row := range []struct {
+		name string
+		// bounds of the largest difference of a logit: to the same arithmetic,
+		// and to the model, whose activations are quantised per token
+		same, model float64
+	}{{"f32", 1e-3, 1}, {"f16", 1e-1, 1}, {"tq2_0", 1e-1, 1}, {"tq1_0", 1e-1, 1}, {"q4_0", 1e-1, 1}} {
+		t.Run(row.name, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "model.gguf")
+			e, err := Export(context.Background(), run, ExportOptions{Format: "gguf", Type: row.name, Out: out, Check: true, Note: func(s string) { t.Error(s) }})
+			require.NoError(t, err)
+			require.Equal(t, len(model.Float)+len(model.Ternary), e.Tensors)
+			written, _, err := readGGUF(out)
+			require.NoError(t, err)
+			rounding := ggufTypes[row.name].rounding
+
+			const count = 24
+			a := askLlama(t, out, adversarial, ids, prompt, count)
+			require.Equal(t, model.Config.VocabSize, a.Vocab)
+			for i, text := range adversarial {
+				want, err := tok.Encode(text)
+				require.NoError(t, err)
+				require.Equal(t, append([]uint32{}, want...), append([]uint32{}, a.Tokens[i]...), "%q", text)
+			}
+			ours, err := written.Forward(ids, rounding)
+			require.NoError(t, err)
+			same, _ := gap(ours, a.logits)
+			toModel, likeliest := gap(truth, a.logits)
+			t.Logf("%s: logits differ by %.2g from the same arithmetic, by %.2g from the model; total variation from it %.4f; likeliest token the same at %d of %d",
+				row.name, same, toModel, variation(truth, a.logits), likeliest, len(ids))
+			require.Less(t, same, row.same)
+			require.Less(t, toModel, row.model)
+
+			next := slices.Clone(prompt)
+			for range count {
+				logits, err := written.Forward(next, rounding)
+				require.NoError(t, err)
+				next = append(next, uint32(argmax(logits[len(logits)-1])))
+			}
+			t.Logf("%q", tok.Decode(next))
+			require.Equal(t, next[len(prompt):], a.Next)
+		})
+	}
+}
+
+// variation is the largest total variation distance between the softmaxes of rows.
+func variation(a, b [][]float64) float64 {
+	most := 0.0
+	for t := range a {
+		p, q, sum := softmax(a[t]), softmax(b[t]), 0.0
+		for i := range p {
+			sum += math.Abs(p[i]-q[i]) / 2
+		}
+		most = max(most, sum)
+	}
+	return most
+}
+
+func softmax(row []float64) []float64 {
+	out, sum, most := make([]float64, len(row)), 0.0, slices.Max(row)
+	for i, v := range row {
+		out[i] = math.Exp(v - most)
+		sum += out[i]
+	}
+	for i := range out {
+		out[i] /= sum
+	}
+	return out
+}

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Puts node-llama-cpp, llama.cpp ready-made for node, where the interop test finds it: in the
+# user's cache, without its builds for GPUs and without running what the packages bring along.
+set -e
+version=3.22.1
+dir=${BITNET_INTEROP:-${XDG_CACHE_HOME:-$HOME/.cache}/bitnet/interop-$version}
+if [ -f "$dir/node_modules/node-llama-cpp/package.json" ]; then exit 0; fi
+if ! command -v npm >/dev/null || ! command -v node >/dev/null; then
+	echo "npm and node are missing: install them (Debian: nodejs npm) and run make interop again" >&2
+	exit 1
+fi
+case $(uname -sm) in
+"Linux x86_64") build=linux-x64 ;;
+"Linux aarch64") build=linux-arm64 ;;
+"Darwin arm64") build=mac-arm64-metal ;;
+"Darwin x86_64") build=mac-x64 ;;
+*) echo "there is no ready-made llama.cpp for $(uname -sm)" >&2; exit 1 ;;
+esac
+mkdir -p "$dir"
+echo '{"private": true}' > "$dir/package.json"
+cd "$dir"
+npm install --ignore-scripts --omit=optional --no-audit --no-fund --save-exact \
+	node-llama-cpp@$version "@node-llama-cpp/$build@$version"
