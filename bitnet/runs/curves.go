@@ -58,7 +58,7 @@ func (c *Curves) Add(line []byte) {
 // add is Add with the room for a line's values given; it leaves them there.
 func (c *Curves) add(line []byte, v *values) bool {
 	c.Lines++
-	if !scan(line, v, false) || v.num[Step] < 0 || v.num[Step] > 1<<53 {
+	if !scan(line, v) || v.num[Step] < 0 || v.num[Step] > 1<<53 {
 		c.Bad++
 		return false
 	}
@@ -89,21 +89,16 @@ func (c *Curves) add(line []byte, v *values) bool {
 		p.sum[k] += x
 		p.count[k]++
 	}
-	if p.shares == nil && len(line) > 1 && line[len(line)-2] == '}' {
-		c.ternary(line, v, p)
+	if p.shares == nil && v.ternary != nil {
+		c.ternary(v.ternary, p)
 	}
 	return true
 }
 
-// ternary takes in the shares of a line.
-func (c *Curves) ternary(line []byte, v *values, p *point) {
-	known := *v
-	if !scan(line, v, true) || v.ternary == nil {
-		*v = known
-		return
-	}
+// ternary takes in the shares of a line, given as JSON.
+func (c *Curves) ternary(text []byte, p *point) {
 	var shares map[string][3]float32
-	if json.Unmarshal(v.ternary, &shares) != nil {
+	if json.Unmarshal(text, &shares) != nil {
 		return
 	}
 	for name := range shares {

@@ -209,7 +209,7 @@ func lineFrom(f io.ReaderAt, from, size int64) (at, step int64, ok bool) {
 	for from < size && !ok {
 		var err error
 		buf, err = wholeLines(f, from, min(from+window, size), 0, buf, func(begin int64, line []byte) {
-			if !ok && scan(line, &v, false) {
+			if !ok && scan(line, &v) {
 				at, step, ok = begin, whole(v.num[Step]), true
 			}
 		})

@@ -53,7 +53,7 @@ type Anomaly struct {
 // missing is 0, one that is null or NaN is NaN.
 func parseMetrics(line []byte) (Metrics, bool) {
 	var v values
-	if !scan(line, &v, true) {
+	if !scan(line, &v) {
 		return Metrics{}, false
 	}
 	n := &v.num
@@ -87,7 +87,7 @@ func parseEval(line []byte) (Eval, bool) {
 	}
 	// A loss that is not a number is not JSON.
 	var v values
-	if !scan(line, &v, false) || v.num[Step] < 0 {
+	if !scan(line, &v) || v.num[Step] < 0 {
 		return Eval{}, false
 	}
 	return Eval{Step: whole(v.num[Step]), Loss: v.num[Loss], Perplexity: math.NaN()}, true

@@ -116,7 +116,7 @@ func trend(path string, last int64) (*Trend, error) {
 	var x, y []float64
 	take := func(line []byte) {
 		var v values
-		if !scan(line, &v, false) {
+		if !scan(line, &v) {
 			return
 		}
 		loss := v.num[LossMean]
