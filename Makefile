@@ -15,7 +15,7 @@ NO_VCS = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
-.PHONY: help build test bench train-simple exp-arithmetic train-arithmetic \
+.PHONY: help build test bench interop train-simple exp-arithmetic train-arithmetic \
 	exp-tinystories train-tinystories exp-baseline train-baseline dawn fmt vet lint clean tools vulkan
 
 help: ## this list
@@ -32,6 +32,10 @@ test: tools vulkan ## vet and all tests; a part of them: PKG=./graph RUN=Quantiz
 
 bench: tools vulkan ## benchmarks; a part of them: PKG=./graph RUN=MatMul
 	$(DRIVER) go test -timeout $(TIMEOUT) -run '^$$' -bench '$(or $(RUN),.)' -benchmem $(ARGS) $(PKG)
+
+interop: tools vulkan ## exports against stock llama.cpp (node, 85 MB download) and PyTorch, if it is here
+	@sh testdata/interop/install.sh
+	$(DRIVER) go test -timeout $(TIMEOUT) -count=1 -v -run Interop $(ARGS) ./bitnet
 
 train-simple: build vulkan ## train a tiny model, in about a minute; STEPS=100
 	$(DRIVER) $(BITNET) train --exp simple $(if $(STEPS),--num-steps $(STEPS)) $(ARGS)
