@@ -193,7 +193,9 @@ and no rule corrects it: an illegal choice loses the game and is counted.`,
 			out := c.OutOrStdout()
 			var each func(string, byte, string)
 			if list {
-				each = func(game string, model byte, result string) { fmt.Fprintf(out, "%-9s model %c: %s\n", game, model, result) }
+				each = func(game string, model byte, result string) {
+					fmt.Fprintf(out, "%-9s model %c: %s\n", game, model, result)
+				}
 			}
 			r, err := m.Arena(dev, m.Tokenizer, o, each)
 			if err != nil {
