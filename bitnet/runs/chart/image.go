@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	xfont "golang.org/x/image/font"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
@@ -32,10 +32,12 @@ func Format(path string) (string, error) {
 }
 
 const (
-	width  = 11 * vg.Inch
-	dpi    = 150
-	gap    = 0.16 * vg.Inch
-	border = 0.15 * vg.Inch
+	width    = 11 * vg.Inch
+	dpi      = 150
+	gap      = 0.25 * vg.Inch
+	keyRow   = 0.22 * vg.Inch // of a run in the legend
+	border   = 0.15 * vg.Inch
+	titleRow = 0.24 * vg.Inch // of a panel
 )
 
 // Write draws panels as an image: the loss on top, the others two in a row.
@@ -46,7 +48,7 @@ func Write(w io.Writer, format string, sources []Source, o Options) error {
 	}
 	const top, row = 3.6 * vg.Inch, 2.3 * vg.Inch
 	keyRows := (len(sources) + 1) / 2
-	key := vg.Length(keyRows)*0.22*vg.Inch + 0.1*vg.Inch
+	key := vg.Length(keyRows)*keyRow + 0.12*vg.Inch
 	rows := len(panels) / 2 // of those below the first
 	height := border + key + top + vg.Length(rows)*(row+gap) + border
 
@@ -66,7 +68,7 @@ func Write(w io.Writer, format string, sources []Source, o Options) error {
 	page.SetColor(color.White)
 	page.Fill(page.Rectangle.Path())
 	page = draw.Crop(page, border, -border, border, -border)
-	legend(page, sources, panels)
+	legend(page, sources)
 	y := page.Max.Y - key
 	at := func(left, right, top, bottom vg.Length) draw.Canvas {
 		return draw.Canvas{Canvas: page.Canvas, Rectangle: vg.Rectangle{Min: vg.Point{X: left, Y: bottom}, Max: vg.Point{X: right, Y: top}}}
@@ -78,17 +80,24 @@ func Write(w io.Writer, format string, sources []Source, o Options) error {
 			return err
 		}
 	}
-	plots[0].Draw(at(page.Min.X, page.Max.X, y, y-top))
+	show := func(i int, c, inner draw.Canvas) {
+		plots[i].Draw(inner)
+		panels[i].head(c)
+	}
+	under := func(c draw.Canvas) draw.Canvas { return draw.Crop(c, 0, 0, 0, -titleRow) }
+	first := at(page.Min.X, page.Max.X, y, y-top)
+	show(0, first, under(first))
 	y -= top + gap
-	half := (page.Max.X - page.Min.X - gap) / 2
 	for i := 1; i < len(plots); i += 2 {
+		whole := at(page.Min.X, page.Max.X, y, y-row)
 		if i+1 == len(plots) {
-			plots[i].Draw(at(page.Min.X, page.Max.X, y, y-row))
+			show(i, whole, under(whole))
 			break
 		}
-		pair := plot.Align([][]*plot.Plot{{plots[i], plots[i+1]}}, draw.Tiles{Rows: 1, Cols: 2, PadX: gap}, at(page.Min.X, page.Min.X+2*half+gap, y, y-row))
-		plots[i].Draw(pair[0][0])
-		plots[i+1].Draw(pair[0][1])
+		pair := plot.Align([][]*plot.Plot{{plots[i], plots[i+1]}}, draw.Tiles{Rows: 1, Cols: 2, PadX: gap}, under(whole))
+		middle := (page.Min.X + page.Max.X) / 2
+		show(i, at(page.Min.X, middle-gap/2, y, y-row), pair[0][0])
+		show(i+1, at(middle+gap/2, page.Max.X, y, y-row), pair[0][1])
 		y -= row + gap
 	}
 	_, err := target.WriteTo(w)
@@ -101,6 +110,9 @@ var colors = []color.RGBA{
 	{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158, 115, 255}, {204, 121, 167, 255},
 	{86, 180, 233, 255}, {230, 159, 0, 255}, {90, 90, 90, 255},
 }
+
+// dots is the line between measurements that are far apart.
+var dots = []vg.Length{vg.Points(2), vg.Points(2)}
 
 // dashes tell runs apart that have the same colour.
 var dashes = [][]vg.Length{nil, {vg.Points(6), vg.Points(3)}, {vg.Points(2), vg.Points(2)}}
@@ -118,29 +130,21 @@ func (p *Panel) style(c Curve) draw.LineStyle {
 	return s
 }
 
+// faint is a colour that lets through what lies behind.
 func faint(c color.Color, alpha float64) color.Color {
 	r, g, b, _ := c.RGBA()
-	mix := func(v uint32) uint8 { return uint8(255 - (255-float64(v>>8))*alpha) }
-	return color.RGBA{mix(r), mix(g), mix(b), 255}
+	return color.NRGBA{uint8(r >> 8), uint8(g >> 8), uint8(b >> 8), uint8(255 * alpha)}
 }
 
-var font = plot.DefaultFont
-
 func textStyle(size float64) draw.TextStyle {
-	f := font
+	f := plot.DefaultFont
 	f.Typeface, f.Variant, f.Size = "Liberation", "Sans", vg.Points(size)
-	return draw.TextStyle{Color: color.RGBA{40, 40, 40, 255}, Font: f, Handler: text.Plain{Fonts: plot.DefaultTextHandler.(text.Plain).Fonts}}
+	return draw.TextStyle{Color: color.RGBA{40, 40, 40, 255}, Font: f, Handler: plot.DefaultTextHandler}
 }
 
 // plot makes gonum's plot of a panel.
 func (p *Panel) plot(xLabel string, large bool) (*plot.Plot, error) {
 	out := plot.New()
-	out.Title.Text = p.Title
-	if p.Log {
-		out.Title.Text += ", logarithmic"
-	}
-	out.Title.TextStyle = textStyle(10)
-	out.Title.Padding = vg.Points(4)
 	grey := color.RGBA{150, 150, 150, 255}
 	for _, a := range []*plot.Axis{&out.X, &out.Y} {
 		a.Tick.Label = mergeStyle(a.Tick.Label, textStyle(8.5))
@@ -207,7 +211,7 @@ func band(out *plot.Plot, p *Panel, c Curve) {
 		}
 		if poly, err := plotter.NewPolygon(ring); err == nil && len(ring) > 2 {
 			poly.Color = faint(p.style(c).Color, 0.25)
-			poly.LineStyle = draw.LineStyle{Color: poly.Color, Width: vg.Points(0.5)}
+			poly.LineStyle = draw.LineStyle{Color: poly.Color, Width: vg.Points(0.3)}
 			out.Add(poly)
 		}
 	}
@@ -238,7 +242,7 @@ func add(out *plot.Plot, p *Panel, c Curve) error {
 	case Faint:
 		style.Color, style.Width = faint(style.Color, 0.3), vg.Points(0.8)
 	case Dots:
-		style.Dashes = []vg.Length{vg.Points(2), vg.Points(2)}
+		style.Dashes = dots
 		style.Width = vg.Points(1)
 	}
 	for _, part := range stretches(c) {
@@ -253,12 +257,12 @@ func add(out *plot.Plot, p *Panel, c Curve) error {
 		l.LineStyle = style
 		out.Add(l)
 		if c.Style == Dots || len(xys) == 1 {
-			dots, err := plotter.NewScatter(xys)
+			points, err := plotter.NewScatter(xys)
 			if err != nil {
 				return err
 			}
-			dots.GlyphStyle = draw.GlyphStyle{Color: style.Color, Radius: vg.Points(2.2), Shape: draw.CircleGlyph{}}
-			out.Add(dots)
+			points.GlyphStyle = draw.GlyphStyle{Color: style.Color, Radius: vg.Points(2.2), Shape: draw.CircleGlyph{}}
+			out.Add(points)
 		}
 	}
 	var xys plotter.XYs
@@ -278,23 +282,75 @@ func add(out *plot.Plot, p *Panel, c Curve) error {
 
 var notFiniteGlyph = draw.GlyphStyle{Color: color.RGBA{200, 0, 0, 255}, Radius: vg.Points(3.5), Shape: draw.CrossGlyph{}}
 
-// legend names the runs, and what kinds of marks mean, above the panels.
-func legend(page draw.Canvas, sources []Source, panels []Panel) {
+// legend names the runs above the panels.
+func legend(page draw.Canvas, sources []Source) {
 	style := textStyle(9.5)
 	style.YAlign = draw.YCenter
-	y := page.Max.Y - 0.1*vg.Inch
 	column := (page.Max.X - page.Min.X) / 2
-	single := len(sources) == 1
 	for i, s := range sources {
-		x := page.Min.X + vg.Length(i%2)*column
+		x, y := page.Min.X+vg.Length(i%2)*column, page.Max.Y-0.1*vg.Inch-vg.Length(i/2)*keyRow
 		page.StrokeLine2(lineStyle(i), x, y, x+0.35*vg.Inch, y)
 		page.FillText(style, vg.Point{X: x + 0.42*vg.Inch, Y: y}, shorten(style, s.Name, column-0.6*vg.Inch))
-		if i%2 == 1 {
-			y -= 0.22 * vg.Inch
+	}
+}
+
+// head writes a panel's title above it at the left, and at the right what its
+// marks mean: there no curve is.
+func (p *Panel) head(c draw.Canvas) {
+	title := p.Title
+	if p.Log {
+		title += ", logarithmic"
+	}
+	bold := textStyle(10)
+	bold.Font.Weight = xfont.WeightBold
+	bold.YAlign = draw.YCenter
+	c.FillText(bold, vg.Point{X: c.Min.X, Y: c.Max.Y - titleRow/3}, title)
+	style := textStyle(8.5)
+	style.YAlign = draw.YCenter
+	const mark, space = 0.25 * vg.Inch, 0.06 * vg.Inch
+	x, y := c.Max.X, c.Max.Y-titleRow/3
+	write := func(label string, draw func(x vg.Length)) {
+		x -= style.Width(label)
+		c.FillText(style, vg.Point{X: x, Y: y}, label)
+		x -= space + mark
+		draw(x)
+		x -= 2 * space
+	}
+	grey := color.RGBA{110, 110, 110, 255}
+	for _, k := range p.Curves {
+		if len(k.NotFinite) > 0 {
+			write("not a number", func(x vg.Length) { c.DrawGlyph(notFiniteGlyph, vg.Point{X: x + mark/2, Y: y}) })
+			break
 		}
 	}
-	_ = single
-	_ = panels
+	seen := map[string]bool{"": true}
+	for i := len(p.Curves) - 1; i >= 0; i-- {
+		k := p.Curves[i]
+		if seen[k.Label] {
+			continue
+		}
+		seen[k.Label] = true
+		write(k.Label, func(x vg.Length) {
+			s := p.style(k)
+			if k.Style == Dots {
+				s.Color, s.Dashes, s.Width = grey, dots, vg.Points(1)
+				c.DrawGlyph(draw.GlyphStyle{Color: grey, Radius: vg.Points(2.2), Shape: draw.CircleGlyph{}}, vg.Point{X: x + mark/2, Y: y})
+			}
+			c.StrokeLine2(s, x, y, x+mark, y)
+		})
+	}
+	for _, k := range p.Curves {
+		if k.Low != nil {
+			label := "lowest to highest"
+			if k.Parts {
+				label = "range of projections"
+			}
+			write(label, func(x vg.Length) {
+				c.FillPolygon(faint(grey, 0.4), []vg.Point{{X: x, Y: y - 3}, {X: x + mark, Y: y - 3}, {X: x + mark, Y: y + 3}, {X: x, Y: y + 3}})
+			})
+			break
+		}
+	}
 }
 
 // shorten cuts a text to a width.

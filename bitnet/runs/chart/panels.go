@@ -12,8 +12,9 @@ import (
 // Options say what is drawn.
 type Options struct {
 	Axis runs.Axis
-	// Smooth is the weight of what was before in an exponential mean of the
-	// loss, the gradient norm and the speed, from 0 for none to below 1.
+	// Smooth is what a value weighs in the mean of one that lies a 300th of the
+	// chart away, for loss, gradient norm and speed: 0 (nothing, no smoothing)
+	// to below 1. It does not depend on how many points there are.
 	Smooth float64
 }
 
@@ -65,6 +66,7 @@ type Curve struct {
 	Style     Style
 	X, Y      []float64
 	Low, High []float64
+	Parts     bool      // Low and High are of projections, not of steps
 	NotFinite []float64 // places where there were values that are not finite
 }
 
@@ -83,16 +85,17 @@ func Panels(sources []Source, o Options) (panels []Panel, xLabel string) {
 	if o.Axis == runs.ByTime {
 		unit := 1.0
 		unit, xLabel = timeUnit(longest)
+		longest /= unit
 		for _, x := range xs {
 			for i := range x {
 				x[i] /= unit
 			}
 		}
 	}
-	metric := func(title string, k runs.Key, smooth float64) Panel {
+	metric := func(title string, k runs.Key, w float64) Panel {
 		p := Panel{Title: title}
 		for i, s := range sources {
-			p.Curves = append(p.Curves, curves(i, xs[i], s.Curves.Series(k), smooth)...)
+			p.Curves = append(p.Curves, curves(i, xs[i], s.Curves.Series(k), w, longest/300)...)
 		}
 		return p
 	}
@@ -117,12 +120,19 @@ func Panels(sources []Source, o Options) (panels []Panel, xLabel string) {
 			panels = append(panels, p)
 		}
 	}
+	end := 0.0
+	for _, p := range panels {
+		end = max(end, p.XMax)
+	}
+	for i := range panels {
+		panels[i].XMin, panels[i].XMax = 0, max(end, 1e-9)
+	}
 	return panels, xLabel
 }
 
 // curves are the line of a series and, where it is smoothed, the faint one
 // behind it.
-func curves(run int, x []float64, s runs.Series, smooth float64) []Curve {
+func curves(run int, x []float64, s runs.Series, w, unit float64) []Curve {
 	c := Curve{Run: run, X: x, Y: s.Mean}
 	for i := range x {
 		if s.NotFinite[i] > 0 {
@@ -132,29 +142,47 @@ func curves(run int, x []float64, s runs.Series, smooth float64) []Curve {
 			c.Low, c.High = s.Min, s.Max
 		}
 	}
-	if smooth <= 0 {
+	if w <= 0 || unit <= 0 {
 		return []Curve{c}
 	}
 	faint := c
 	faint.Style, faint.NotFinite = Faint, nil
 	c.Low, c.High = nil, nil
-	c.Y = Smooth(c.Y, smooth)
+	c.Y = smooth(x, c.Y, w, unit)
 	return []Curve{faint, c}
 }
 
-// Smooth is the exponential mean m = w m + (1-w) y, without the bias towards
-// its beginning: it is divided by the sum of the weights so far. What is NaN
-// stays so and counts for nothing.
-func Smooth(y []float64, w float64) []float64 {
-	out := make([]float64, len(y))
-	mean, weight := 0.0, 0.0
+// smooth is the mean of all values with the weight w^distance, so that it does
+// not lag behind: an exponential mean from both sides. The distance is in units
+// of the horizontal axis. What is NaN stays so and counts for nothing.
+func smooth(x, y []float64, w, unit float64) []float64 {
+	out, weight := make([]float64, len(y)), make([]float64, len(y))
+	sum, n := 0.0, 0.0
+	fade := func(i, j int) {
+		if d := math.Pow(w, math.Abs(x[i]-x[j])/unit); !math.IsNaN(d) {
+			sum, n = d*sum, d*n
+		}
+	}
 	for i, v := range y {
-		if math.IsNaN(v) {
-			out[i] = v
+		if i > 0 {
+			fade(i, i-1)
+		}
+		out[i], weight[i] = sum, n // of those before
+		if !math.IsNaN(v) {
+			sum, n = sum+v, n+1
+		}
+	}
+	sum, n = 0, 0
+	for i := len(y) - 1; i >= 0; i-- {
+		if i+1 < len(y) {
+			fade(i, i+1)
+		}
+		if math.IsNaN(y[i]) {
+			out[i] = math.NaN()
 			continue
 		}
-		mean, weight = w*mean+(1-w)*v, w*weight+(1-w)
-		out[i] = mean / weight
+		sum, n = sum+y[i], n+1
+		out[i] = (out[i] + sum) / (weight[i] + n)
 	}
 	return out
 }
@@ -234,7 +262,7 @@ func ternaryPanel(sources []Source, xs [][]float64) Panel {
 
 // keepKnown leaves of a sum those points that have values, and makes it a mean.
 func keepKnown(c Curve, count []int) Curve {
-	out := Curve{Run: c.Run, Label: c.Label, Shade: c.Shade}
+	out := Curve{Run: c.Run, Label: c.Label, Shade: c.Shade, Parts: true}
 	for i, n := range count {
 		if n > 0 {
 			out.X, out.Y = append(out.X, c.X[i]), append(out.Y, c.Y[i]/float64(n))
@@ -273,13 +301,10 @@ func (p *Panel) frame() bool {
 	if p.YMin > p.YMax { // nothing but values that are not finite
 		p.YMin, p.YMax = 0, 1
 	}
-	if p.XMin == p.XMax {
-		p.XMin, p.XMax = p.XMin-1, p.XMax+1
-	}
 	if p.Zero {
 		p.YMin = min(0, p.YMin)
 	}
-	p.Log = !p.Zero && positive && p.YMax > 8*p.YMin
+	p.Log = !p.Zero && positive && p.YMax > 10*p.YMin
 	switch {
 	case p.Log:
 		room := math.Pow(p.YMax/p.YMin, 0.04)

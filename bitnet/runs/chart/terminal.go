@@ -16,7 +16,7 @@ func Terminal(sources []Source, o Options, columns int, color bool) string {
 	}
 	columns = max(columns, 40)
 	var b strings.Builder
-	if len(sources) > 1 || !color {
+	if len(sources) > 1 {
 		for i, s := range sources {
 			b.WriteString(ink(string(rune('a'+i%26)), i, color) + "  " + clip(s.Name, columns-3) + "\n")
 		}
@@ -150,7 +150,7 @@ func (c *canvas) curve(p *Panel, k Curve, px, py func(float64) int, mark bool) {
 			continue
 		}
 		ax, ay := px(x), py(k.Y[i])
-		if k.Low != nil && k.High[i] > k.Low[i] && k.Label == "" {
+		if k.Low != nil && !k.Parts && k.High[i] > k.Low[i] {
 			c.line(ax, py(k.Low[i]), ax, py(k.High[i]), ink)
 		}
 		if k.Style == Dots {

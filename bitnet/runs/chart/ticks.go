@@ -34,18 +34,21 @@ func ticks(low, high float64, n int, logarithmic bool) []tick {
 	}
 	var out []tick
 	for i := math.Ceil(low/step - 1e-9); i*step <= high+step*1e-9 && len(out) < 100; i++ {
-		out = append(out, tick{i * step, label(i*step, step)})
+		out = append(out, tick{i * step, label(i*step, step, max(math.Abs(low), math.Abs(high)))})
 	}
 	return out
 }
 
-// logTicks are powers of ten or, where the range is short, 1, 2 and 5 times
+// logTicks are powers of ten and, the shorter the range, the more multiples of
 // these.
 func logTicks(low, high float64, n int) []tick {
 	decades := math.Log10(high / low)
-	multiples := []float64{1, 2, 5}
-	if 3*decades > float64(n)+1 {
-		multiples = []float64{1}
+	multiples := []float64{1}
+	for _, m := range [][]float64{{1, 2, 3, 4, 5, 6, 7, 8, 9}, {1, 2, 3, 5, 7}, {1, 2, 5}} {
+		if float64(len(m))*decades <= float64(n)+1 {
+			multiples = m
+			break
+		}
 	}
 	every := int(math.Ceil(decades / float64(max(n, 1))))
 	var out []tick
@@ -55,15 +58,16 @@ func logTicks(low, high float64, n int) []tick {
 		}
 		for _, m := range multiples {
 			if at := m * math.Pow(10, float64(e)); at >= low*(1-1e-9) && at <= high*(1+1e-9) {
-				out = append(out, tick{at, label(at, at)})
+				out = append(out, tick{at, label(at, at, at)})
 			}
 		}
 	}
 	return out
 }
 
-// label writes a value with the digits that tell it from one a step away.
-func label(v, step float64) string {
+// label writes a value with the digits that tell it from one a step away; scale
+// is the largest value beside it.
+func label(v, step, scale float64) string {
 	if math.Abs(v) < step*1e-6 {
 		return "0"
 	}
@@ -77,7 +81,7 @@ func label(v, step float64) string {
 			break
 		}
 	}
-	if math.Abs(v) < 1e-3 {
+	if scale < 1e-3 {
 		s := strconv.FormatFloat(v, 'e', max(0, int(math.Floor(math.Log10(math.Abs(v))+1e-9)-math.Floor(math.Log10(step)+1e-9))), 64)
 		mantissa, exponent, _ := strings.Cut(s, "e-0")
 		if exponent == "" {
