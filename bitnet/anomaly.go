@@ -162,6 +162,9 @@ const (
 	entropyShare  = 0.02
 	entropyOfText = math.Ln2
 	entropyTokens = 32
+	// judgedFrom is the step before which samples are not judged, nor in the
+	// first tenth of a run: all beginnings stammer.
+	judgedFrom = 200
 )
 
 // judgeSamples looks at generated ids and at the mean entropy, in nats, of the

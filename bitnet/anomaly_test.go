@@ -377,7 +377,7 @@ func TestTernaryCollapse(t *testing.T) {
 func TestCollapsedSamples(t *testing.T) {
 	dev := openDevice(t)
 	c := learns(t, Warn)
-	for _, s := range []string{"steps=20", "learning_rate=1e-9", "sample_interval=5", "max_position_embeddings=128", "seq_len=64", `prompts=["1 + 2 = "]`} {
+	for _, s := range []string{"steps=400", "learning_rate=1e-9", "batch_size=1", "log_interval=100", "sample_interval=100", "checkpoint_interval=0", "max_position_embeddings=128", "seq_len=64", `prompts=["1 + 2 = "]`} {
 		require.NoError(t, c.Set(s))
 	}
 	tr, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{})
@@ -399,6 +399,7 @@ func TestCollapsedSamples(t *testing.T) {
 	kinds := map[AnomalyKind]int{}
 	for _, a := range anomaliesOf(t, tr.Dir) {
 		kinds[a.Kind]++
+		require.EqualValues(t, judgedFrom, a.Step)
 		require.FileExists(t, filepath.Join(tr.Dir, a.Dump))
 	}
 	require.Equal(t, 1, kinds[Repetition], "told once")

@@ -21,7 +21,7 @@ type corpus struct {
 // openCorpus opens the source of a configuration. tok is the tokenizer of the
 // model directory that training starts from, if any; with fixedVocab the
 // model's vocabulary must stay as it is.
-func openCorpus(ctx context.Context, c *Config, tok *tokenizer.Tokenizer, fixedVocab bool, note func(string)) (*corpus, error) {
+func openCorpus(ctx context.Context, c *Config, tok *tokenizer.Tokenizer, fixedVocab bool, events Events) (*corpus, error) {
 	kind, path, _ := strings.Cut(c.Data.Source, ":")
 	switch kind {
 	case "arithmetic":
@@ -58,7 +58,7 @@ func openCorpus(ctx context.Context, c *Config, tok *tokenizer.Tokenizer, fixedV
 	}
 	switch {
 	case kind == "text" && path != "":
-		return openText(ctx, c, path, fixedVocab, note)
+		return openText(ctx, c, path, fixedVocab, events)
 	case kind == "shards" && path != "":
 		return openShards(ctx, c, path, fixedVocab)
 	}

@@ -1,11 +1,14 @@
 package bitnet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
+	"strconv"
 
 	"bitnet/data"
 	"bitnet/gpu"
@@ -23,8 +26,18 @@ type EvalResult struct {
 	ExactMatch *float64           `json:"exact_match,omitempty"`
 	Operators  map[string]float64 `json:"exact_match_by_operator,omitempty"`
 	Problems   int                `json:"problems,omitempty"`
+	Digits     []DigitResult      `json:"exact_match_by_digits,omitempty"`
 	// Arena are games of tic-tac-toe against a random player.
 	Arena *ArenaResult `json:"arena,omitempty"`
+}
+
+// DigitResult counts the problems of one operator whose larger operand has so
+// many digits.
+type DigitResult struct {
+	Operator string `json:"operator"`
+	Digits   int    `json:"digits"`
+	Right    int    `json:"right"`
+	Problems int    `json:"problems"`
 }
 
 // TokenLogProb is the log-probability of one token given those before it.
@@ -155,6 +168,7 @@ func exactMatch(g *Generator, a *data.Arithmetic, n int, r *EvalResult) (err err
 	bos, _ := tok.BOS()
 	eos, _ := tok.EOS()
 	right, total := map[string]float64{}, map[string]float64{}
+	byDigits := map[DigitResult]*DigitResult{}
 	all := 0.0
 	for first := 0; first < len(problems); first += arithmeticBatch {
 		block := problems[first:min(first+arithmeticBatch, len(problems))]
@@ -171,8 +185,16 @@ func exactMatch(g *Generator, a *data.Arithmetic, n int, r *EvalResult) (err err
 		for i, p := range block {
 			op := string(p.Op)
 			total[op]++
+			key := DigitResult{Operator: op, Digits: len(strconv.Itoa(max(p.A, p.B)))}
+			d := byDigits[key]
+			if d == nil {
+				d = &key
+				byDigits[key] = d
+			}
+			d.Problems++
 			if tok.Decode(answers[i]) == p.Answer() {
 				right[op]++
+				d.Right++
 				all++
 			}
 		}
@@ -182,6 +204,12 @@ func exactMatch(g *Generator, a *data.Arithmetic, n int, r *EvalResult) (err err
 	for op, n := range total {
 		r.Operators[op] = right[op] / n
 	}
+	for _, d := range byDigits {
+		r.Digits = append(r.Digits, *d)
+	}
+	slices.SortFunc(r.Digits, func(a, b DigitResult) int {
+		return cmp.Or(cmp.Compare(a.Operator, b.Operator), cmp.Compare(a.Digits, b.Digits))
+	})
 	return nil
 }
 
@@ -212,7 +240,7 @@ func Evaluate(ctx context.Context, dev *gpu.Device, path string, o EvalOptions, 
 	if err := c.Check(); err != nil {
 		return EvalResult{}, err
 	}
-	corpus, err := openCorpus(ctx, c, nil, true, warn)
+	corpus, err := openCorpus(ctx, c, nil, true, Events{Note: warn})
 	if err != nil {
 		return EvalResult{}, err
 	}

@@ -29,21 +29,22 @@ func (n *Number) UnmarshalJSON(text []byte) error {
 type plainMetrics Metrics
 
 // metricsJSON hides the values of Metrics that may not be finite behind ones
-// that can be written.
+// that can be written, and puts what people look for first.
 type metricsJSON struct {
-	*plainMetrics
+	Step     int64  `json:"step"`
 	Loss     Number `json:"loss"`
 	LossMean Number `json:"loss_mean"`
 	GradNorm Number `json:"grad_norm"`
+	*plainMetrics
 }
 
 func (m Metrics) MarshalJSON() ([]byte, error) {
-	return json.Marshal(metricsJSON{(*plainMetrics)(&m), Number(m.Loss), Number(m.LossMean), Number(m.GradNorm)})
+	return json.Marshal(metricsJSON{m.Step, Number(m.Loss), Number(m.LossMean), Number(m.GradNorm), (*plainMetrics)(&m)})
 }
 
 func (m *Metrics) UnmarshalJSON(text []byte) error {
 	j := metricsJSON{plainMetrics: (*plainMetrics)(m)}
 	err := json.Unmarshal(text, &j)
-	m.Loss, m.LossMean, m.GradNorm = float64(j.Loss), float64(j.LossMean), float64(j.GradNorm)
+	m.Step, m.Loss, m.LossMean, m.GradNorm = j.Step, float64(j.Loss), float64(j.LossMean), float64(j.GradNorm)
 	return err
 }

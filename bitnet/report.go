@@ -190,8 +190,8 @@ func (t *Trainer) sample() error {
 	if t.events.Samples != nil {
 		t.events.Samples(samples)
 	}
-	if 10*t.state.Step < int64(t.Config.Train.Steps) {
-		return nil // all beginnings stammer
+	if t.state.Step < max(judgedFrom, int64(t.Config.Train.Steps)/10) {
+		return nil
 	}
 	found := judgeSamples(samples, out, t.loss)
 	for i := range found {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"bitnet/data"
 	corpora "bitnet/data/corpus"
@@ -26,7 +27,7 @@ var textSpecials = []string{"<pad>", "<s>", "</s>"}
 // it trains or loads the tokenizer, and makes the shards in the background
 // while training already reads the first of them. What an earlier run has
 // made is used again.
-func openText(ctx context.Context, c *Config, names string, fixedVocab bool, note func(string)) (*corpus, error) {
+func openText(ctx context.Context, c *Config, names string, fixedVocab bool, events Events) (*corpus, error) {
 	dir := c.Data.Dir
 	if dir == "" {
 		cache, err := os.UserCacheDir()
@@ -46,14 +47,18 @@ func openText(ctx context.Context, c *Config, names string, fixedVocab bool, not
 		}
 		lines, err := source.Needs.Check(dir, c.Model.VocabSize)
 		for _, l := range lines {
-			note(l)
+			events.note(l)
 		}
 		if err != nil {
 			return nil, err
 		}
 		source.Start(ctx)
 	}
-	tok, err := textTokenizer(ctx, c, tokDir, source, note)
+	p := &preparing{source: source}
+	if source != nil {
+		defer p.tell(events)()
+	}
+	tok, err := textTokenizer(ctx, c, tokDir, p, events)
 	if err != nil {
 		return nil, err
 	}
@@ -63,21 +68,41 @@ func openText(ctx context.Context, c *Config, names string, fixedVocab bool, not
 		return nil, fmt.Errorf("the tokenizer in %s has %d tokens, the model %d: set data.dir to another folder", tokDir, tok.Size(), c.Model.VocabSize)
 	default:
 		c.Model.VocabSize = (tok.Size() + 63) / 64 * 64
-		note(fmt.Sprintf("model.vocab_size is now %d, for a tokenizer of %d tokens", c.Model.VocabSize, tok.Size()))
+		events.note(fmt.Sprintf("model.vocab_size is now %d, for a tokenizer of %d tokens", c.Model.VocabSize, tok.Size()))
 	}
+	failed := make(chan error, 1)
 	if !complete {
-		job, err := shard.Begin(ctx, shardDir, shard.Options{Tokenizer: tok, Inputs: source.Inputs, Text: source.Text, HeldOut: c.Data.HeldOut})
+		job, err := shard.Begin(ctx, shardDir, shard.Options{Tokenizer: tok, Inputs: source.Inputs, Text: source.Text, HeldOut: c.Data.HeldOut, Progress: p.shards})
 		if err != nil {
 			return nil, err
 		}
-		note(fmt.Sprintf("making token shards in %s; training begins with the first", shardDir))
+		events.note(fmt.Sprintf("making token shards in %s; training begins with the first", shardDir))
 		go func() {
-			if _, err := job.Run(ctx); err != nil && ctx.Err() == nil {
-				note(fmt.Sprintf("token shards: %v", err)) // the loader's next wait ends with an error too
+			m, err := job.Run(ctx)
+			failed <- err
+			if err == nil {
+				train, val, _ := m.Totals()
+				events.note(fmt.Sprintf("the token shards are complete: %d tokens to train on, %d held out", train.IDs, val.IDs))
+			} else if ctx.Err() == nil {
+				events.note(err.Error()) // the loader's next wait ends with an error too
 			}
 		}()
 	}
-	return loadShards(ctx, c, shardDir, tok)
+	loaded, err := loadShards(ctx, c, shardDir, tok)
+	if err != nil {
+		return nil, err
+	}
+	if err := loaded.train.Seek(data.Position{}); err != nil { // it waits for the first shard
+		select {
+		case cause := <-failed:
+			if cause != nil {
+				err = cause
+			}
+		case <-time.After(time.Second):
+		}
+		return nil, err
+	}
+	return loaded, nil
 }
 
 // openShards opens a folder that bitnet data prepare made, with the tokenizer
@@ -116,7 +141,7 @@ func loadShards(ctx context.Context, c *Config, dir string, tok *tokenizer.Token
 
 // textTokenizer loads the tokenizer that an earlier run left, or the one that
 // the configuration names, or trains one.
-func textTokenizer(ctx context.Context, c *Config, dir string, source *corpora.Corpus, note func(string)) (*tokenizer.Tokenizer, error) {
+func textTokenizer(ctx context.Context, c *Config, dir string, p *preparing, events Events) (*tokenizer.Tokenizer, error) {
 	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); err == nil {
 		return tokenizer.Load(dir)
 	}
@@ -125,12 +150,12 @@ func textTokenizer(ctx context.Context, c *Config, dir string, source *corpora.C
 	if c.Data.Tokenizer != "" {
 		tok, err = corpora.LoadTokenizer(ctx, c.Data.Tokenizer)
 	} else {
-		if source == nil {
+		if p.source == nil {
 			return nil, fmt.Errorf("%s is gone, but the token shards beside it are there: remove %s", dir, filepath.Dir(dir))
 		}
-		note(fmt.Sprintf("training a tokenizer of %d tokens on the first %d MiB of text", c.Model.VocabSize, tokenizerSample>>20))
-		docs, failed := source.Sample(ctx, tokenizerSample)
-		tok, err = tokenizer.Train(ctx, docs, tokenizer.TrainOptions{VocabSize: c.Model.VocabSize, Specials: textSpecials})
+		events.note(fmt.Sprintf("training a tokenizer of %d tokens on the first %d MiB of text", c.Model.VocabSize, tokenizerSample>>20))
+		docs, failed := p.source.Sample(ctx, tokenizerSample)
+		tok, err = tokenizer.Train(ctx, p.sampled(docs), tokenizer.TrainOptions{VocabSize: c.Model.VocabSize, Specials: textSpecials})
 		if *failed != nil {
 			err = *failed
 		}

@@ -40,13 +40,20 @@ type Sample struct {
 
 // Events are told what happens while a run goes on; each may be nil.
 type Events struct {
-	Note       func(string)     // also from another goroutine
-	Step       func(step int64) // was handed to the device
+	Note       func(string)      // also from another goroutine
+	Prepare    func(Preparation) // several times a second, from another goroutine
+	Step       func(step int64)  // handed to the device
 	Metrics    func(Metrics)
 	Eval       func(EvalResult)
 	Samples    func([]Sample)
 	Checkpoint func(step int64, dir string)
 	Anomaly    func(Anomaly)
+}
+
+func (e Events) note(s string) {
+	if e.Note != nil {
+		e.Note(s)
+	}
 }
 
 // Trainer is a run that is under way.
@@ -93,9 +100,6 @@ func Prepare(c *Config, a gpu.Adapter) (*Model, *graph.Plan, error) {
 // NewTrainer makes everything ready for the first step. Everything is checked
 // before the run directory is made.
 func NewTrainer(ctx context.Context, c *Config, dev *gpu.Device, start Start, events Events) (*Trainer, error) {
-	if events.Note == nil {
-		events.Note = func(string) {}
-	}
 	t := &Trainer{Config: c, dev: dev, saved: -1, events: events}
 	t.watch.quiet, t.watch.ongoing, t.watch.dumps = map[AnomalyKind]int64{}, map[AnomalyKind]bool{}, map[AnomalyKind]int{}
 	t.state.Seed = c.Train.Seed
@@ -105,8 +109,11 @@ func NewTrainer(ctx context.Context, c *Config, dev *gpu.Device, start Start, ev
 		from = filepath.Clean(start.Resume)
 		if start.State != nil {
 			t.state = *start.State
-		} else if from, t.state, err = FindCheckpoint(start.Resume, events.Note); err != nil {
+		} else if from, t.state, err = FindCheckpoint(start.Resume, events.note); err != nil {
 			return nil, err
+		}
+		if filepath.Base(filepath.Dir(from)) != "checkpoints" {
+			return nil, fmt.Errorf("%s does not lie in a run's checkpoints folder: use --init to start a new run from it", from)
 		}
 		if pid := trainedBy(filepath.Dir(filepath.Dir(from))); pid != 0 {
 			return nil, fmt.Errorf("process %d is training %s: wait for it, or stop it with Ctrl-C or kill %d", pid, start.Resume, pid)
@@ -133,7 +140,7 @@ func NewTrainer(ctx context.Context, c *Config, dev *gpu.Device, start Start, ev
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	if t.corpus, err = openCorpus(ctx, c, tok, from != "", events.Note); err != nil {
+	if t.corpus, err = openCorpus(ctx, c, tok, from != "", events); err != nil {
 		return nil, err
 	}
 	if t.model, t.Plan, err = Prepare(c, dev.Adapter()); err != nil {
@@ -169,9 +176,6 @@ func NewTrainer(ctx context.Context, c *Config, dev *gpu.Device, start Start, ev
 	if start.Resume != "" {
 		// A checkpoint of a run goes on in the run's directory.
 		t.Dir = filepath.Dir(filepath.Dir(from))
-		if filepath.Base(filepath.Dir(from)) != "checkpoints" {
-			return nil, fmt.Errorf("%s does not lie in a run's checkpoints folder: use --init to start a new run from it", from)
-		}
 		sweep(t.Dir)
 		return t, writeFile(filepath.Join(t.Dir, "config.yaml"), c.YAML())
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bitnet/data/corpus"
+	"bitnet/data/meter"
 	"bitnet/data/shard"
 )
 
@@ -131,7 +132,8 @@ func prepare(ctx context.Context, stdout, stderr io.Writer, names []string, out,
 		status(stderr, done, func() string {
 			mu.Lock()
 			defer mu.Unlock()
-			return prepareStatus(last, c)
+			d, fetched := c.Downloads()
+			return strings.Join(prepareParts(last, d, fetched, c.Needs.Files), "; ")
 		})
 	})
 	c.Start(ctx)
@@ -149,11 +151,10 @@ func prepare(ctx context.Context, stdout, stderr io.Writer, names []string, out,
 	return nil
 }
 
-// prepareStatus is one line about downloads, if some are going on, and shards.
-func prepareStatus(p shard.Progress, c *corpus.Corpus) string {
-	var parts []string
-	if d, files := c.Downloads(); d.Total > 0 && d.Done < d.Total {
-		s := fmt.Sprintf("download %d of %d files, %.0f of %.0f MB, %.1f MB/s", files, c.Needs.Files, float64(d.Done)/1e6, float64(d.Total)/1e6, d.Rate/1e6)
+// prepareParts says how far downloads, if some are going on, and shards are.
+func prepareParts(p shard.Progress, d meter.Reading, fetched, files int) (parts []string) {
+	if d.Total > 0 && d.Done < d.Total {
+		s := fmt.Sprintf("download %d of %d files, %.0f of %.0f MB, %.1f MB/s", fetched, files, float64(d.Done)/1e6, float64(d.Total)/1e6, d.Rate/1e6)
 		if d.ETA >= 0 {
 			s += fmt.Sprintf(", %s left", d.ETA.Round(time.Second))
 		}
@@ -167,7 +168,7 @@ func prepareStatus(p shard.Progress, c *corpus.Corpus) string {
 		}
 		parts = append(parts, s)
 	}
-	return strings.Join(parts, "; ")
+	return parts
 }
 
 // status shows a line that changes until done: again and again in its place on

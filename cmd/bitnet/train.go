@@ -1,21 +1,15 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"bitnet/bitnet"
-	"bitnet/data/corpus"
 	"bitnet/gpu"
 )
 
@@ -27,7 +21,13 @@ type trainFlags struct {
 	logEvery, evalEvery, sampleEvery, ck int
 	lr                                   float64
 	seed                                 uint64
-	noShuffle, dryRun, quiet             bool
+	noShuffle, dryRun, quiet, json       bool
+	onAnomaly                            string
+	tensorboard                          bool
+
+	// What --resume leads to, checked.
+	from  string
+	state *bitnet.State
 }
 
 func trainCommand() *cobra.Command {
@@ -74,7 +74,9 @@ Ctrl-C saves a checkpoint and stops; a second one stops at once.`,
 	fl.IntVar(&f.sampleEvery, "sample-interval", 0, "steps between samples")
 	fl.IntVar(&f.ck, "checkpoint-interval", 0, "steps between checkpoints")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print parameters, memory and work of a step, and stop")
-	fl.BoolVar(&f.quiet, "quiet", false, "print nothing but errors")
+	fl.StringVar(&f.onAnomaly, "on-anomaly", "", "when something goes wrong (NaN, loss spike, ...): warn, stop, or rollback to the last checkpoint and leave out the batches (default warn)")
+	fl.BoolVar(&f.quiet, "quiet", false, "print nothing but errors and anomalies")
+	fl.BoolVar(&f.json, "json", false, "print one JSON object a line for all that happens")
 	return c
 }
 
@@ -90,11 +92,12 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 	case f.exp != "" && f.config != "":
 		return nil, usageError{errors.New("give --exp or --config, not both")}
 	case f.resume != "":
-		dir, _, e := bitnet.FindCheckpoint(f.resume, func(string) {})
-		if e != nil {
-			return nil, e
+		var state bitnet.State
+		if f.from, state, err = bitnet.FindCheckpoint(f.resume, func(s string) { fmt.Fprintln(c.ErrOrStderr(), s) }); err != nil {
+			return nil, err
 		}
-		cfg, err = bitnet.LoadConfig(filepath.Join(dir, "config.yaml"))
+		f.state = &state
+		cfg, err = bitnet.LoadConfig(filepath.Join(f.from, "config.yaml"))
 	case f.config != "":
 		cfg, err = bitnet.LoadConfig(f.config)
 	case f.exp != "":
@@ -122,6 +125,9 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 	}
 	if changed("lr") {
 		cfg.Train.LearningRate = f.lr
+	}
+	if f.onAnomaly != "" {
+		cfg.Train.OnAnomaly = f.onAnomaly
 	}
 	if changed("seed") {
 		cfg.Train.Seed = f.seed
@@ -153,15 +159,14 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 }
 
 func train(c *cobra.Command, f *trainFlags) error {
+	if f.json && f.quiet {
+		return usageError{errors.New("give --quiet or --json, not both")}
+	}
 	cfg, err := f.configuration(c)
 	if err != nil {
 		return err
 	}
-	out := c.OutOrStdout()
-	if f.quiet {
-		out = io.Discard
-	}
-	adapters, err := gpu.AdaptersOf(f.backend)
+	adapters, err := gpu.Adapters()
 	if err != nil {
 		return err
 	}
@@ -169,113 +174,73 @@ func train(c *cobra.Command, f *trainFlags) error {
 	if err != nil {
 		return err
 	}
+	out := c.OutOrStdout()
 	if f.dryRun {
 		return dryRun(out, cfg, adapters[i])
 	}
+	var tell teller
+	switch {
+	case f.json:
+		tell = newJSONTeller(out)
+	case f.quiet:
+		tell = quietTeller{c.ErrOrStderr()}
+	default:
+		tell = newProgress(out)
+	}
 	dev, err := adapters[i].Open()
 	if err != nil {
-		return err
+		return tell.end(nil, err)
 	}
 	defer dev.Close()
-	p := &progress{out: out, steps: int64(cfg.Train.Steps), live: out == os.Stdout && term.IsTerminal(int(os.Stdout.Fd()))}
-	fmt.Fprintf(out, "%s on %s: compiling the step\n", cfg.Name, dev.Adapter().Name)
-	t, err := bitnet.NewTrainer(c.Context(), cfg, dev, bitnet.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.resume, Init: f.init}, p.events())
+	tell.prepare(cfg, dev.Adapter())
+	t, err := bitnet.NewTrainer(c.Context(), cfg, dev,
+		bitnet.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Init: f.init}, tell.events())
 	if err != nil {
-		return err
+		return tell.end(nil, err)
 	}
-	p.began, p.first = time.Now(), t.Step()
-	fmt.Fprintf(out, "run %s: steps %d to %d, %d tokens a step\n", t.Dir, t.Step()+1, cfg.Train.Steps,
-		cfg.Train.BatchSize*cfg.Train.SeqLen*cfg.Train.GradAccum)
-	err = t.Run(c.Context())
-	if errors.Is(err, context.Canceled) {
-		fmt.Fprintf(out, "stopped at step %d; go on with: bitnet train --resume %s\n", t.Step(), t.Dir)
-		return err
+	tell.start(t)
+	return tell.end(t, t.Run(c.Context()))
+}
+
+// teller tells a user, or a program, what happens in a run.
+type teller interface {
+	prepare(*bitnet.Config, gpu.Adapter)
+	start(*bitnet.Trainer)
+	events() bitnet.Events
+	end(*bitnet.Trainer, error) error // gives the error back; the trainer may be nil
+}
+
+// nextCommands are what to type behind a run.
+func nextCommands(t *bitnet.Trainer, err error) []string {
+	if t == nil {
+		return nil
 	}
 	if err != nil {
-		return err
+		return []string{"bitnet train --resume " + t.Dir, "bitnet plot " + t.Dir}
 	}
-	fmt.Fprintf(out, "done in %s; next: bitnet eval %s\n", time.Since(p.began).Round(time.Second), t.Dir)
-	return nil
+	talk := "chat"
+	if t.Config.Data.Source == "tictactoe" {
+		talk = "play"
+	}
+	return []string{"bitnet eval " + t.Dir, "bitnet " + talk + " " + t.Dir, "bitnet plot " + t.Dir}
 }
 
-// progress prints what happens in a run.
-type progress struct {
-	out   io.Writer
-	live  bool // a terminal: the metrics' line is overwritten
-	steps int64
-	first int64
-	began time.Time
-	open  bool // the last line is a live one
+// quietTeller tells of nothing but anomalies.
+type quietTeller struct{ err io.Writer }
+
+func (quietTeller) prepare(*bitnet.Config, gpu.Adapter)    {}
+func (quietTeller) start(*bitnet.Trainer)                  {}
+func (quietTeller) end(_ *bitnet.Trainer, err error) error { return err }
+
+func (q quietTeller) events() bitnet.Events {
+	return bitnet.Events{Anomaly: func(a bitnet.Anomaly) { fmt.Fprintln(q.err, anomalyLine(a)) }}
 }
 
-func (p *progress) events() bitnet.Events {
-	return bitnet.Events{
-		Note:    func(s string) { p.line("%s", s) },
-		Metrics: p.metrics,
-		Eval: func(r bitnet.EvalResult) {
-			if r.ExactMatch == nil {
-				p.line("step %d: held-out loss %.4f, perplexity %.2f", r.Step, r.Loss, r.Perplexity)
-				return
-			}
-			p.line("step %d: held-out loss %.4f, %.1f%% of %d problems right (+ %.0f%%, - %.0f%%, * %.0f%%, / %.0f%%)", r.Step, r.Loss,
-				100**r.ExactMatch, r.Problems, 100*r.Operators["+"], 100*r.Operators["-"], 100*r.Operators["*"], 100*r.Operators["/"])
-		},
-		Samples: func(all []bitnet.Sample) {
-			for _, s := range all {
-				p.line("  %s|%s", s.Prompt, s.Text)
-			}
-		},
-		Checkpoint: func(_ int64, dir string) { p.line("checkpoint %s", dir) },
+func anomalyLine(a bitnet.Anomaly) string {
+	doing := map[string]string{bitnet.Warn: "going on", bitnet.Stop: "stopping", bitnet.RollBack: "going back to the last checkpoint, without these batches"}[a.Action]
+	line := fmt.Sprintf("anomaly at step %d (%s): %s; %s", a.Step, a.Kind, a.Message, doing)
+	if a.Dump != "" {
+		line += "; details in " + a.Dump
 	}
-}
-
-func (p *progress) metrics(m bitnet.Metrics) {
-	left := "-"
-	if done := m.Step - p.first; done > 0 && m.Step < p.steps {
-		left = (time.Since(p.began) / time.Duration(done) * time.Duration(p.steps-m.Step)).Round(time.Second).String()
-	}
-	text := fmt.Sprintf("step %d/%d  loss %.4f  lr %.2e  norm %.2f  %.0f tokens/s  %d MiB  left %s",
-		m.Step, p.steps, m.LossMean, m.LR, m.GradNorm, m.TokensPerSec, m.Memory>>20, left)
-	if p.live {
-		fmt.Fprintf(p.out, "\r\x1b[K%s", text)
-		p.open = true
-		return
-	}
-	p.line("%s", text)
-}
-
-func (p *progress) line(format string, args ...any) {
-	if p.open {
-		fmt.Fprintln(p.out)
-		p.open = false
-	}
-	fmt.Fprintf(p.out, format+"\n", args...)
-}
-
-// dryRun prints what a step will need.
-func dryRun(out io.Writer, cfg *bitnet.Config, a gpu.Adapter) error {
-	m, plan, err := bitnet.Prepare(cfg, a)
-	if err != nil {
-		return err
-	}
-	t := cfg.Train
-	fmt.Fprintf(out, "experiment        %s\n", cfg.Name)
-	fmt.Fprintf(out, "device            %s\n", a.Name)
-	fmt.Fprintf(out, "data              %s\n", cfg.Data.Source)
-	if p, ok := corpus.FindPreset(strings.TrimPrefix(cfg.Data.Source, "text:")); ok {
-		fmt.Fprintf(out, "download          about %.0f GB: %s\n", float64(p.Bytes)/1e9, p.About)
-	}
-	fmt.Fprintf(out, "parameters        %d\n", m.Params.Count())
-	fmt.Fprintf(out, "tokens a step     %d (%d sequences x %d tokens x %d micro-batches)\n", t.BatchSize*t.SeqLen*t.GradAccum, t.BatchSize, t.SeqLen, t.GradAccum)
-	fmt.Fprintf(out, "tokens in all     %d\n", int64(t.BatchSize*t.SeqLen*t.GradAccum)*int64(t.Steps))
-	fmt.Fprintf(out, "dispatches a step %d\n", plan.Dispatches(t.GradAccum))
-	fmt.Fprintf(out, "MFLOP a token     %.1f, forward and backward\n", plan.FlopsPerToken()/1e6)
-	fmt.Fprintf(out, "first loss        about %.2f = ln(%d)\n", math.Log(float64(cfg.Model.VocabSize)), cfg.Model.VocabSize)
-	var total int64
-	for _, x := range plan.Memory() {
-		fmt.Fprintf(out, "memory            %9.2f MiB  %s\n", float64(x.Bytes)/(1<<20), x.Arena)
-		total += x.Bytes
-	}
-	fmt.Fprintf(out, "memory            %9.2f MiB  in all\n", float64(total)/(1<<20))
-	return nil
+	return line
 }

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"bitnet/bitnet"
+	"bitnet/data/corpus"
+	"bitnet/gpu"
+)
+
+// dryRun prints what a step will need.
+func dryRun(out io.Writer, cfg *bitnet.Config, a gpu.Adapter) error {
+	m, plan, err := bitnet.Prepare(cfg, a)
+	if err != nil {
+		return err
+	}
+	t := cfg.Train
+	fmt.Fprintf(out, "experiment        %s\n", cfg.Name)
+	fmt.Fprintf(out, "device            %s\n", a.Name)
+	fmt.Fprintf(out, "data              %s\n", cfg.Data.Source)
+	if p, ok := corpus.FindPreset(strings.TrimPrefix(cfg.Data.Source, "text:")); ok {
+		fmt.Fprintf(out, "download          about %.0f GB: %s\n", float64(p.Bytes)/1e9, p.About)
+	}
+	fmt.Fprintf(out, "parameters        %d\n", m.Params.Count())
+	fmt.Fprintf(out, "tokens a step     %d (%d sequences x %d tokens x %d micro-batches)\n", t.BatchSize*t.SeqLen*t.GradAccum, t.BatchSize, t.SeqLen, t.GradAccum)
+	fmt.Fprintf(out, "tokens in all     %d\n", int64(t.BatchSize*t.SeqLen*t.GradAccum)*int64(t.Steps))
+	fmt.Fprintf(out, "dispatches a step %d\n", plan.Dispatches(t.GradAccum))
+	fmt.Fprintf(out, "MFLOP a token     %.1f, forward and backward\n", plan.FlopsPerToken()/1e6)
+	fmt.Fprintf(out, "first loss        about %.2f = ln(%d)\n", math.Log(float64(cfg.Model.VocabSize)), cfg.Model.VocabSize)
+	var total int64
+	for _, x := range plan.Memory() {
+		fmt.Fprintf(out, "memory            %9.2f MiB  %s\n", float64(x.Bytes)/(1<<20), x.Arena)
+		total += x.Bytes
+	}
+	fmt.Fprintf(out, "memory            %9.2f MiB  in all\n", float64(total)/(1<<20))
+	return nil
+}

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"bitnet/bitnet"
+	"bitnet/data/meter"
+	"bitnet/gpu"
+)
+
+// progress tells a person what happens in a run: on a terminal by a line at
+// the bottom that is written over, else by a line now and then.
+type progress struct {
+	mu    sync.Mutex
+	out   io.Writer
+	live  bool
+	width func() int // of the terminal
+	now   func() time.Time
+
+	drawn time.Time // when the bottom line was last written
+	open  bool      // there is one
+
+	began       time.Time
+	first       int64 // steps finished before
+	step, steps int64
+	meter       *meter.Meter // of steps, from the first one on, which compiles
+	metrics     *bitnet.Metrics
+	loss        float64 // smoothed
+	eval        *bitnet.EvalResult
+	best        bitnet.EvalResult
+	anomalies   map[bitnet.AnomalyKind]int
+}
+
+const (
+	drawEvery    = 200 * time.Millisecond // on a terminal
+	prepareEvery = 15 * time.Second       // elsewhere
+	smoothSteps  = 50                     // over which the loss is smoothed
+)
+
+func newProgress(out io.Writer) *progress {
+	return &progress{
+		out: out, live: isTerminal(out), now: time.Now, anomalies: map[bitnet.AnomalyKind]int{},
+		width: func() int {
+			if f, ok := out.(*os.File); ok {
+				if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+					return w
+				}
+			}
+			return 80
+		},
+	}
+}
+
+func (p *progress) prepare(c *bitnet.Config, a gpu.Adapter) {
+	p.began = p.now()
+	p.line("%s on %s: getting ready", c.Name, a.Name)
+}
+
+func (p *progress) start(t *bitnet.Trainer) {
+	c := t.Config.Train
+	p.mu.Lock()
+	p.first, p.step, p.steps = t.Step(), t.Step(), int64(c.Steps)
+	p.began = p.now()
+	p.mu.Unlock()
+	p.line("run %s: steps %d to %d, %d tokens a step", t.Dir, t.Step()+1, c.Steps, c.BatchSize*c.SeqLen*c.GradAccum)
+}
+
+func (p *progress) events() bitnet.Events {
+	return bitnet.Events{
+		Note: func(s string) { p.line("%s", s) },
+		Prepare: func(now bitnet.Preparation) {
+			every := prepareEvery
+			if p.live {
+				every = drawEvery
+			}
+			if s := preparationLine(now); s != "" {
+				p.bottom(s, every)
+			}
+		},
+		Step: p.stepped,
+		Metrics: func(m bitnet.Metrics) {
+			p.measured(m)
+			p.bottom(p.status(), 0)
+		},
+		Eval: func(r bitnet.EvalResult) {
+			p.mu.Lock()
+			p.eval = &r
+			if p.best.Tokens == 0 || r.Loss < p.best.Loss {
+				p.best = r
+			}
+			p.mu.Unlock()
+			p.line("step %d: held-out %s", r.Step, evalLine(r))
+		},
+		Samples: func(all []bitnet.Sample) {
+			for _, s := range all {
+				p.line("  %s|%s", oneLine(s.Prompt), oneLine(s.Text))
+			}
+		},
+		Checkpoint: func(_ int64, dir string) { p.line("checkpoint %s", dir) },
+		Anomaly: func(a bitnet.Anomaly) {
+			p.mu.Lock()
+			p.anomalies[a.Kind]++
+			p.mu.Unlock()
+			p.line("%s", anomalyLine(a))
+		},
+	}
+}
+
+// oneLine keeps what a model says from moving the cursor.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+func (p *progress) stepped(step int64) {
+	p.mu.Lock()
+	if p.meter == nil { // the first step compiles
+		p.meter = meter.New(p.steps)
+		p.meter.Skip(step)
+	} else {
+		p.meter.Add(step - p.step)
+	}
+	p.step = step
+	p.mu.Unlock()
+	if p.live {
+		p.bottom(p.status(), drawEvery)
+	}
+}
+
+func (p *progress) measured(m bitnet.Metrics) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if old := p.metrics; old == nil || m.Step <= old.Step || math.IsNaN(p.loss) {
+		p.loss = m.LossMean
+	} else {
+		p.loss += (m.LossMean - p.loss) * (1 - math.Exp(-float64(m.Step-old.Step)/smoothSteps))
+	}
+	p.metrics = &m
+}
+
+// status is the line about how far training is.
+func (p *progress) status() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := fmt.Sprintf("step %d/%d", p.step, p.steps)
+	if m := p.metrics; m != nil {
+		s += fmt.Sprintf("  loss %.4f  lr %.2e  %s tokens/s", p.loss, m.LR, thousands(int64(m.TokensPerSec+0.5)))
+	}
+	if p.meter != nil && p.step < p.steps {
+		if r := p.meter.Read(); r.ETA >= 0 {
+			s += "  left " + brief(r.ETA)
+		}
+	}
+	if m := p.metrics; m != nil {
+		s += fmt.Sprintf("  norm %.2f  %d MiB", m.GradNorm, m.Memory>>20)
+	}
+	return s
+}
+
+// bottom writes the line at the bottom, if the last time is long enough ago.
+func (p *progress) bottom(s string, every time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.now().Sub(p.drawn) < every {
+		return
+	}
+	p.drawn = p.now()
+	if !p.live {
+		fmt.Fprintln(p.out, s)
+		return
+	}
+	if r := []rune(s); len(r) >= p.width() {
+		s = string(r[:max(p.width()-1, 0)])
+	}
+	fmt.Fprintf(p.out, "\r\x1b[K%s", s)
+	p.open = true
+}
+
+// line writes a line that stays, above the one at the bottom.
+func (p *progress) line(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open {
+		fmt.Fprint(p.out, "\r\x1b[K")
+		p.open, p.drawn = false, time.Time{}
+	}
+	fmt.Fprintf(p.out, format+"\n", args...)
+}
+
+func (p *progress) end(t *bitnet.Trainer, err error) error {
+	if p.open { // the last state of training stays
+		fmt.Fprintln(p.out)
+		p.open = false
+	}
+	if t == nil {
+		return err
+	}
+	took := p.now().Sub(p.began)
+	c := t.Config.Train
+	steps := t.Step() - p.first
+	switch {
+	case err == nil:
+		tokens := steps * int64(c.BatchSize*c.SeqLen*c.GradAccum)
+		p.line("done: %s steps, %s tokens in %s", thousands(steps), thousands(tokens), brief(took))
+	case errors.Is(err, context.Canceled):
+		p.line("stopped at step %d of %d", t.Step(), c.Steps)
+	default:
+		return err
+	}
+	if p.metrics != nil {
+		p.line("  training  loss %.4f, smoothed", p.loss)
+	}
+	if p.eval != nil {
+		p.line("  held out  %s", evalLine(*p.eval))
+		if p.best.Step != p.eval.Step {
+			p.line("  best      loss %.4f at step %d", p.best.Loss, p.best.Step)
+		}
+	}
+	if len(p.anomalies) > 0 {
+		var parts []string
+		for k, n := range p.anomalies {
+			parts = append(parts, fmt.Sprintf("%d %s", n, k))
+		}
+		slices.Sort(parts)
+		p.line("  anomalies %s; see %s/logs/anomalies.jsonl", strings.Join(parts, ", "), t.Dir)
+	}
+	p.line("next:")
+	for _, next := range nextCommands(t, err) {
+		p.line("  %s", next)
+	}
+	return err
+}
+
+func evalLine(r bitnet.EvalResult) string {
+	s := fmt.Sprintf("loss %.4f, perplexity %.2f", r.Loss, r.Perplexity)
+	if r.ExactMatch != nil {
+		s += fmt.Sprintf(", %.1f%% of %d problems right", 100**r.ExactMatch, r.Problems)
+		var parts []string
+		for _, op := range []string{"+", "-", "*", "/"} {
+			if share, ok := r.Operators[op]; ok {
+				parts = append(parts, fmt.Sprintf("%s %.0f%%", op, 100*share))
+			}
+		}
+		s += " (" + strings.Join(parts, ", ") + ")"
+	}
+	if a := r.Arena; a != nil {
+		s += fmt.Sprintf(", %d games: %d won, %d drawn, %d lost, %.1f%% of the moves legal", a.Games, a.Wins, a.Draws, a.Losses, 100*a.LegalRate())
+	}
+	return s
+}
+
+// preparationLine is one line about downloads, the tokenizer and token shards.
+func preparationLine(now bitnet.Preparation) string {
+	parts := prepareParts(now.Shards, now.Downloads, now.Fetched, now.Files)
+	if now.Sample > 0 && now.Shards.Documents == 0 {
+		if now.Sampled < now.Sample {
+			parts = append(parts, fmt.Sprintf("tokenizer: read %d of %d MB", now.Sampled/1e6, now.Sample/1e6))
+		} else {
+			parts = append(parts, "tokenizer: merging")
+		}
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"bitnet/bitnet"
+	"bitnet/data/meter"
+	"bitnet/data/shard"
+	"bitnet/gpu"
+)
+
+// runTrain gives what `bitnet train args` prints.
+func runTrain(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	if _, err := gpu.Adapters(); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	var out, errs bytes.Buffer
+	root := rootCommand()
+	root.SetArgs(append([]string{"train"}, args...))
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	err = root.ExecuteContext(t.Context())
+	return out.String(), errs.String(), err
+}
+
+// small is a run of a second.
+func small(dir string, more ...string) []string {
+	return append([]string{"--exp", "simple", "--runs-dir", dir, "--run-id", "run", "--num-steps", "12", "--batch-size", "2", "--log-interval", "4",
+		"--checkpoint-interval", "4", "--set", "num_hidden_layers=1"}, more...)
+}
+
+func TestTrainPlain(t *testing.T) {
+	dir := t.TempDir()
+	out, _, err := runTrain(t, small(dir)...)
+	require.NoError(t, err)
+	require.NotContains(t, out, "\x1b", "no terminal, no control")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	run := filepath.Join(dir, "run")
+	require.Equal(t, []string{"next:", "  bitnet eval " + run, "  bitnet chat " + run, "  bitnet plot " + run}, lines[len(lines)-4:])
+	require.Contains(t, out, "step 4/12  loss ")
+	require.Contains(t, out, "held-out loss")
+	require.Contains(t, out, "done: 12 steps, 768 tokens in ")
+
+	_, errs, err := runTrain(t, "--resume", run)
+	require.ErrorContains(t, err, "has finished its 12 steps")
+	require.Empty(t, errs)
+	out, errs, err = runTrain(t, "--resume", run, "--num-steps", "14", "--quiet")
+	require.NoError(t, err)
+	require.Empty(t, out+errs)
+}
+
+func TestTrainJSON(t *testing.T) {
+	dir := t.TempDir()
+	out, _, err := runTrain(t, small(dir, "--json")...)
+	require.NoError(t, err)
+	count := map[string]int{}
+	var last map[string]any
+	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
+		last = nil
+		require.NoError(t, json.Unmarshal([]byte(line), &last), line)
+		count[last["event"].(string)]++
+	}
+	require.Equal(t, map[string]int{"prepare": 1, "start": 1, "metrics": 3, "eval": 1, "sample": 4, "checkpoint": 5, "end": 1}, count)
+	require.Equal(t, "done", last["status"])
+	require.EqualValues(t, 12, last["step"])
+	require.NotEmpty(t, last["next"])
+
+	out, _, err = runTrain(t, "--resume", filepath.Join(dir, "run"), "--json")
+	require.Error(t, err)
+	require.Contains(t, out, `"status":"failed"`)
+}
+
+// The configuration's policy for anomalies is that of the flag.
+func TestTrainOnAnomaly(t *testing.T) {
+	dir := t.TempDir()
+	_, _, err := runTrain(t, small(dir, "--on-anomaly", "pray")...)
+	require.ErrorContains(t, err, "it must be warn, stop or rollback")
+	_, _, err = runTrain(t, small(dir, "--on-anomaly", "rollback", "--quiet")...)
+	require.NoError(t, err)
+	c, err := bitnet.LoadConfig(filepath.Join(dir, "run", "config.yaml"))
+	require.NoError(t, err)
+	require.Equal(t, bitnet.RollBack, c.Train.OnAnomaly)
+	var u usageError
+	_, _, err = runTrain(t, small(dir, "--json", "--quiet")...)
+	require.True(t, errors.As(err, &u))
+}
+
+// On a terminal one line at the bottom is written over; what stays comes above.
+func TestProgressLive(t *testing.T) {
+	var out bytes.Buffer
+	now := time.Unix(0, 0)
+	p := newProgress(&out)
+	p.live, p.width, p.now = true, func() int { return 40 }, func() time.Time { return now }
+	p.steps = 1000
+	e := p.events()
+	e.Step(1)
+	e.Step(2) // too soon to be drawn
+	now = now.Add(time.Second)
+	e.Step(3)
+	e.Metrics(bitnet.Metrics{Step: 3, LossMean: 2, LR: 1e-3, TokensPerSec: 12345})
+	e.Metrics(bitnet.Metrics{Step: 53, LossMean: 1, LR: 1e-3, TokensPerSec: 12345})
+	e.Samples([]bitnet.Sample{{Prompt: "a\nb", Text: "c\x1b[2Jd"}})
+	e.Anomaly(bitnet.Anomaly{Step: 60, Kind: bitnet.LossSpike, Message: "the loss is 9", Action: bitnet.Warn, Dump: "logs/x.json"})
+	require.InDelta(t, 1+1/2.718281828, p.loss, 1e-6)
+	var got []string
+	for _, s := range strings.Split(out.String(), "\r\x1b[K")[1:] {
+		drawn, _, _ := strings.Cut(s, "  left ") // that depends on the clock
+		got = append(got, drawn)
+	}
+	require.Equal(t, []string{
+		"step 1/1000",
+		"step 3/1000",
+		"step 3/1000  loss 2.0000  lr 1.00e-03  ",
+		"step 3/1000  loss 1.3679  lr 1.00e-03  ",
+		"  a b|c [2Jd\nanomaly at step 60 (loss_spike): the loss is 9; going on; details in logs/x.json\n",
+	}, got)
+}
+
+func TestPreparationLine(t *testing.T) {
+	for _, row := range []struct {
+		now  bitnet.Preparation
+		want string
+	}{
+		{bitnet.Preparation{}, ""},
+		{bitnet.Preparation{Downloads: meter.Reading{Done: 5e6, Total: 2e7, Rate: 1e6, ETA: 15 * time.Second}, Fetched: 1, Files: 4, Sample: 1e8, Sampled: 3e6},
+			"download 1 of 4 files, 5 of 20 MB, 1.0 MB/s, 15s left; tokenizer: read 3 of 100 MB"},
+		{bitnet.Preparation{Sample: 1e8, Sampled: 1e8}, "tokenizer: merging"},
+		{bitnet.Preparation{Sample: 1e8, Sampled: 1e8, Shards: shard.Progress{Documents: 7, Shards: 1, Inputs: meter.Reading{Done: 1, Total: 4, ETA: -1}}},
+			"25%, 7 documents, 1 shards, 0.0 MB/s, 0 tokens/s"},
+	} {
+		require.Equal(t, row.want, preparationLine(row.now))
+	}
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"bitnet/bitnet"
+	"bitnet/gpu"
+)
+
+// jsonTeller writes one JSON object a line: "event" says what it is, the rest
+// is as in the logs of a run.
+type jsonTeller struct {
+	mu    sync.Mutex
+	out   io.Writer
+	began time.Time
+	told  time.Time // of the preparation
+}
+
+func newJSONTeller(out io.Writer) *jsonTeller { return &jsonTeller{out: out, began: time.Now()} }
+
+// write adds the event to the object that v is in JSON.
+func (j *jsonTeller) write(event string, v any) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		text, _ = json.Marshal(map[string]any{"error": err.Error()})
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	fmt.Fprintf(j.out, "{\"event\":%q,%s\n", event, text[1:])
+}
+
+func (j *jsonTeller) prepare(c *bitnet.Config, a gpu.Adapter) {
+	j.write("prepare", map[string]any{"experiment": c.Name, "device": a.Name, "backend": a.Backend})
+}
+
+func (j *jsonTeller) start(t *bitnet.Trainer) {
+	c := t.Config.Train
+	j.write("start", map[string]any{"run": t.Dir, "step": t.Step(), "steps": c.Steps, "tokens_per_step": c.BatchSize * c.SeqLen * c.GradAccum})
+}
+
+func (j *jsonTeller) events() bitnet.Events {
+	note := func(s string) { j.write("note", map[string]any{"message": s}) }
+	return bitnet.Events{
+		Note: note,
+		Prepare: func(now bitnet.Preparation) {
+			if time.Since(j.told) < prepareEvery {
+				return
+			}
+			j.told = time.Now()
+			if s := preparationLine(now); s != "" {
+				note(s)
+			}
+		},
+		Metrics: func(m bitnet.Metrics) { j.write("metrics", m) },
+		Eval:    func(r bitnet.EvalResult) { j.write("eval", r) },
+		Samples: func(all []bitnet.Sample) {
+			for _, s := range all {
+				j.write("sample", s)
+			}
+		},
+		Checkpoint: func(step int64, dir string) { j.write("checkpoint", map[string]any{"step": step, "dir": dir}) },
+		Anomaly:    func(a bitnet.Anomaly) { j.write("anomaly", a) },
+	}
+}
+
+func (j *jsonTeller) end(t *bitnet.Trainer, err error) error {
+	end := map[string]any{"status": "done", "seconds": time.Since(j.began).Seconds(), "next": nextCommands(t, err)}
+	if t != nil {
+		end["run"], end["step"] = t.Dir, t.Step()
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		end["status"] = "stopped"
+	case err != nil:
+		end["status"], end["error"] = "failed", err.Error()
+	}
+	j.write("end", end)
+	return err
+}
