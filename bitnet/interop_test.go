@@ -1,6 +1,7 @@
 package bitnet
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sort"
 	"testing"
 	"time"
 
@@ -105,11 +107,17 @@ func trainTiny(t *testing.T, set ...string) string {
 	return trainer.Dir
 }
 
-// A model that was trained here, in stock llama.cpp: the same tokens, logits
-// and continuation, for every type of file.
-func TestInteropLlama(t *testing.T) {
-	llamaInstallation(t)
+// One model that was trained here, in other people's programs.
+func TestInterop(t *testing.T) {
 	run := trainTiny(t)
+	t.Run("llama", func(t *testing.T) { interopLlama(t, run) })
+	t.Run("pytorch", func(t *testing.T) { interopPyTorch(t, run) })
+}
+
+// Stock llama.cpp finds the same tokens, logits and continuation, for every
+// type of file.
+func interopLlama(t *testing.T, run string) {
+	llamaInstallation(t)
 	dir, err := ResolveModel(context.Background(), run, nil)
 	require.NoError(t, err)
 	model, err := ReadWeights(dir)
@@ -125,10 +133,12 @@ func TestInteropLlama(t *testing.T) {
 
 	for _, row := range []struct {
 		name string
-		// bounds of the largest difference of a logit: to the same arithmetic,
-		// and to the model, whose activations are quantised per token
+		// Bounds of the largest difference of a logit: to our forward with
+		// llama.cpp's rounding of activations, where a code that rounds the
+		// other way is all that can differ, and to the model, which quantises
+		// them per token.
 		same, model float64
-	}{{"f32", 1e-3, 1}, {"f16", 1e-1, 1}, {"tq2_0", 1e-1, 1}, {"tq1_0", 1e-1, 1}, {"q4_0", 1e-1, 1}} {
+	}{{"f32", 1e-4, 0.2}, {"f16", 5e-3, 0.2}, {"tq2_0", 5e-3, 0.2}, {"tq1_0", 5e-3, 0.2}, {"q4_0", 5e-3, 0.2}} {
 		t.Run(row.name, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "model.gguf")
 			e, err := Export(context.Background(), run, ExportOptions{Format: "gguf", Type: row.name, Out: out, Check: true, Note: func(s string) { t.Error(s) }})
@@ -165,6 +175,75 @@ func TestInteropLlama(t *testing.T) {
 			require.Equal(t, next[len(prompt):], a.Next)
 		})
 	}
+}
+
+// PyTorch, from config.json and model.safetensors alone, finds the
+// log-probabilities that the training graph's kernels find.
+func interopPyTorch(t *testing.T, run string) {
+	python := pythonWithTorch(t)
+	dev := openDevice(t)
+	dir, err := ResolveModel(context.Background(), run, nil)
+	require.NoError(t, err)
+	tok, err := tokenizer.Load(dir)
+	require.NoError(t, err)
+	text, err := os.ReadFile(filepath.Join(runtime.GOROOT(), "src", "strings", "builder.go"))
+	require.NoError(t, err)
+	ids, err := tok.Encode("<s>" + string(text))
+	require.NoError(t, err)
+	const rows, seq = 16, 32
+	require.Greater(t, len(ids), rows*seq)
+	var raw []byte
+	for _, id := range ids[:rows*seq+1] {
+		raw = binary.LittleEndian.AppendUint16(raw, uint16(id))
+	}
+	data := filepath.Join(t.TempDir(), "ids.u16")
+	require.NoError(t, os.WriteFile(data, raw, 0o644))
+	var ours []TokenLogProb
+	_, err = Evaluate(context.Background(), dev, run, EvalOptions{Data: "tokens:" + data, Each: func(p TokenLogProb) error {
+		ours = append(ours, p)
+		return nil
+	}}, func(s string) { t.Error(s) })
+	require.NoError(t, err)
+	require.Len(t, ours, rows*seq)
+
+	for _, format := range []string{"hf", "hf-packed"} {
+		out := filepath.Join(t.TempDir(), format)
+		_, err := Export(context.Background(), run, ExportOptions{Format: format, Out: out, Check: true, Note: func(s string) { t.Error(s) }})
+		require.NoError(t, err)
+		c := exec.Command(python, "../testdata/reference.py", "logprobs", "--model", out, "--data", data, "--seq", fmt.Sprint(seq), "--dtype", "f64")
+		c.Stderr = os.Stderr
+		text, err := c.Output()
+		require.NoError(t, err)
+		var gaps []float64
+		for d := json.NewDecoder(bytes.NewReader(text)); d.More(); {
+			var theirs TokenLogProb
+			require.NoError(t, d.Decode(&theirs))
+			p := ours[len(gaps)]
+			require.Equal(t, [3]int{p.Row, p.Position, int(p.Token)}, [3]int{theirs.Row, theirs.Position, int(theirs.Token)})
+			gaps = append(gaps, math.Abs(p.LogProb-theirs.LogProb))
+		}
+		require.Len(t, gaps, len(ours))
+		slices.Sort(gaps)
+		over := len(gaps) - sort.SearchFloat64s(gaps, 1e-4)
+		t.Logf("%s: log-probabilities differ by %.2g in the median, by %.2g at most, by more than 1e-4 at %d of %d",
+			format, gaps[len(gaps)/2], gaps[len(gaps)-1], over, len(gaps))
+		// An activation that rounds the other way is a jump of 1/127 of its
+		// token's range: PyTorch's own float32 and float64 differ so.
+		require.Less(t, gaps[len(gaps)/2], 1e-5)
+		require.LessOrEqual(t, over, len(gaps)*5/100)
+		require.Less(t, gaps[len(gaps)-1], 5e-2)
+	}
+}
+
+// pythonWithTorch finds a Python that has PyTorch; Debian's is not always the first.
+func pythonWithTorch(t *testing.T) string {
+	for _, python := range []string{"python3", "/usr/bin/python3"} {
+		if exec.Command(python, "-c", "import torch, numpy").Run() == nil {
+			return python
+		}
+	}
+	t.Skip("PyTorch is missing (Debian: python3-torch libopenblas0-pthread)")
+	return ""
 }
 
 // variation is the largest total variation distance between the softmaxes of rows.
