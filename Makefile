@@ -33,9 +33,9 @@ test: tools vulkan ## vet and all tests; a part of them: PKG=./graph RUN=Quantiz
 bench: tools vulkan ## benchmarks; a part of them: PKG=./graph RUN=MatMul
 	$(DRIVER) go test -timeout $(TIMEOUT) -run '^$$' -bench '$(or $(RUN),.)' -benchmem $(ARGS) $(PKG)
 
-interop: tools vulkan ## exports against stock llama.cpp (node, 85 MB download) and PyTorch, if it is here
+interop: tools vulkan ## exports against stock llama.cpp (node, 85 MB download) and PyTorch; the server against OpenAI's client
 	@sh testdata/interop/install.sh
-	$(DRIVER) go test -timeout $(TIMEOUT) -count=1 -v -run Interop $(ARGS) ./bitnet
+	$(DRIVER) go test -timeout $(TIMEOUT) -count=1 -v -run Interop $(ARGS) ./bitnet ./bitnet/serve
 
 train-simple: build vulkan ## train a tiny model, in about a minute; STEPS=100
 	$(DRIVER) $(BITNET) train --exp simple $(if $(STEPS),--num-steps $(STEPS)) $(ARGS)

@@ -1,10 +1,12 @@
 #!/bin/sh
-# Puts node-llama-cpp, llama.cpp ready-made for node, where the interop test finds it: in the
-# user's cache, without its builds for GPUs and without running what the packages bring along.
+# Puts node-llama-cpp, llama.cpp ready-made for node, and OpenAI's client where the interop tests
+# find them: in the user's cache, without builds for GPUs and without running what the packages
+# bring along.
 set -e
 version=3.22.1
+openai=7.57.0
 dir=${BITNET_INTEROP:-${XDG_CACHE_HOME:-$HOME/.cache}/bitnet/interop-$version}
-if [ -f "$dir/node_modules/node-llama-cpp/package.json" ]; then exit 0; fi
+if [ -f "$dir/node_modules/node-llama-cpp/package.json" ] && [ -f "$dir/node_modules/openai/package.json" ]; then exit 0; fi
 if ! command -v npm >/dev/null || ! command -v node >/dev/null; then
 	echo "npm and node are missing: install them (Debian: nodejs npm) and run make interop again" >&2
 	exit 1
@@ -20,4 +22,4 @@ mkdir -p "$dir"
 echo '{"private": true}' > "$dir/package.json"
 cd "$dir"
 npm install --ignore-scripts --omit=optional --no-audit --no-fund --save-exact \
-	node-llama-cpp@$version "@node-llama-cpp/$build@$version"
+	node-llama-cpp@$version "@node-llama-cpp/$build@$version" openai@$openai
