@@ -15,7 +15,7 @@ NO_VCS = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
-.PHONY: help build test bench interop train-simple exp-arithmetic train-arithmetic \
+.PHONY: help build test bench interop chat train-simple exp-arithmetic train-arithmetic \
 	exp-tinystories train-tinystories exp-baseline train-baseline dawn fmt vet lint clean tools vulkan
 
 help: ## this list
@@ -42,6 +42,9 @@ train-simple: build vulkan ## train a tiny model, in about a minute; STEPS=100
 
 exp-arithmetic train-arithmetic: build vulkan ## train on sums; own settings: ARGS="--num-steps 5000"
 	$(DRIVER) $(BITNET) train --exp arithmetic $(ARGS)
+
+chat: build vulkan ## talk with the newest run, or with MODEL=a run, a checkpoint, a model
+	$(DRIVER) $(BITNET) chat $(MODEL) $(ARGS)
 
 exp-tinystories train-tinystories: build vulkan ## train on short stories (1 GB download)
 	$(DRIVER) $(BITNET) train --exp tinystories $(ARGS)
