@@ -66,7 +66,7 @@ function evals({ name, color, dash }, key, aside = false) {
   if (!d) return null;
   const list = d.evals.filter((e) => e[key] !== undefined);
   if (!list.length) return null;
-  const label = aside ? `${name}, validation` : name;
+  const label = aside ? `${name} (validation)` : name;
   return { label, color, dash: aside ? [5, 4] : dash, x: list.map((e) => d.place(e.step, state.axis)), y: list.map((e) => e[key]), marks: true, aside };
 }
 

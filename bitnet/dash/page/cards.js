@@ -12,7 +12,7 @@ const FACTS = [
   ['tokens seen', (r) => short(r.tokens)],
   ['time left', (r) => (r.state === 'running' ? duration(r.eta) : '–')],
   ['parameters', (r) => (r.parameters ? short(r.parameters) : '–')],
-  ['device memory', (r) => bytes(r.memory)],
+  ['memory', (r) => bytes(r.memory)],
 ];
 
 export class Cards {

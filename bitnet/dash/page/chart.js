@@ -216,7 +216,7 @@ export class Chart {
 
   moveTo(x) {
     this.owner.hover(x, this);
-    this.owner.say(`${position(this.options.axis, x, true)}: ${this.values(x).map((v) => `${v.curve.label} ${this.write(v.y)}`).join(', ')}`);
+    this.owner.say(`${position(this.options.axis, x, true)}: ${this.values(x).map((v) => `${v.curve.label} ${this.write(v.y)}`).join('; ')}`);
   }
 
   // ---- words
