@@ -33,12 +33,13 @@ type Limits = driver.Limits
 
 // Features of adapters by their WebGPU names, for Adapter.Has.
 const (
-	TimestampQuery = driver.TimestampQuery
-	ShaderF16      = driver.ShaderF16
-	Subgroups      = driver.Subgroups
-	SubgroupMatrix = driver.SubgroupMatrix
-	PackedDot      = driver.PackedDot    // of the language
-	UniformTable   = driver.UniformTable // not WebGPU's
+	TimestampQuery      = driver.TimestampQuery
+	ShaderF16           = driver.ShaderF16
+	Subgroups           = driver.Subgroups
+	SubgroupMatrix      = driver.SubgroupMatrix
+	SubgroupSizeControl = driver.SubgroupSizeControl
+	PackedDot           = driver.PackedDot    // of the language
+	UniformTable        = driver.UniformTable // not WebGPU's
 )
 
 // MatrixShape is a product that a subgroup computes at once with matrix units.

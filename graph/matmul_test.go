@@ -11,7 +11,7 @@ import (
 )
 
 // factor makes an operand of a product: its values, as (outer, k) says, and its words as stored.
-func factor(seed uint64, o shaders.Operand, outer, k int) (func(i, k int) float64, *Tensor, []uint32) {
+func factor(seed uint64, o shaders.Operand, outer, k int, rounded func(float64) float64) (func(i, k int) float64, *Tensor, []uint32) {
 	rows, cols := k, outer
 	if o.AlongK {
 		rows, cols = outer, k
@@ -23,6 +23,10 @@ func factor(seed uint64, o shaders.Operand, outer, k int) (func(i, k int) float6
 		r, c := i/cols, i%cols
 		switch o.Kind {
 		case shaders.F32:
+			if rounded != nil {
+				m.v[i] = rounded(v)
+				v = m.v[i]
+			}
 			copy(words[i:], asWords([]float32{float32(v)}))
 		case shaders.Int8:
 			m.v[i] = float64(int(max(min(v*60, 127), -127)))
@@ -71,57 +75,68 @@ func TestMatMul(t *testing.T) {
 				mm.Target, mm.M, mm.N, mm.K = target, s[0], s[1], s[2]
 				src := mm.Source()
 				t.Run(fmt.Sprintf("%s %v", src.Label, mm.Residual), func(t *testing.T) {
-					a, at, aw := factor(1, mm.A, mm.M, mm.K)
-					b, bt, bw := factor(2, mm.B, mm.N, mm.K)
-					tensors, contents := []*Tensor{at, bt}, [][]uint32{aw, bw}
-					add := func(seed uint64, used bool, rows, cols int) matrix {
-						m := random(seed, rows, cols)
-						if used {
-							tensors = append(tensors, tensor("v", F32, rows, cols))
-							contents = append(contents, asWords(m.f32()))
-						}
-						return m
-					}
-					scale := add(3, mm.ScaleK, 1, mm.K)
-					rows := add(4, mm.RowScale, 1, mm.M)
-					cols := add(5, mm.ColScale, 1, mm.N)
-					residual := add(6, mm.Residual, mm.M, mm.N)
-					c := add(7, true, mm.M, mm.N)
-					arena := &arena{name: "test", limit: 1 << 26}
-					runCalls(t, dev, arena, target, tensors, func(e *emitter) { e.run(src, tensors...) }, func() {
-						for i := range tensors {
-							require.NoError(t, tensors[i].write(gpu.Bytes(contents[i])))
-						}
-					})
-					defer arena.release()
-					var want []float64
-					for m := range mm.M {
-						for n := range mm.N {
-							sum := 0.0
-							for k := range mm.K {
-								p := a(m, k) * b(n, k)
-								if mm.ScaleK {
-									p *= scale.v[k]
-								}
-								sum += p
-							}
-							if mm.RowScale {
-								sum *= rows.v[m] * cols.v[n]
-							}
-							if mm.Residual {
-								sum += residual.v[m*mm.N+n]
-							}
-							if mm.Accumulate {
-								sum += c.v[m*mm.N+n]
-							}
-							want = append(want, sum)
-						}
-					}
-					got := make([]float32, mm.M*mm.N)
-					require.NoError(t, tensors[len(tensors)-1].read(gpu.Bytes(got)))
+					got, want := product(t, dev, mm, src, nil, nil)
 					near(t, "c", want, widen(got), exact32)
 				})
 			}
 		}
 	})
+}
+
+// product computes a product by a kernel, and in float64. The factors that are
+// stored as f32, and the factors over k, go through a function of their own.
+func product(t *testing.T, dev *gpu.Device, mm shaders.MatMul, src shaders.Source, rounded, scaled func(float64) float64) (got []float32, want []float64) {
+	a, at, aw := factor(1, mm.A, mm.M, mm.K, rounded)
+	b, bt, bw := factor(2, mm.B, mm.N, mm.K, rounded)
+	tensors, contents := []*Tensor{at, bt}, [][]uint32{aw, bw}
+	add := func(seed uint64, used bool, rows, cols int, rounded func(float64) float64) matrix {
+		m := random(seed, rows, cols)
+		for i, v := range m.v {
+			if rounded != nil {
+				m.v[i] = rounded(v)
+			}
+		}
+		if used {
+			tensors = append(tensors, tensor("v", F32, rows, cols))
+			contents = append(contents, asWords(m.f32()))
+		}
+		return m
+	}
+	scale := add(3, mm.ScaleK, 1, mm.K, scaled)
+	rows := add(4, mm.RowScale, 1, mm.M, nil)
+	cols := add(5, mm.ColScale, 1, mm.N, nil)
+	residual := add(6, mm.Residual, mm.M, mm.N, nil)
+	c := add(7, true, mm.M, mm.N, nil)
+	arena := &arena{name: "test", limit: 1 << 26}
+	runCalls(t, dev, arena, mm.Target, tensors, func(e *emitter) { e.run(src, tensors...) }, func() {
+		for i := range tensors {
+			require.NoError(t, tensors[i].write(gpu.Bytes(contents[i])))
+		}
+	})
+	defer arena.release()
+	for m := range mm.M {
+		for n := range mm.N {
+			sum := 0.0
+			for k := range mm.K {
+				p := a(m, k) * b(n, k)
+				if mm.ScaleK {
+					p *= scale.v[k]
+				}
+				sum += p
+			}
+			if mm.RowScale {
+				sum *= rows.v[m] * cols.v[n]
+			}
+			if mm.Residual {
+				sum += residual.v[m*mm.N+n]
+			}
+			if mm.Accumulate {
+				sum += c.v[m*mm.N+n]
+			}
+			want = append(want, sum)
+		}
+	}
+	got = make([]float32, mm.M*mm.N)
+	require.NoError(t, tensors[len(tensors)-1].read(gpu.Bytes(got)))
+	return got, want
 }

@@ -78,12 +78,31 @@ func (k MatMul) Source() Source {
 	}
 	p.tile()
 	p.CheckM, p.CheckN, p.CheckK = k.M%p.TileM != 0, k.N%p.TileN != 0, k.K%p.TileK != 0
+	p.assign()
+
+	label := fmt.Sprintf("matmul %dx%dx%d %s%s.%s%s", k.M, k.N, k.K, k.A.Kind, letter(k.A, "nt"), k.B.Kind, letter(k.B, "tn"))
+	if r, fits := p.rows(); fits {
+		return source("matmul_rows.wgsl", label, fold(ceilDiv(k.N, r.Cols)), 2*float64(k.M)*float64(k.N)*float64(k.K), r)
+	}
+	if k.Target == CPUTable {
+		if t, file, fits := p.table(); fits {
+			return t.source(file, label)
+		}
+	}
+	groups := [3]uint32{uint32(ceilDiv(k.N, p.TileN)), uint32(ceilDiv(k.M, p.TileM)), 1}
+	return source("matmul.wgsl", label, groups, 2*float64(k.M)*float64(k.N)*float64(k.K), p)
+}
+
+// assign numbers the bindings.
+func (p *matmulParams) assign() {
+	k := p.MatMul
 	p.A = p.operand("a", 0, k.A, k.M, p.CheckM)
 	p.B = p.operand("b", 1, k.B, k.N, p.CheckN)
 	// The factor over k goes to the operand whose loads cost more anyway.
 	p.A.ScaleK = k.ScaleK && k.A.Kind == F32
 	p.B.ScaleK = k.ScaleK && !p.A.ScaleK
 	p.Operands = []matmulOperand{p.A, p.B}
+	p.Vectors = nil
 	next := 2
 	for _, v := range []struct {
 		name string
@@ -99,18 +118,6 @@ func (k MatMul) Source() Source {
 		next++
 	}
 	p.OutBinding = next
-
-	label := fmt.Sprintf("matmul %dx%dx%d %s%s.%s%s", k.M, k.N, k.K, k.A.Kind, letter(k.A, "nt"), k.B.Kind, letter(k.B, "tn"))
-	if r, fits := p.rows(); fits {
-		return source("matmul_rows.wgsl", label, fold(ceilDiv(k.N, r.Cols)), 2*float64(k.M)*float64(k.N)*float64(k.K), r)
-	}
-	if k.Target == CPUTable {
-		if t, file, fits := p.table(); fits {
-			return t.source(file, label)
-		}
-	}
-	groups := [3]uint32{uint32(ceilDiv(k.N, p.TileN)), uint32(ceilDiv(k.M, p.TileM)), 1}
-	return source("matmul.wgsl", label, groups, 2*float64(k.M)*float64(k.N)*float64(k.K), p)
 }
 
 func letter(o Operand, letters string) string {

@@ -1,0 +1,126 @@
+package graph
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"bitnet/gpu"
+	"bitnet/shaders"
+)
+
+// onMatrixUnits runs f on every adapter with matrix units. Where there have to
+// be some, as in make test-matrix, BITNET_MATRIX says so.
+func onMatrixUnits(t *testing.T, f func(t *testing.T, dev *gpu.Device, units shaders.MatrixUnits)) {
+	all, err := devices()
+	require.NoError(t, err)
+	found := false
+	for _, dev := range all {
+		units := UnitsOf(dev.Adapter())
+		if len(units.Shapes) == 0 {
+			continue
+		}
+		found = true
+		t.Run(dev.Adapter().Name, func(t *testing.T) { f(t, dev, units) })
+	}
+	if !found {
+		if os.Getenv("BITNET_MATRIX") != "" {
+			t.Fatal("no adapter with matrix units: look at bitnet devices --backend dawn")
+		}
+		t.Skip("no adapter with matrix units: make test-matrix brings a software one")
+	}
+}
+
+// coarse rounds to eight bits behind the point: of values below 8, f16 holds them exactly.
+func coarse(v float64) float64 { return math.Round(v*256) / 256 }
+
+// power rounds to a power of two, which changes no mantissa.
+func power(v float64) float64 { return math.Exp2(math.Round(v)) }
+
+// matrixShapes fit the tiles exactly, in part and not at all; the last takes the large tiles.
+var matrixShapes = [][3]int{{64, 128, 64}, {20, 80, 528}, {5, 7, 9}, {1, 37, 48}, {64, 64, 96}, {130, 66, 80}}
+
+// Every product that the model has, with factors that f16 holds: so the only
+// error is that of the sum in f32, and there is none in integers.
+func TestMatMulOnMatrixUnits(t *testing.T) {
+	f32k, f32 := shaders.Operand{Kind: shaders.F32, AlongK: true}, shaders.Operand{Kind: shaders.F32}
+	int8k, int8s := shaders.Operand{Kind: shaders.Int8, AlongK: true}, shaders.Operand{Kind: shaders.Int8}
+	ternk, tern := shaders.Operand{Kind: shaders.Ternary, AlongK: true}, shaders.Operand{Kind: shaders.Ternary}
+	onMatrixUnits(t, func(t *testing.T, dev *gpu.Device, units shaders.MatrixUnits) {
+		for _, s := range append(matrixShapes, [3]int{1280, 1280, 96}) {
+			if testing.Short() && s[0] > 1000 {
+				continue
+			}
+			for _, mm := range []shaders.MatMul{
+				{A: int8k, B: ternk, RowScale: true, ColScale: true},
+				{A: int8k, B: ternk, RowScale: true, ColScale: true, Residual: true},
+				{A: f32k, B: tern, ScaleK: true},
+				{A: f32, B: int8s, ScaleK: true, Accumulate: true},
+				{A: f32k, B: f32k},
+				{A: f32k, B: f32},
+				{A: f32, B: f32, Accumulate: true},
+			} {
+				mm.Target, mm.M, mm.N, mm.K = shaders.GPU, s[0], s[1], s[2]
+				src, ok := mm.MatrixSource(units)
+				require.True(t, ok)
+				t.Run(fmt.Sprintf("%s %v", src.Label, mm.Residual), func(t *testing.T) {
+					got, want := product(t, dev, mm, src, coarse, power)
+					near(t, "c", want, widen(got), exact32)
+				})
+			}
+		}
+	})
+}
+
+// The integer forward is the same to the bit in every kernel and through every
+// backend: its sums are exact and the scales are applied in one order.
+func TestIntegerForwardAgrees(t *testing.T) {
+	adapters, err := gpu.AdaptersOf("wgpu")
+	require.NoError(t, err)
+	if outside, err := gpu.AdaptersOf("dawn"); err == nil {
+		adapters = append(adapters, outside...)
+	} else {
+		t.Log("without Dawn: ", err)
+	}
+	if len(adapters) == 0 {
+		t.Skip("no adapter: run gpu/install-vulkan.sh")
+	}
+	for _, s := range [][3]int{{70, 130, 1040}, {64, 128, 64}} {
+		var first []float32
+		var by string
+		for _, a := range adapters {
+			dev, err := a.Open()
+			require.NoError(t, err)
+			mm := shaders.MatMul{
+				M: s[0], N: s[1], K: s[2], RowScale: true, ColScale: true, Residual: true,
+				A: shaders.Operand{Kind: shaders.Int8, AlongK: true}, B: shaders.Operand{Kind: shaders.Ternary, AlongK: true},
+			}
+			sources := map[string]shaders.Source{}
+			for _, target := range []shaders.Target{shaders.GPU, shaders.CPU, shaders.CPUTable} {
+				if mm.Target = target; target != shaders.CPUTable || a.Has(gpu.UniformTable) {
+					sources[target.String()] = mm.Source()
+				}
+			}
+			if src, ok := mm.MatrixSource(UnitsOf(a)); ok {
+				sources["matrix"] = src
+			}
+			for name, src := range sources {
+				name = fmt.Sprintf("%v by %s on %s through %s", s, name, a.Name, a.Backend)
+				got, _ := product(t, dev, mm, src, nil, nil)
+				if first == nil {
+					first, by = got, name
+				}
+				for i := range got {
+					if math.Float32bits(got[i]) != math.Float32bits(first[i]) {
+						t.Fatalf("c[%d] is %v by %s and %v by %s", i, got[i], name, first[i], by)
+					}
+				}
+				t.Log(name)
+			}
+			dev.Close()
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package shaders
+
+import "fmt"
+
+// MatrixShape is what an adapter's matrix units multiply at once: [M, K] by
+// [K, N] in a component type ("f16", "i8") with sums in a result type ("f32", "i32").
+type MatrixShape struct {
+	M, N, K           int
+	Component, Result string
+}
+
+func (s MatrixShape) String() string {
+	return fmt.Sprintf("%dx%dx%d %s to %s", s.M, s.N, s.K, s.Component, s.Result)
+}
+
+// MatrixUnits are those of an adapter.
+type MatrixUnits struct {
+	Shapes                   []MatrixShape
+	SubgroupMin, SubgroupMax int  // invocations
+	SizeControl              bool // whether a kernel can ask for a size in between
+	WorkgroupMemory          int  // bytes
+}
+
+// shape finds the largest product of two types.
+func (u MatrixUnits) shape(component, result string) (MatrixShape, bool) {
+	var best MatrixShape
+	for _, s := range u.Shapes {
+		if s.Component == component && s.Result == result && s.M*s.N*s.K > best.M*best.N*best.K {
+			best = s
+		}
+	}
+	return best, best.M > 0
+}
+
+type matrixOperand struct {
+	matmulOperand
+	TileRows, TileCols, Stride int // of the tile in workgroup memory
+	Packed                     int // values in an element of the tile
+}
+
+// Major is how a matrix lies in its tile: a row of a runs along k, a row of b across.
+func (o matrixOperand) Major() string {
+	if o.AlongK == (o.Name == "a") {
+		return "row_major"
+	}
+	return "col_major"
+}
+
+// At writes the place in the tile of the matrix at outer and k.
+func (o matrixOperand) At(outer string) string {
+	switch {
+	case o.AlongK && o.Packed > 1:
+		return fmt.Sprintf("%s * STRIDE_%s + k / %du", outer, o.Name, o.Packed)
+	case o.AlongK:
+		return fmt.Sprintf("%s * STRIDE_%s + k", outer, o.Name)
+	}
+	return fmt.Sprintf("k * STRIDE_%s + %s", o.Name, outer)
+}
+
+type matmulMatrix struct {
+	matmulParams
+	A, B        matrixOperand
+	Operands    []matrixOperand
+	Shape       MatrixShape
+	Integer     bool
+	Direct      bool // the units load and store the result themselves
+	Subgroup    int  // invocations
+	PinSubgroup bool
+	SubM, SubN  int // subgroups of a workgroup
+}
+
+func (t matmulMatrix) Subgroups() int  { return t.SubM * t.SubN }
+func (t matmulMatrix) PatchWidth() int { return t.RegN * t.Shape.N }
+func (t matmulMatrix) PatchSize() int  { return t.Shape.M * t.PatchWidth() }
+
+// MatrixSource specialises the kernel for matrix units: int8 by ternary in
+// integers, exactly, and everything else with both operands rounded to f16 and
+// sums in f32. It reports false where the units or the shapes do not fit.
+func (k MatMul) MatrixSource(units MatrixUnits) (Source, bool) {
+	t := matmulMatrix{matmulParams: matmulParams{MatMul: k}, SubM: 2, SubN: 2}
+	var ok bool
+	packed := 1
+	if k.A.Kind == Int8 && k.B.Kind == Ternary && k.A.AlongK && k.B.AlongK && !k.ScaleK && k.K%16 == 0 {
+		t.Shape, t.Integer = MatrixShape{}, true
+		t.Shape, ok = units.shape("i8", "i32")
+		packed = 4
+	}
+	if !ok {
+		t.Integer, packed = false, 1
+		if t.Shape, ok = units.shape("f16", "f32"); !ok {
+			return Source{}, false
+		}
+	}
+	t.Subgroup = units.SubgroupMax
+	if units.SubgroupMin != units.SubgroupMax {
+		if !units.SizeControl {
+			return Source{}, false
+		}
+		t.PinSubgroup = true
+	}
+	if t.Subgroup == 0 || 32%t.Shape.M != 0 || 32%t.Shape.N != 0 || 64%t.Shape.K != 0 {
+		return Source{}, false
+	}
+
+	// A subgroup has 32 x 32 of the result, or 64 x 64 where there is work for every processor.
+	side := 32
+	if ceilDiv(k.M, 128)*ceilDiv(k.N, 128) >= 96 {
+		side = 64
+	}
+	for ; side >= 32; side /= 2 {
+		t.layOut(side, packed)
+		if t.memory() <= units.WorkgroupMemory {
+			break
+		}
+	}
+	if side < 32 {
+		return Source{}, false
+	}
+	label := fmt.Sprintf("matmul %dx%dx%d %s%s.%s%s %s", k.M, k.N, k.K, k.A.Kind, letter(k.A, "nt"), k.B.Kind, letter(k.B, "tn"), t.Shape.Component)
+	groups := [3]uint32{uint32(ceilDiv(k.N, t.TileN)), uint32(ceilDiv(k.M, t.TileM)), 1}
+	return source("matmul_matrix.wgsl", label, groups, 2*float64(k.M)*float64(k.N)*float64(k.K), t), true
+}
+
+// layOut cuts the result up into squares, one a subgroup.
+func (t *matmulMatrix) layOut(side, packed int) {
+	k := t.MatMul
+	t.RegM, t.RegN = side/t.Shape.M, side/t.Shape.N
+	t.TileM, t.TileN, t.TileK = t.SubM*side, t.SubN*side, 32
+	if t.Integer {
+		t.TileK = 64
+	}
+	t.Threads = t.Subgroups() * t.Subgroup
+	t.CheckM, t.CheckN, t.CheckK = k.M%t.TileM != 0, k.N%t.TileN != 0, k.K%t.TileK != 0
+	t.Direct = !t.Integer && !k.RowScale && !k.ColScale && !k.Residual && !t.CheckM && !t.CheckN
+	t.assign()
+	t.A = matrixOperand{matmulOperand: t.matmulParams.A, Packed: packed}
+	t.B = matrixOperand{matmulOperand: t.matmulParams.B, Packed: packed}
+	for _, o := range []*matrixOperand{&t.A, &t.B} {
+		outer := t.TileM
+		if o.Name == "b" {
+			outer = t.TileN
+		}
+		o.TileRows, o.TileCols = t.TileK, outer
+		if o.AlongK {
+			o.TileRows, o.TileCols = outer, t.TileK
+		}
+		// 16 bytes more, so that rows begin in different banks.
+		o.Stride = o.TileCols + 8
+		if packed > 1 {
+			o.Stride = o.TileCols/packed + 4
+		}
+	}
+	t.Operands = []matrixOperand{t.A, t.B}
+}
+
+// memory is what a workgroup needs, in bytes.
+func (t *matmulMatrix) memory() int {
+	size := 2
+	if t.Integer {
+		size = 4
+	}
+	n := size * (t.A.TileRows*t.A.Stride + t.B.TileRows*t.B.Stride)
+	if !t.Direct {
+		n += 4 * t.Subgroups() * t.PatchSize()
+	}
+	return n
+}
