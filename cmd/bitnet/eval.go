@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +19,7 @@ func evalCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "eval RUN|CHECKPOINT",
-		Short: "Measure loss, perplexity and, for arithmetic, right answers",
+		Short: "Measure loss, perplexity, and answers or games where a model gives them",
 		Example: `  bitnet eval runs/bitnet_arithmetic_20260101_120000
   bitnet eval runs/my_run/checkpoints/step_00002000 --json
   bitnet eval runs/my_run --data tokens:ids.u16 --logprobs out.jsonl`,
@@ -52,14 +51,19 @@ func evalCommand() *cobra.Command {
 			fmt.Fprintf(out, "step %d: loss %.4f over %d tokens, perplexity %.3f\n", r.Step, r.Loss, r.Tokens, r.Perplexity)
 			if r.ExactMatch != nil {
 				fmt.Fprintf(out, "right answers on problems never trained on: %.1f%% of %d\n", 100**r.ExactMatch, r.Problems)
-				var ops []string
-				for op := range r.Operators {
-					ops = append(ops, op)
+				fmt.Fprintln(out, "  by operator and the digits of the larger operand:")
+				op := ""
+				for _, d := range r.Digits {
+					if d.Operator != op {
+						op = d.Operator
+						fmt.Fprintf(out, "  %s  %5.1f%%\n", op, 100*r.Operators[op])
+					}
+					fmt.Fprintf(out, "     %d: %5.1f%% of %d\n", d.Digits, 100*float64(d.Right)/float64(d.Problems), d.Problems)
 				}
-				slices.Sort(ops)
-				for _, op := range ops {
-					fmt.Fprintf(out, "  %s  %5.1f%%\n", op, 100*r.Operators[op])
-				}
+			}
+			if a := r.Arena; a != nil {
+				fmt.Fprintf(out, "%d games against a random player: %d won, %d drawn, %d lost; %.2f%% of %d moves legal\n",
+					a.Games, a.Wins, a.Draws, a.Losses, 100*a.LegalRate(), a.Moves)
 			}
 			return nil
 		},
