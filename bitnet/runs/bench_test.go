@@ -33,7 +33,7 @@ func writeMetrics(w io.Writer, n, spike int) error {
 					if l+i > 0 {
 						b.WriteByte(',')
 					}
-					fmt.Fprintf(b, `"model.layers.%d.self_attn.%s_proj.weight":[%v,%v,%v]`, l, name, 0.3+noise/10, 0.4-noise/5, 0.3+noise/10)
+					fmt.Fprintf(b, `"model.layers.%d.self_attn.%s_proj.weight":[%v,%v,%v]`, l, name, 0.3+noise/100, 0.4-noise/50, 0.3+noise/100)
 				}
 			}
 			b.WriteByte('}')
@@ -43,8 +43,8 @@ func writeMetrics(w io.Writer, n, spike int) error {
 	return b.Flush()
 }
 
-// Reading a large metrics file: BENCH_LINES (1,000,000 by default) lines in
-// BENCH_DIR/logs/metrics.jsonl, which is kept for other programs if it is set.
+// BENCH_LINES (1,000,000) lines in BENCH_DIR/logs/metrics.jsonl, which stay for
+// bitnet status and bitnet plot if BENCH_DIR is set.
 func BenchmarkReadCurves(b *testing.B) {
 	lines := 1_000_000
 	if s := os.Getenv("BENCH_LINES"); s != "" {
@@ -69,7 +69,7 @@ func BenchmarkReadCurves(b *testing.B) {
 	b.SetBytes(info.Size())
 	b.ReportAllocs()
 	for b.Loop() {
-		c, err := ReadCurves(path, 0, 0, 2000)
+		c, err := ReadCurves(path, 0, 0, 2000, Loss, GradNorm, LR, TokensPerSec)
 		require.NoError(b, err)
 		require.EqualValues(b, lines, c.Lines)
 		require.Zero(b, c.Bad)

@@ -39,17 +39,20 @@ func Keys() []Key {
 // values are the known numbers of one line.
 type values struct {
 	num     [numKeys]float64
-	set     uint32 // bit k: num[k] was there
-	ternary []byte // the text of the object, nil if there is none
+	set     uint32           // bit k: num[k] was there
+	skip    uint32           // bit k: num[k] is not asked for
+	ternary []byte           // the text of the object, nil if there is none
+	next    [numKeys + 2]Key // the key that came behind one in the line before; the last is for the beginning
 }
 
 func (v *values) has(k Key) bool { return v.set>>k&1 != 0 }
 
 // quoted are the keys as they begin a member of an object.
-var quoted = func() (q [numKeys]string) {
+var quoted = func() (q [numKeys + 1]string) {
 	for k, name := range keyNames {
 		q[k] = `"` + name + `":`
 	}
+	q[ternaryKey] = `"ternary":`
 	return q
 }()
 
@@ -65,10 +68,10 @@ func scan(line []byte, v *values) bool {
 		return false
 	}
 	i++
-	expected := Step // lines of one program have their keys in one order
+	before := Key(numKeys + 1)
 	for {
 		i = space(line, i)
-		k := expected
+		k := v.next[before] // lines of one program have their keys in one order
 		if q := quoted[k]; len(line)-i > len(q) && string(line[i:i+len(q)]) == q {
 			i += len(q)
 		} else {
@@ -89,8 +92,13 @@ func scan(line []byte, v *values) bool {
 			i++
 		}
 		i = space(line, i)
-		x, end, ok := value(line, i)
-		if end < 0 {
+		var x float64
+		var end int
+		var ok bool
+		if k >= 0 && v.skip>>k&1 != 0 && i < len(line) && line[i]-'0' < 10 {
+			for end = i; end < len(line) && line[end] != ',' && line[end] != '}'; end++ {
+			}
+		} else if x, end, ok = value(line, i); end < 0 {
 			return false
 		}
 		switch {
@@ -99,7 +107,10 @@ func scan(line []byte, v *values) bool {
 		case k >= 0 && ok:
 			v.num[k] = x
 			v.set |= 1 << k
-			expected = (k + 1) % numKeys
+		}
+		if k >= 0 {
+			v.next[before] = k
+			before = k
 		}
 		if i = space(line, end); i >= len(line) {
 			return false

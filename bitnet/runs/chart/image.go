@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	xfont "golang.org/x/image/font"
@@ -168,7 +169,9 @@ func (p *Panel) plot(xLabel string, large bool) (*plot.Plot, error) {
 	out.Add(grid)
 	for _, c := range p.Curves {
 		if c.Low != nil {
-			band(out, p, c)
+			if err := band(out, p, c); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, c := range p.Curves {
@@ -199,22 +202,51 @@ func (m marker) Ticks(low, high float64) []plot.Tick {
 	return out
 }
 
-// band fills the range of values that the points of a curve stand for.
-func band(out *plot.Plot, p *Panel, c Curve) {
-	for _, part := range stretches(c) {
-		var ring plotter.XYs
+// band fills the range of values that the points of a curve stand for, with
+// thin edges so that a spike of one point is seen.
+func band(out *plot.Plot, p *Panel, c Curve) error {
+	fill, edge := faint(p.style(c).Color, 0.25), draw.LineStyle{Color: faint(p.style(c).Color, 0.5), Width: vg.Points(0.5)}
+	for _, part := range pieces(c) {
+		var high, low plotter.XYs
 		for i := part[0]; i < part[1]; i++ {
-			ring = append(ring, plotter.XY{X: c.X[i], Y: c.High[i]})
+			high = append(high, plotter.XY{X: c.X[i], Y: c.High[i]})
+			low = append(low, plotter.XY{X: c.X[i], Y: c.Low[i]})
 		}
-		for i := part[1] - 1; i >= part[0]; i-- {
-			ring = append(ring, plotter.XY{X: c.X[i], Y: c.Low[i]})
+		for _, xys := range []plotter.XYs{high, low} {
+			l, err := plotter.NewLine(xys)
+			if err != nil {
+				return err
+			}
+			l.LineStyle = edge
+			out.Add(l)
 		}
-		if poly, err := plotter.NewPolygon(ring); err == nil && len(ring) > 2 {
-			poly.Color = faint(p.style(c).Color, 0.25)
-			poly.LineStyle = draw.LineStyle{Color: poly.Color, Width: vg.Points(0.3)}
-			out.Add(poly)
+		ring := slices.Clone(high)
+		for _, xy := range slices.Backward(low) {
+			ring = append(ring, xy)
 		}
+		poly, err := plotter.NewPolygon(ring)
+		if err != nil {
+			return err
+		}
+		poly.Color, poly.LineStyle.Width = fill, 0
+		out.Add(poly)
 	}
+	return nil
+}
+
+// pieces are the stretches of a curve, cut into short ones that share their
+// ends: the time to draw a line grows with the square of its points.
+func pieces(c Curve) [][2]int {
+	const most = 40
+	var out [][2]int
+	for _, s := range stretches(c) {
+		for s[1]-s[0] > most {
+			out = append(out, [2]int{s[0], s[0] + most})
+			s[0] += most - 1
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // stretches are the parts of a curve without gaps, as [from, to).
@@ -245,7 +277,7 @@ func add(out *plot.Plot, p *Panel, c Curve) error {
 		style.Dashes = dots
 		style.Width = vg.Points(1)
 	}
-	for _, part := range stretches(c) {
+	for _, part := range pieces(c) {
 		xys := make(plotter.XYs, 0, part[1]-part[0])
 		for i := part[0]; i < part[1]; i++ {
 			xys = append(xys, plotter.XY{X: c.X[i], Y: c.Y[i]})
