@@ -90,6 +90,7 @@ type OutputConfig struct {
 	KeepCheckpoints    int      `yaml:"keep_checkpoints"` // besides those at the stage boundary
 	EvalSamples        int      `yaml:"eval_samples"`
 	Prompts            []string `yaml:"prompts"`
+	TensorBoard        bool     `yaml:"tensorboard"` // write event files into the run's folder tensorboard
 }
 
 //go:embed presets/*.yaml

@@ -13,6 +13,7 @@ import (
 // device is made when it is first needed, and kept.
 type report struct {
 	metrics, evals, samples *journal
+	board                   *board
 
 	observed int64              // the steps before this one were read from the device
 	unlogged []graph.StepResult // those of them that no line of metrics tells of
@@ -41,7 +42,7 @@ func (t *Trainer) openLogs() error {
 			return fmt.Errorf("opening the logs: %w", err)
 		}
 	}
-	return nil
+	return t.openBoard()
 }
 
 // closeLogs closes the logs that a rollback winds back.
@@ -86,6 +87,9 @@ func (t *Trainer) measure() error {
 	if err := t.metrics.add(m); err != nil {
 		return fmt.Errorf("writing metrics: %w", err)
 	}
+	if err := t.board.metrics(m); err != nil {
+		return err
+	}
 	if t.events.Metrics != nil {
 		t.events.Metrics(m)
 	}
@@ -122,6 +126,9 @@ func (t *Trainer) evaluate() error {
 	}
 	if err := t.evals.add(r); err != nil {
 		return fmt.Errorf("writing an evaluation: %w", err)
+	}
+	if err := t.board.eval(r); err != nil {
+		return err
 	}
 	if t.events.Eval != nil {
 		t.events.Eval(r)
@@ -186,6 +193,9 @@ func (t *Trainer) sample() error {
 		if err := t.samples.add(s); err != nil {
 			return fmt.Errorf("writing a sample: %w", err)
 		}
+	}
+	if err := t.board.samples(samples); err != nil {
+		return err
 	}
 	if t.events.Samples != nil {
 		t.events.Samples(samples)

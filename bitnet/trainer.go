@@ -272,8 +272,8 @@ func (t *Trainer) Run(ctx context.Context) error {
 	}
 	defer func() {
 		t.closeLogs()
+		t.board.close()
 		t.watch.log.close()
-		t.watch.log = nil
 	}()
 	c, o := &t.Config.Train, &t.Config.Output
 	if c.OnAnomaly == RollBack && t.saved < 0 {

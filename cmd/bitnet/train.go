@@ -75,6 +75,7 @@ Ctrl-C saves a checkpoint and stops; a second one stops at once.`,
 	fl.IntVar(&f.ck, "checkpoint-interval", 0, "steps between checkpoints")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print parameters, memory and work of a step, and stop")
 	fl.StringVar(&f.onAnomaly, "on-anomaly", "", "when something goes wrong (NaN, loss spike, ...): warn, stop, or rollback to the last checkpoint and leave out the batches (default warn)")
+	fl.BoolVar(&f.tensorboard, "tensorboard", false, "also write event files for TensorBoard, into the run's folder tensorboard")
 	fl.BoolVar(&f.quiet, "quiet", false, "print nothing but errors and anomalies")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object a line for all that happens")
 	return c
@@ -125,6 +126,9 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 	}
 	if changed("lr") {
 		cfg.Train.LearningRate = f.lr
+	}
+	if changed("tensorboard") {
+		cfg.Output.TensorBoard = f.tensorboard
 	}
 	if f.onAnomaly != "" {
 		cfg.Train.OnAnomaly = f.onAnomaly

@@ -64,8 +64,16 @@ func TestTrainPlain(t *testing.T) {
 
 func TestTrainJSON(t *testing.T) {
 	dir := t.TempDir()
-	out, _, err := runTrain(t, small(dir, "--json")...)
+	out, _, err := runTrain(t, small(dir, "--json", "--tensorboard")...)
 	require.NoError(t, err)
+	events, err := filepath.Glob(filepath.Join(dir, "run", "tensorboard", "events.out.tfevents.*"))
+	require.NoError(t, err)
+	require.Len(t, events, 1)
+	board, err := os.ReadFile(events[0])
+	require.NoError(t, err)
+	for _, tag := range []string{"train/loss", "zeros/layers.0.mlp.up_proj", "eval/exact_match", "samples/0"} {
+		require.Contains(t, string(board), tag)
+	}
 	count := map[string]int{}
 	var last map[string]any
 	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
