@@ -16,7 +16,7 @@ DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
 .PHONY: help build test bench interop chat train-simple exp-arithmetic train-arithmetic \
-	exp-tinystories train-tinystories exp-baseline train-baseline dawn fmt vet lint clean tools vulkan
+	exp-tinystories train-tinystories exp-baseline train-baseline test-matrix dawn fmt vet lint clean tools vulkan
 
 help: ## this list
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -29,6 +29,11 @@ build: tools ## build/bitnet
 test: tools vulkan ## vet and all tests; a part of them: PKG=./graph RUN=Quantize ARGS=-v
 	go vet $(PKG)
 	$(DRIVER) go test -timeout $(TIMEOUT) $(if $(RUN),-run '$(RUN)') $(ARGS) $(PKG)
+
+test-matrix: tools vulkan dawn ## test Dawn and the matrix-unit kernels, without a GPU (Debian; 70 MB)
+	@sh gpu/install-matrix.sh
+	$(DRIVER) . .vulkan.matrix/env && go test -timeout $(TIMEOUT) $(ARGS) ./gpu/... && \
+		go test -timeout $(TIMEOUT) -run 'Matrix|Agrees' $(ARGS) ./graph
 
 bench: tools vulkan ## benchmarks; a part of them: PKG=./graph RUN=MatMul
 	$(DRIVER) go test -timeout $(TIMEOUT) -run '^$$' -bench '$(or $(RUN),.)' -benchmem $(ARGS) $(PKG)
