@@ -55,7 +55,7 @@ Ctrl-C saves a checkpoint and stops; a second one stops at once.`,
 	fl.StringVar(&f.config, "config", "", "configuration file instead of an experiment")
 	fl.StringArrayVar(&f.set, "set", nil, "change a value of the configuration: key=value; may be repeated")
 	fl.StringVar(&f.resume, "resume", "", "go on with a run, from its newest checkpoint, or from the checkpoint given")
-	fl.StringVar(&f.init, "init", "", "begin with the weights of a model directory and a new optimizer")
+	fl.StringVar(&f.init, "init", "", "begin with the weights of a run, a model folder or ORG/NAME on the hub, and a new optimizer")
 	fl.StringVar(&f.data, "data", "", "what to train on: a text file or folder, text:NAME of a data set, shards:FOLDER of bitnet data prepare, arithmetic, tictactoe, or tokens:FILE of little-endian ids (uint32 if FILE ends in .u32, else uint16)")
 	fl.StringVar(&f.tok, "tokenizer", "", "tokenizer of text: a file, a folder or ORG/NAME on the hub (default: train one)")
 	fl.BoolVar(&f.noShuffle, "no-shuffle", false, "take the windows of a token file in order")
@@ -150,6 +150,10 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 		cfg.Data.Tokenizer = f.tok
 	}
 	if f.init != "" {
+		note := func(s string) { fmt.Fprintln(c.ErrOrStderr(), s) }
+		if f.init, err = bitnet.ResolveModel(c.Context(), f.init, note); err != nil {
+			return nil, err
+		}
 		if cfg.Model, err = bitnet.ReadModelConfig(f.init); err != nil {
 			return nil, err
 		}
