@@ -1,0 +1,206 @@
+package doctor
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"bitnet/bitnet"
+	"bitnet/data/corpus"
+	"bitnet/gpu"
+)
+
+// want is what a preset needs of the machine.
+type want struct {
+	preset     string
+	err        error // why it does not fit the adapter's limits
+	memory     int64 // bytes on the device
+	checkpoint int64 // bytes of all that a run keeps at once
+}
+
+// presets plans each preset for an adapter, which touches no device.
+func presets(a gpu.Adapter) ([]want, error) {
+	var out []want
+	for _, name := range bitnet.Presets() {
+		c, err := bitnet.Preset(name)
+		if err != nil {
+			return nil, err
+		}
+		w := want{preset: name}
+		model, plan, err := bitnet.Prepare(c, a)
+		if err != nil {
+			w.err = err
+		} else {
+			for _, m := range plan.Memory() {
+				w.memory += m.Bytes
+			}
+			// Weights and two moments in float32; the newest, those on both
+			// sides of the stage boundary, and the one being written.
+			w.checkpoint = 12 * model.Params.Count() * int64(c.Output.KeepCheckpoints+3)
+		}
+		out = append(out, w)
+	}
+	return out, nil
+}
+
+// minBindings is what the kernels bind at most: WebGPU's guarantee.
+const minBindings = 8
+
+func limits(a gpu.Adapter, wants []want, err error) Finding {
+	l := a.Limits
+	if err != nil {
+		return fail("build bitnet anew", "the presets cannot be read: %v", err)
+	}
+	if l.StorageBindings < minBindings || l.WorkgroupInvocations < 256 || l.WorkgroupMemory < 16<<10 {
+		return fail("update the graphics driver, or choose another adapter with --device",
+			"less than WebGPU guarantees: %d bindings a kernel, %d invocations and %d KiB of memory a workgroup", l.StorageBindings, l.WorkgroupInvocations, l.WorkgroupMemory>>10)
+	}
+	var no []string
+	for _, w := range wants {
+		if w.err != nil {
+			no = append(no, fmt.Sprintf("%s (%v)", w.preset, w.err))
+		}
+	}
+	if len(no) > 0 {
+		return warn("for these, lower --batch-size and raise --grad-accum", "too small for some presets: %s", strings.Join(no, "; "))
+	}
+	return ok("bindings of %d MiB, buffers of %d MiB: every preset fits", l.BindingSize>>20, l.BufferSize>>20)
+}
+
+// availableMemory is what Linux says is free to use, in bytes; 0 if unknown.
+func availableMemory(meminfo string) int64 {
+	text, err := os.ReadFile(meminfo)
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if len(f) >= 2 && f[0] == "MemAvailable:" {
+			kib, _ := strconv.ParseInt(f[1], 10, 64)
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+// memory holds what presets need against what there is. A card's memory is not
+// known to WebGPU: there it can only say what is needed.
+func memory(a gpu.Adapter, available int64, wants []want) Finding {
+	var most want
+	var no []string
+	for _, w := range wants {
+		if w.memory > most.memory {
+			most = w
+		}
+		if a.Kind == gpu.CPU && available > 0 && w.memory > available {
+			no = append(no, fmt.Sprintf("%s needs %s", w.preset, size(w.memory)))
+		}
+	}
+	switch {
+	case a.Kind != gpu.CPU:
+		return ok("the largest preset, %s, takes %s on the device; how much it has, drivers do not tell", most.preset, size(most.memory))
+	case available == 0:
+		return ok("the largest preset, %s, takes %s; how much is free is not known on this system", most.preset, size(most.memory))
+	case len(no) > 0:
+		return warn("close other programs, or lower --batch-size and raise --grad-accum", "%s free, but %s", size(available), strings.Join(no, ", "))
+	}
+	return ok("%s free; the largest preset, %s, takes %s", size(available), most.preset, size(most.memory))
+}
+
+// need is how many bytes something takes on a disk.
+type need struct {
+	preset string
+	bytes  int64
+}
+
+func checkpoints(wants []want) []need {
+	var out []need
+	for _, w := range wants {
+		out = append(out, need{w.preset, w.checkpoint})
+	}
+	return out
+}
+
+// texts are the data sets of the presets: what is downloaded, and its token shards.
+func texts() []need {
+	var out []need
+	for _, name := range bitnet.Presets() {
+		c, err := bitnet.Preset(name)
+		if err != nil {
+			continue
+		}
+		if p, ok := corpus.FindPreset(strings.TrimPrefix(c.Data.Source, "text:")); ok {
+			out = append(out, need{name, p.Bytes + corpus.Needs{Text: p.Text}.Shards(c.Model.VocabSize)})
+		}
+	}
+	return out
+}
+
+// leastSpace is what a short run of a small preset writes, generously.
+const leastSpace = 100e6
+
+func disk(path string, free int64, err error, needs []need, elsewhere string) Finding {
+	if err != nil {
+		return fail(elsewhere, "%s: %v", path, err)
+	}
+	if free < leastSpace {
+		return fail("free some, or "+elsewhere, "%s: only %s free", path, size(free))
+	}
+	var no, yes []string
+	for _, n := range needs {
+		if n.bytes > free {
+			no = append(no, fmt.Sprintf("%s takes about %s", n.preset, size(n.bytes)))
+		} else {
+			yes = append(yes, n.preset)
+		}
+	}
+	if len(no) > 0 {
+		return warn("free some, or "+elsewhere, "%s: %s free, but %s", path, size(free), strings.Join(no, ", "))
+	}
+	if len(yes) == 0 {
+		return ok("%s: %s free", path, size(free))
+	}
+	return ok("%s: %s free, enough for %s", path, size(free), strings.Join(yes, ", "))
+}
+
+// writable writes a file to a folder and removes it.
+func writable(dir, do string) Finding {
+	f, err := os.CreateTemp(dir, ".bitnet-doctor-")
+	if err != nil {
+		return fail(do, "%v", err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.WriteString("written by bitnet doctor\n")
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return fail(do, "%v", err)
+	}
+	return ok("%s can be written to", dir)
+}
+
+// nearest is path, or what there is of the way to it.
+func nearest(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	for {
+		if _, err := os.Stat(path); err == nil || path == filepath.Dir(path) {
+			return path
+		}
+		path = filepath.Dir(path)
+	}
+}
+
+func size(n int64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.0f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%d kB", (n+999)/1000)
+}
