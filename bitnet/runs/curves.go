@@ -58,7 +58,7 @@ func (c *Curves) Add(line []byte) {
 // add is Add with the room for a line's values given; it leaves them there.
 func (c *Curves) add(line []byte, v *values) bool {
 	c.Lines++
-	if !scan(line, v) || v.num[Step] < 0 || v.num[Step] > 1<<53 {
+	if !scan(line, v) || !(v.num[Step] >= 0 && v.num[Step] < 1<<53) {
 		c.Bad++
 		return false
 	}

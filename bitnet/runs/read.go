@@ -86,10 +86,8 @@ const chunk = 4 << 20
 // ReadCurves reads the lines of a metrics file whose steps lie in from...to
 // into at most limit points; to 0 means to the end. All processors read, each
 // with a small buffer. Lines of the file have rising steps, so that only the
-// part that matters is read. With keys, the curves of the others stay empty,
-// which saves a third of the time; an axis needs TokensSeen or StepTimeMS. A
-// file that is not there gives no points.
-func ReadCurves(path string, from, to int64, limit int, keys ...Key) (*Curves, error) {
+// part that matters is read. A file that is not there gives no points.
+func ReadCurves(path string, from, to int64, limit int) (*Curves, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return NewCurves(limit), nil
@@ -109,12 +107,12 @@ func ReadCurves(path string, from, to int64, limit int, keys ...Key) (*Curves, e
 	if to > 0 {
 		end = seekStep(f, info.Size(), to+1)
 	}
-	return readPart(f, begin, end, limit, keys...)
+	return readPart(f, begin, end, limit)
 }
 
 // readPart reads the whole lines that begin in [begin, end); a line begins at
 // begin.
-func readPart(f io.ReaderAt, begin, end int64, limit int, keys ...Key) (*Curves, error) {
+func readPart(f io.ReaderAt, begin, end int64, limit int) (*Curves, error) {
 	workers := int(max(1, min(int64(runtime.GOMAXPROCS(0)), (end-begin)/chunk)))
 	parts := make([]*Curves, workers)
 	errs := make([]error, workers)
@@ -125,7 +123,7 @@ func readPart(f io.ReaderAt, begin, end int64, limit int, keys ...Key) (*Curves,
 		c := NewCurves(limit)
 		parts[w] = c
 		group.Go(func() {
-			v := values{skip: allBut(keys)}
+			var v values
 			buf := make([]byte, min(end-begin+1, chunk+64<<10))
 			for errs[w] == nil {
 				at := next.Add(chunk) - chunk
@@ -141,19 +139,6 @@ func readPart(f io.ReaderAt, begin, end int64, limit int, keys ...Key) (*Curves,
 		parts[0].join(p)
 	}
 	return parts[0], errors.Join(errs...)
-}
-
-// allBut is the set of the keys that are not asked for: of none if keys is
-// empty.
-func allBut(keys []Key) uint32 {
-	if len(keys) == 0 {
-		return 0
-	}
-	skip := uint32(1<<numKeys-1) &^ (1 << Step)
-	for _, k := range keys {
-		skip &^= 1 << k
-	}
-	return skip
 }
 
 // wholeLines gives the whole lines that begin in [at, to), of a part of a file

@@ -40,7 +40,6 @@ func Keys() []Key {
 type values struct {
 	num     [numKeys]float64
 	set     uint32           // bit k: num[k] was there
-	skip    uint32           // bit k: num[k] is not asked for
 	ternary []byte           // the text of the object, nil if there is none
 	next    [numKeys + 2]Key // the key that came behind one in the line before; the last is for the beginning
 }
@@ -92,13 +91,8 @@ func scan(line []byte, v *values) bool {
 			i++
 		}
 		i = space(line, i)
-		var x float64
-		var end int
-		var ok bool
-		if k >= 0 && v.skip>>k&1 != 0 && i < len(line) && line[i]-'0' < 10 {
-			for end = i; end < len(line) && line[end] != ',' && line[end] != '}'; end++ {
-			}
-		} else if x, end, ok = value(line, i); end < 0 {
+		x, end, ok := value(line, i)
+		if end < 0 {
 			return false
 		}
 		switch {

@@ -59,7 +59,7 @@ run that changed last.`,
 			}
 			var sources []chart.Source
 			for _, r := range list {
-				s, err := chart.Load(r, o.Axis, plotPoints)
+				s, err := chart.Load(r, plotPoints)
 				if err != nil {
 					return err
 				}
