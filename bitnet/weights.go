@@ -150,7 +150,7 @@ func ReadWeights(dir string) (*Weights, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(files.of)) {
 		if !known[name] {
-			return nil, fmt.Errorf("%s: tensor %s is none of this architecture's; is it another model?", files.of[name].path, name)
+			return nil, fmt.Errorf("%s: tensor %.80q is none of this architecture's; is it another model?", files.of[name].path, name)
 		}
 	}
 	w := &Weights{Config: c.ModelConfig, Float: map[string][]float32{}, Ternary: map[string]*TernaryMatrix{}}
