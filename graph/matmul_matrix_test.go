@@ -124,3 +124,42 @@ func TestIntegerForwardAgrees(t *testing.T) {
 		}
 	}
 }
+
+// Kernels for the shapes of GPUs that are not here compile as far as Dawn gets
+// before it asks the adapter for the shape.
+func TestForeignMatrixShapesCompile(t *testing.T) {
+	onMatrixUnits(t, func(t *testing.T, dev *gpu.Device, own shaders.MatrixUnits) {
+		for name, shapes := range map[string][]shaders.MatrixShape{
+			"NVIDIA":        {{M: 16, N: 16, K: 16, Component: "f16", Result: "f32"}, {M: 16, N: 16, K: 32, Component: "i8", Result: "i32"}},
+			"Intel":         {{M: 8, N: 16, K: 16, Component: "f16", Result: "f32"}, {M: 8, N: 16, K: 32, Component: "i8", Result: "i32"}},
+			"AMD":           {{M: 16, N: 16, K: 16, Component: "f16", Result: "f32"}, {M: 16, N: 16, K: 16, Component: "i8", Result: "i32"}},
+			"Apple, no int": {{M: 8, N: 8, K: 8, Component: "f16", Result: "f32"}},
+		} {
+			units := own
+			units.Shapes = shapes
+			for _, mm := range []shaders.MatMul{
+				{A: shaders.Operand{Kind: shaders.Int8, AlongK: true}, B: shaders.Operand{Kind: shaders.Ternary, AlongK: true}, RowScale: true, ColScale: true, Residual: true},
+				{A: shaders.Operand{Kind: shaders.F32, AlongK: true}, B: shaders.Operand{Kind: shaders.Ternary}, ScaleK: true},
+				{A: shaders.Operand{Kind: shaders.F32}, B: shaders.Operand{Kind: shaders.Int8}, ScaleK: true, Accumulate: true},
+			} {
+				for _, s := range [][3]int{{64, 768, 768}, {4096, 768, 768}, {60, 100, 48}} {
+					mm.M, mm.N, mm.K = s[0], s[1], s[2]
+					src, ok := mm.MatrixSource(units)
+					require.True(t, ok, name)
+					t.Run(name+" "+src.Label, func(t *testing.T) {
+						access := make([]gpu.Access, len(src.Writes))
+						for i, w := range src.Writes {
+							if w {
+								access[i] = gpu.ReadWrite
+							}
+						}
+						_, err := dev.Kernel(src.Label, src.Code, access...)
+						if err != nil {
+							require.ErrorContains(t, err, "not supported by the device")
+						}
+					})
+				}
+			}
+		}
+	})
+}
