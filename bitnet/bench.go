@@ -3,9 +3,12 @@ package bitnet
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"bitnet/gpu"
@@ -17,11 +20,14 @@ type KernelTime = graph.Timing
 
 // StepBench is what BenchStep measured.
 type StepBench struct {
+	Machine
 	Experiment    string       `json:"experiment"`
-	Device        string       `json:"device"`
-	Driver        string       `json:"driver"`
+	BatchSize     int          `json:"batch_size"`
+	SeqLen        int          `json:"seq_len"`
+	GradAccum     int          `json:"grad_accum"`
 	Tokens        int          `json:"tokens"`  // of a step
 	StepMS        float64      `json:"step_ms"` // median
+	FastestMS     float64      `json:"fastest_ms"`
 	TokensPerSec  float64      `json:"tokens_per_sec"`
 	GFlops        float64      `json:"gflops"`
 	FirstStepS    float64      `json:"first_step_s"` // compiling included
@@ -32,13 +38,33 @@ type StepBench struct {
 	Profile       []KernelTime `json:"profile,omitempty"`
 }
 
-// BenchStep trains for a few steps in a run that is thrown away.
+func (*StepBench) kind() string { return "step" }
+
+// Figures are the medians and what a step costs.
+func (b *StepBench) Figures() []Figure {
+	return []Figure{
+		{"training", "tokens/s", b.TokensPerSec, false},
+		{"arithmetic", "GFLOP/s", b.GFlops, false},
+		{"fastest step", "ms", b.FastestMS, true},
+		{"first step", "s", b.FirstStepS, true},
+		{"host", "ms a step", b.HostMS, true},
+		{"device memory", "MiB", float64(b.DeviceMemory) / (1 << 20), true},
+	}
+}
+
+// BenchStep trains for a few steps in a run that is thrown away. Text is
+// replaced by random tokens, so that nothing has to be prepared.
 func BenchStep(ctx context.Context, c *Config, dev *gpu.Device, repeat int) (*StepBench, error) {
 	tmp, err := os.MkdirTemp("", "bitnet-bench-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
+	if strings.HasPrefix(c.Data.Source, "text:") {
+		if c.Data.Source, err = randomTokens(tmp, c); err != nil {
+			return nil, err
+		}
+	}
 	t, err := NewTrainer(ctx, c, dev, Start{RunsDir: tmp, RunID: "bench"}, Events{})
 	if err != nil {
 		return nil, err
@@ -50,9 +76,9 @@ func BenchStep(ctx context.Context, c *Config, dev *gpu.Device, repeat int) (*St
 	if err := dev.Wait(); err != nil {
 		return nil, err
 	}
-	a := dev.Adapter()
 	b := &StepBench{
-		Experiment: c.Name, Device: a.Name, Driver: a.Driver, FirstStepS: time.Since(began).Seconds(),
+		Machine: machineOf(dev), Experiment: c.Name, FirstStepS: time.Since(began).Seconds(),
+		BatchSize: c.Train.BatchSize, SeqLen: c.Train.SeqLen, GradAccum: c.Train.GradAccum,
 		Tokens: c.Train.BatchSize * c.Train.SeqLen * c.Train.GradAccum, DeviceMemory: dev.Stats().Allocated,
 	}
 	reads := dev.Stats().Reads
@@ -60,6 +86,9 @@ func BenchStep(ctx context.Context, c *Config, dev *gpu.Device, repeat int) (*St
 	runtime.ReadMemStats(&before)
 	var steps, host []float64
 	for range max(repeat, 1) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		began := time.Now()
 		if err := t.step(); err != nil {
 			return nil, err
@@ -75,7 +104,7 @@ func BenchStep(ctx context.Context, c *Config, dev *gpu.Device, repeat int) (*St
 	b.ReadsPerStep = (dev.Stats().Reads - reads) / int64(len(steps))
 	slices.Sort(steps)
 	slices.Sort(host)
-	b.StepMS, b.HostMS = steps[len(steps)/2], host[len(host)/2]
+	b.StepMS, b.FastestMS, b.HostMS = steps[len(steps)/2], steps[0], host[len(host)/2]
 	b.TokensPerSec = 1e3 * float64(b.Tokens) / b.StepMS
 	b.GFlops = t.Plan.FlopsPerToken() * b.TokensPerSec / 1e9
 	b.Profile, err = t.program.Profile()
@@ -83,4 +112,17 @@ func BenchStep(ctx context.Context, c *Config, dev *gpu.Device, repeat int) (*St
 		err = nil
 	}
 	return b, err
+}
+
+// randomTokens writes enough token ids for a few steps, and gives their name as
+// a source of data.
+func randomTokens(dir string, c *Config) (string, error) {
+	n := 4 * c.Train.BatchSize * (c.Train.SeqLen + 1) * c.Train.GradAccum
+	rng := rand.New(rand.NewPCG(c.Train.Seed, 0))
+	ids := make([]uint32, max(n, 1<<16))
+	for i := range ids {
+		ids[i] = uint32(rng.IntN(c.Model.VocabSize))
+	}
+	path := filepath.Join(dir, "tokens.u32")
+	return "tokens:" + path, os.WriteFile(path, gpu.Bytes(ids), 0o600)
 }

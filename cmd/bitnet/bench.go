@@ -1,11 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
-	"time"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -17,99 +14,76 @@ func benchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure speed",
-		Example: `  bitnet bench step --exp arithmetic --batch-size 64
-  bitnet bench step --exp simple --json`,
+		Long: `Measure speed. With --json a result can be kept, and with --compare FILE a later
+one is set against it. On a machine that does other work, compare in one sitting.`,
+		Example: `  bitnet bench peak
+  bitnet bench step --exp arithmetic --batch-size 64
+  bitnet bench step --exp arithmetic --json > before.json
+  bitnet bench step --exp arithmetic --compare before.json`,
 	}
-	c.AddCommand(benchStepCommand())
+	c.AddCommand(benchPeakCommand(), benchStepCommand())
 	return c
 }
 
-func benchStepCommand() *cobra.Command {
-	var f trainFlags
-	var repeat int
-	var asJSON, kernels bool
-	c := &cobra.Command{
-		Use:   "step",
-		Short: "Measure whole training steps, and the share of each kind of kernel",
-		Example: `  bitnet bench step --exp arithmetic --batch-size 64 --seq-len 64
-  bitnet bench step --exp arithmetic --kernels`,
-		Args: exactly(0, "flags only"),
-		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := f.configuration(c)
-			if err != nil {
-				return err
-			}
-			dev, err := gpu.OpenOn(f.backend, f.device)
-			if err != nil {
-				return err
-			}
-			defer dev.Close()
-			b, err := bitnet.BenchStep(c.Context(), cfg, dev, repeat)
-			if err != nil {
-				return err
-			}
-			out := c.OutOrStdout()
-			if asJSON {
-				return json.NewEncoder(out).Encode(b)
-			}
-			fmt.Fprintf(out, "%s, %s (%s)\n", cfg.Name, b.Device, b.Driver)
-			fmt.Fprintf(out, "step of %d tokens: median %.1f ms of %d, %.0f tokens/s, %.2f GFLOP/s\n", b.Tokens, b.StepMS, repeat, b.TokensPerSec, b.GFlops)
-			fmt.Fprintf(out, "first step with compiling %.1f s; device memory %d MiB; host %.2f ms a step; %.1f allocations, %d readbacks a step\n",
-				b.FirstStepS, b.DeviceMemory>>20, b.HostMS, b.AllocsPerStep, b.ReadsPerStep)
-			if b.Profile == nil {
-				fmt.Fprintln(out, "this adapter has no timestamps: no profile by kernel")
-				return nil
-			}
-			printProfile(out, b.Profile, kernels)
-			return nil
-		},
-	}
+// benchFlags are those of every benchmark.
+type benchFlags struct {
+	device, backend, compare string
+	json                     bool
+}
+
+func (f *benchFlags) add(c *cobra.Command) {
 	fl := c.Flags()
-	fl.StringVar(&f.exp, "exp", "arithmetic", "experiment: "+strings.Join(bitnet.Presets(), ", "))
-	fl.StringArrayVar(&f.set, "set", nil, "change a value of the configuration: key=value")
-	fl.IntVar(&f.batch, "batch-size", 0, "sequences of a micro-batch")
-	fl.IntVar(&f.seq, "seq-len", 0, "tokens of a sequence")
-	fl.IntVar(&f.accum, "grad-accum", 0, "micro-batches of a step")
 	fl.StringVar(&f.device, "device", "", "adapter by number or part of its name")
 	fl.StringVar(&f.backend, "backend", "", backendHelp)
-	fl.IntVar(&repeat, "repeat", 7, "steps to measure")
-	fl.BoolVar(&asJSON, "json", false, "print JSON")
-	fl.BoolVar(&kernels, "kernels", false, "list each kernel and not each operation")
-	return c
+	fl.BoolVar(&f.json, "json", false, "print JSON, for --compare")
+	fl.StringVar(&f.compare, "compare", "", "print ratios to an earlier result, a file with the --json output of the same command")
 }
 
-func printProfile(out interface{ Write([]byte) (int, error) }, all []bitnet.KernelTime, kernels bool) {
-	type group struct {
-		name  string
-		n     int
-		time  time.Duration
-		flops float64
-	}
-	byName := map[string]*group{}
-	var total time.Duration
-	for _, k := range all {
-		name := k.Op
-		if kernels {
-			name = k.Op + ": " + k.Kernel
+// run opens the device, measures and tells. The command's name is its kind.
+func (f *benchFlags) run(c *cobra.Command, measure func(*gpu.Device) (bitnet.Bench, error), tell func(io.Writer)) error {
+	var earlier *bitnet.EarlierBench
+	if f.compare != "" {
+		var err error
+		if earlier, err = bitnet.ReadBench(f.compare, c.Name()); err != nil {
+			return err
 		}
-		g := byName[name]
-		if g == nil {
-			g = &group{name: name}
-			byName[name] = g
+	}
+	dev, err := gpu.OpenOn(f.backend, f.device)
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	b, err := measure(dev)
+	if err != nil {
+		return err
+	}
+	out := c.OutOrStdout()
+	if f.json {
+		text, err := bitnet.BenchJSON(b)
+		if err != nil {
+			return err
 		}
-		g.n++
-		g.time += k.Time
-		g.flops += k.Flops
-		total += k.Time
+		if _, err := out.Write(text); err != nil {
+			return err
+		}
+	} else {
+		a := dev.Adapter()
+		fmt.Fprintf(out, "%s through %s (%s)\n", a.Name, a.Backend, a.Driver)
+		tell(out)
 	}
-	var groups []*group
-	for _, g := range byName {
-		groups = append(groups, g)
+	if earlier == nil {
+		return nil
 	}
-	slices.SortFunc(groups, func(a, b *group) int { return int(b.time - a.time) })
-	fmt.Fprintf(out, "%8s %6s %9s %6s  %s\n", "ms", "share", "GFLOP/s", "calls", "kernels")
-	for _, g := range groups {
-		fmt.Fprintf(out, "%8.2f %5.1f%% %9.2f %6d  %s\n", float64(g.time)/1e6, 100*float64(g.time)/float64(max(total, 1)),
-			g.flops/max(g.time.Seconds(), 1e-9)/1e9, g.n, g.name)
+	ratios, err := earlier.Compare(b)
+	if err != nil {
+		return err
 	}
+	if f.json {
+		out = c.ErrOrStderr()
+	}
+	fmt.Fprintf(out, "\n%12s %12s %8s  compared with %s\n", "before", "now", "times", f.compare)
+	for _, r := range ratios {
+		fmt.Fprintf(out, "%12.5g %12.5g %7.2fx  %s, %s\n", r.Before, r.Value, r.Times, r.Name, r.Unit)
+	}
+	return nil
 }

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"bitnet/bitnet"
+	"bitnet/gpu"
+)
+
+func benchStepCommand() *cobra.Command {
+	var f benchFlags
+	var t trainFlags
+	var repeat int
+	var kernels bool
+	c := &cobra.Command{
+		Use:   "step",
+		Short: "Measure whole training steps, and the share of each kind of kernel",
+		Long:  "Measure whole training steps. Experiments on text are given random tokens.",
+		Example: `  bitnet bench step --exp arithmetic --batch-size 64 --seq-len 64
+  bitnet bench step --exp arithmetic --kernels`,
+		Args: exactly(0, "flags only"),
+	}
+	f.add(c)
+	addShapeFlags(c, &t)
+	c.Flags().IntVar(&repeat, "repeat", 7, "steps to measure")
+	c.Flags().BoolVar(&kernels, "kernels", false, "list each kernel and not each operation")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := t.configuration(c)
+		if err != nil {
+			return err
+		}
+		var b *bitnet.StepBench
+		return f.run(c, func(dev *gpu.Device) (bitnet.Bench, error) {
+			b, err = bitnet.BenchStep(c.Context(), cfg, dev, repeat)
+			return b, err
+		}, func(out io.Writer) {
+			fmt.Fprintf(out, "%s, step of %d x %d x %d tokens: median %.1f ms of %d (fastest %.1f), %.0f tokens/s, %.2f GFLOP/s\n",
+				b.Experiment, b.BatchSize, b.SeqLen, b.GradAccum, b.StepMS, repeat, b.FastestMS, b.TokensPerSec, b.GFlops)
+			fmt.Fprintf(out, "first step with compiling %.1f s; device memory %d MiB; host %.2f ms a step; %.1f allocations, %d readbacks a step\n",
+				b.FirstStepS, b.DeviceMemory>>20, b.HostMS, b.AllocsPerStep, b.ReadsPerStep)
+			if b.Profile == nil {
+				fmt.Fprintln(out, "this adapter has no timestamps: no profile by kernel (bench kernels needs none)")
+				return
+			}
+			printProfile(out, b.Profile, kernels)
+		})
+	}
+	return c
+}
+
+// addShapeFlags adds the flags that choose an experiment and its shapes.
+func addShapeFlags(c *cobra.Command, f *trainFlags) {
+	fl := c.Flags()
+	fl.StringVar(&f.exp, "exp", "arithmetic", "experiment: "+strings.Join(bitnet.Presets(), ", "))
+	fl.StringArrayVar(&f.set, "set", nil, "change a value of the configuration: key=value")
+	fl.IntVar(&f.batch, "batch-size", 0, "sequences of a micro-batch")
+	fl.IntVar(&f.seq, "seq-len", 0, "tokens of a sequence")
+	fl.IntVar(&f.accum, "grad-accum", 0, "micro-batches of a step")
+}
+
+func printProfile(out io.Writer, all []bitnet.KernelTime, kernels bool) {
+	type group struct {
+		name  string
+		n     int
+		time  time.Duration
+		flops float64
+	}
+	byName := map[string]*group{}
+	var total time.Duration
+	for _, k := range all {
+		name := k.Op
+		if kernels {
+			name = k.Op + ": " + k.Kernel
+		}
+		g := byName[name]
+		if g == nil {
+			g = &group{name: name}
+			byName[name] = g
+		}
+		g.n++
+		g.time += k.Time
+		g.flops += k.Flops
+		total += k.Time
+	}
+	var groups []*group
+	for _, g := range byName {
+		groups = append(groups, g)
+	}
+	slices.SortFunc(groups, func(a, b *group) int { return int(b.time - a.time) })
+	fmt.Fprintf(out, "%8s %6s %9s %6s  %s\n", "ms", "share", "GFLOP/s", "calls", "kernels")
+	for _, g := range groups {
+		fmt.Fprintf(out, "%8.2f %5.1f%% %9.2f %6d  %s\n", float64(g.time)/1e6, 100*float64(g.time)/float64(max(total, 1)),
+			g.flops/max(g.time.Seconds(), 1e-9)/1e9, g.n, g.name)
+	}
+}

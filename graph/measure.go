@@ -1,0 +1,86 @@
+package graph
+
+import (
+	"slices"
+	"time"
+
+	"bitnet/gpu"
+	"bitnet/shaders"
+)
+
+// stopwatch times a dispatch by running it many times: a submission and a wait
+// for it cost more than a small kernel, and not every adapter has timestamps.
+type stopwatch struct {
+	dev     *gpu.Device
+	span    time.Duration // at least, of one measurement
+	repeats int
+}
+
+// most is how many dispatches one measurement has at most.
+const most = 512
+
+// seconds are the measured times of one dispatch, the shortest first.
+func (w stopwatch) seconds(d gpu.Dispatch) ([]float64, error) {
+	one, err := w.run([]gpu.Dispatch{d}, 2) // the first run warms up
+	if err != nil {
+		return nil, err
+	}
+	n := int(min(max(w.span.Seconds()/one[0], 1), most))
+	many := make([]gpu.Dispatch, n)
+	for i := range many {
+		many[i] = d
+	}
+	out, err := w.run(many, w.repeats)
+	for i := range out {
+		out[i] /= float64(n)
+	}
+	return out, err
+}
+
+// run times whole programs.
+func (w stopwatch) run(dispatches []gpu.Dispatch, repeats int) ([]float64, error) {
+	p, err := w.dev.NewProgram("measurement", dispatches)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Release()
+	if err := w.dev.Wait(); err != nil {
+		return nil, err
+	}
+	var out []float64
+	for range repeats {
+		began := time.Now()
+		if err := p.Run(); err != nil {
+			return nil, err
+		}
+		if err := w.dev.Wait(); err != nil {
+			return nil, err
+		}
+		out = append(out, max(time.Since(began), time.Microsecond).Seconds())
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// dispatch compiles a kernel for buffers.
+func (w stopwatch) dispatch(src shaders.Source, buffers ...*gpu.Buffer) (gpu.Dispatch, error) {
+	k, err := compileSource(w.dev, src)
+	if err != nil {
+		return gpu.Dispatch{}, err
+	}
+	d := gpu.Dispatch{Kernel: k, Groups: src.Groups, Label: src.Label}
+	for _, b := range buffers {
+		d.Bindings = append(d.Bindings, gpu.Binding{Buffer: b})
+	}
+	return d, nil
+}
+
+func compileSource(dev *gpu.Device, src shaders.Source) (*gpu.Kernel, error) {
+	access := make([]gpu.Access, len(src.Writes))
+	for i, w := range src.Writes {
+		if w {
+			access[i] = gpu.ReadWrite
+		}
+	}
+	return dev.Kernel(src.Label, src.Code, access...)
+}

@@ -1,0 +1,229 @@
+package graph
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"bitnet/gpu"
+	"bitnet/shaders"
+)
+
+// Rate is one thing that an adapter can do, measured.
+type Rate struct {
+	Name   string  `json:"name"`
+	Unit   string  `json:"unit"`             // "GFLOP/s", "GOP/s", "GB/s" or "us"
+	Median float64 `json:"median,omitempty"` // of the repeats
+	Best   float64 `json:"best,omitempty"`
+	How    string  `json:"how,omitempty"` // the layout of the kernel that was fastest, or why there is no figure
+}
+
+// Names of the rates.
+const (
+	PeakFloat     = "f32 multiply and add"
+	PeakInt       = "i32 multiply and add"
+	PeakDot       = "int8 dot product, packed"
+	PeakMatrix    = "matrix units" // with a shape behind it
+	PeakRead      = "read"
+	PeakCopy      = "copy"
+	PeakDispatch  = "dispatch of nothing, of 1,000"
+	PeakRoundtrip = "run and read 4 bytes"
+)
+
+// MeasurePeak measures what an adapter can do with micro-kernels of our own,
+// in a few seconds: arithmetic, bandwidth, dispatch and round trip. Each rate is
+// that of the fastest of a few layouts.
+func MeasurePeak(ctx context.Context, dev *gpu.Device) ([]Rate, error) {
+	p := peak{stopwatch: stopwatch{dev, 50 * time.Millisecond, 5}, target: TargetOf(dev.Adapter())}
+	var err error
+	if p.small, err = dev.NewBuffer("peak", 16); err != nil {
+		return nil, err
+	}
+	defer p.small.Release()
+	for _, measure := range []func(context.Context) error{p.arithmetic, p.matrix, p.memory, p.latency} {
+		if err := measure(ctx); err != nil {
+			return nil, fmt.Errorf("measuring what the adapter can do: %w", err)
+		}
+	}
+	return p.rates, nil
+}
+
+type peak struct {
+	stopwatch
+	target shaders.Target
+	small  *gpu.Buffer
+	rates  []Rate
+}
+
+// fastest adds the rate of the fastest of some kernels; scale turns its Flops a
+// second into the unit.
+func (p *peak) fastest(ctx context.Context, name, unit string, layouts []shaders.Source, buffers ...*gpu.Buffer) error {
+	r := Rate{Name: name, Unit: unit}
+	for _, src := range layouts {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		d, err := p.dispatch(src, buffers...)
+		if err != nil {
+			return err
+		}
+		times, err := p.seconds(d)
+		if err != nil {
+			return err
+		}
+		median := src.Flops / times[len(times)/2] / 1e9
+		if median > r.Median {
+			r.Median, r.Best, r.How = median, src.Flops/times[0]/1e9, src.Label
+		}
+	}
+	p.rates = append(p.rates, r)
+	return nil
+}
+
+func (p *peak) arithmetic(ctx context.Context) error {
+	groups := 4096
+	if p.target != shaders.GPU {
+		groups = 64
+	}
+	has := p.dev.Adapter().Has
+	for _, x := range []struct {
+		name, unit string
+		kinds      []string
+		factor     uint32
+	}{
+		{PeakFloat, "GFLOP/s", []string{"fma", "mul+add"}, math.Float32bits(0.5)},
+		{PeakInt, "GOP/s", []string{"i32"}, 3},
+		{PeakDot, "GOP/s", []string{"dot"}, 0x01ff0201},
+	} {
+		if x.name == PeakDot && !has(gpu.PackedDot) {
+			p.rates = append(p.rates, Rate{Name: x.name, Unit: x.unit, How: "not with this driver"})
+			continue
+		}
+		word := binary.LittleEndian.AppendUint32(nil, x.factor)
+		if err := p.small.Write(0, word); err != nil {
+			return err
+		}
+		var layouts []shaders.Source
+		for _, kind := range x.kinds {
+			for _, chains := range []int{2, 4, 8} {
+				layouts = append(layouts, shaders.PeakArithmetic{Target: p.target, Kind: kind, Chains: chains, Groups: groups}.Source())
+			}
+		}
+		if err := p.fastest(ctx, x.name, x.unit, layouts, p.small); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *peak) matrix(ctx context.Context) error {
+	units := UnitsOf(p.dev.Adapter())
+	measured := 0
+	for _, s := range units.Shapes {
+		groups := 2048
+		if p.target != shaders.GPU {
+			groups = 4
+		}
+		src, ok := shaders.PeakMatrix{Shape: s, Groups: groups}.Source(units)
+		if !ok {
+			continue
+		}
+		unit, factors := "GFLOP/s", []uint32{math.Float32bits(0.5), math.Float32bits(-0.5)}
+		if s.Result == "i32" {
+			unit, factors = "GOP/s", []uint32{0x01ff0201, 0xff010302}
+		}
+		if err := p.small.Write(0, gpu.Bytes(factors)); err != nil {
+			return err
+		}
+		if err := p.fastest(ctx, fmt.Sprintf("%s, %v", PeakMatrix, s), unit, []shaders.Source{src}, p.small); err != nil {
+			return err
+		}
+		measured++
+	}
+	if measured == 0 {
+		p.rates = append(p.rates, Rate{Name: PeakMatrix, Unit: "GFLOP/s", How: "not with this driver"})
+	}
+	return nil
+}
+
+// memory measures buffers that no cache holds.
+func (p *peak) memory(ctx context.Context) error {
+	limits := p.dev.Adapter().Limits
+	bytes := min(int64(512<<20), limits.BindingSize, limits.BufferSize)
+	if p.target != shaders.GPU {
+		bytes = min(bytes, 128<<20)
+	}
+	var buffers []*gpu.Buffer
+	for _, label := range []string{"from", "to"} {
+		b, err := p.dev.NewBuffer(label, bytes)
+		if err != nil {
+			return err
+		}
+		defer b.Release()
+		buffers = append(buffers, b)
+	}
+	for _, copies := range []bool{false, true} {
+		var layouts []shaders.Source
+		for _, layout := range []string{"neighbours", "runs", "uniform"} {
+			if layout != "uniform" || p.target == shaders.CPUTable {
+				layouts = append(layouts, shaders.PeakMemory{Target: p.target, Bytes: bytes, Copy: copies, Layout: layout}.Source())
+			}
+		}
+		name := PeakRead
+		if copies {
+			name = PeakCopy
+		}
+		if err := p.fastest(ctx, name, "GB/s", layouts, buffers...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *peak) latency(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	d, err := p.dispatch(shaders.PeakNothing(), p.small)
+	if err != nil {
+		return err
+	}
+	const n = 1000
+	many := make([]gpu.Dispatch, n)
+	for i := range many {
+		many[i] = d
+	}
+	times, err := p.run(many, 1+4*p.repeats)
+	if err != nil {
+		return err
+	}
+	p.addLatency(PeakDispatch, times, 1e6/n)
+
+	one, err := p.dev.NewProgram("round trip", many[:1])
+	if err != nil {
+		return err
+	}
+	defer one.Release()
+	times = times[:0]
+	var word [4]byte
+	for range 50 {
+		began := time.Now()
+		if err := one.Run(); err != nil {
+			return err
+		}
+		if err := p.small.Read(0, word[:]); err != nil {
+			return err
+		}
+		times = append(times, time.Since(began).Seconds())
+	}
+	slices.Sort(times)
+	p.addLatency(PeakRoundtrip, times, 1e6)
+	return nil
+}
+
+func (p *peak) addLatency(name string, times []float64, scale float64) {
+	p.rates = append(p.rates, Rate{Name: name, Unit: "us", Median: scale * times[len(times)/2], Best: scale * times[0]})
+}

@@ -1,0 +1,34 @@
+package graph
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestMeasurePeak(t *testing.T) {
+	all, err := devices()
+	require.NoError(t, err)
+	if len(all) == 0 {
+		t.Skip("no graphics adapter: run gpu/install-vulkan.sh")
+	}
+	for _, dev := range all {
+		t.Run(dev.Adapter().Name, func(t *testing.T) {
+			rates, err := MeasurePeak(context.Background(), dev)
+			require.NoError(t, err)
+			seen := map[string]bool{}
+			for _, r := range rates {
+				t.Logf("%+v", r)
+				seen[r.Name] = true
+				require.NotEmpty(t, r.Unit, r.Name)
+				if r.Median == 0 {
+					require.NotEmpty(t, r.How, "no figure and no reason: %s", r.Name)
+				}
+			}
+			for _, name := range []string{PeakFloat, PeakInt, PeakDot, PeakRead, PeakCopy, PeakDispatch, PeakRoundtrip} {
+				require.True(t, seen[name], name)
+			}
+		})
+	}
+}
