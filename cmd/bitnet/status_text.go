@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -59,7 +60,7 @@ func statusText(s *runs.Status, now time.Time, columns int, color bool) string {
 			row("held out", "%s", evalText(s.Eval, s.Best))
 		}
 		row("speed", "%s tokens/s, %s a step, %s tokens seen", number(m.TokensPerSec), millis(s.StepMS), count(float64(m.TokensSeen)))
-		if s.Left > 0 && s.State != runs.Running {
+		if s.Left >= time.Second && s.State != runs.Running {
 			row("left", "%s of training", brief(s.Left))
 		}
 		row("settings", "learning rate %s, weight decay %s, gradient norm %s", number(m.LR), number(m.WeightDecay), number(m.GradNorm))
@@ -90,7 +91,7 @@ func statusText(s *runs.Status, now time.Time, columns int, color bool) string {
 			}
 			line("  step %s  %s: %s%s", thousands(a.Step), runs.Printable(a.Kind), runs.Printable(a.Message), runs.Printable(done))
 			if a.Dump != "" {
-				line("    see %s", runs.Printable(a.Dump))
+				line("    see %s", runs.Shell(filepath.Join(s.Dir, a.Dump)))
 			}
 		}
 	}
@@ -245,7 +246,7 @@ func paint(s runs.State) string {
 
 // bar draws a share between 0 and 1.
 func bar(share float64, columns int) string {
-	n := int(math.Round(max(0, share) * float64(columns)))
+	n := int(math.Round(min(max(0, share), 1) * float64(columns)))
 	return strings.Repeat("█", n) + strings.Repeat("░", columns-n)
 }
 
