@@ -1,0 +1,181 @@
+// Package cost estimates what a training run takes: arithmetic, memory, time
+// and money. Its formulas stand in docs/cost.md.
+package cost
+
+import (
+	"fmt"
+	"math"
+
+	"bitnet/bitnet"
+	"bitnet/gpu"
+	"bitnet/gpu/driver"
+)
+
+// Part is one share of the memory, in bytes.
+type Part struct {
+	Name  string `json:"name"`
+	Bytes int64  `json:"bytes"`
+}
+
+// Run is a training run as the formulas see it.
+type Run struct {
+	Name       string  `json:"name"`
+	Params     int64   `json:"parameters"`
+	Tokens     int64   `json:"tokens"`
+	TokenFlops float64 `json:"flops_per_token"` // forward and backward
+	Memory     []Part  `json:"memory"`
+	// What is known of a configuration only; else 0.
+	StepTokens int64 `json:"tokens_per_step,omitempty"`
+	Dispatches int   `json:"dispatches_per_step,omitempty"`
+}
+
+// DenseFlops is 6N: two operations for each parameter of a token forward, four
+// backward (Kaplan et al., 2020, without attention).
+func DenseFlops(params int64) float64 { return 6 * float64(params) }
+
+// ChinchillaTokens is where loss is lowest for the arithmetic spent: about 20
+// tokens a parameter (Hoffmann et al., 2022).
+func ChinchillaTokens(params int64) int64 { return 20 * params }
+
+// Params counts the parameters of a model: the table that embedding and head
+// share, and in each layer the projections and the norms.
+func Params(m bitnet.ModelConfig) int64 {
+	h, f := int64(m.HiddenSize), int64(m.IntermediateSize)
+	kv := h / int64(m.Heads) * int64(m.KVHeads)
+	attention := h*(h+2*kv) + h*h
+	feedForward := 3 * h * f
+	norms := 3*h + f
+	return int64(m.VocabSize)*h + int64(m.Layers)*(attention+feedForward+norms) + h
+}
+
+// AttentionFlops is what attention adds to 6N for a token, on average over a
+// sequence: scores and sums over half of the positions, 2 products forward, 7
+// backward, which computes the scores again.
+func AttentionFlops(m bitnet.ModelConfig, seq int) float64 {
+	return 9 * float64(m.Layers) * float64(m.HiddenSize) * float64(seq+1)
+}
+
+// StateBytes is the memory that does not depend on the batch: weights,
+// gradients and AdamW's two moments in float32, and the ternary weights in two bits.
+func StateBytes(params int64) []Part {
+	return []Part{
+		{"parameters", 4 * params}, {"gradients", 4 * params}, {"optimizer", 8 * params}, {"ternary weights", params / 4},
+	}
+}
+
+// OfParams is a run of which the size alone is known: no activations, 6N.
+func OfParams(params, tokens int64) Run {
+	return Run{
+		Name: "a model", Params: params, Tokens: tokens, TokenFlops: DenseFlops(params), Memory: StateBytes(params),
+	}
+}
+
+// Card is an adapter to plan for where none is at hand: a GPU that binds 2 GiB at once.
+func Card() gpu.Adapter {
+	return gpu.Adapter{Adapter: driver.Adapter{
+		Name: "a card", Kind: gpu.Discrete,
+		Limits: gpu.Limits{
+			BufferSize: 1<<32 - 4, BindingSize: 1<<31 - 4, OffsetAlignment: 256, StorageBindings: 8,
+			WorkgroupMemory: 32 << 10, WorkgroupInvocations: 256, WorkgroupSizeX: 256, WorkgroupsPerDimension: 65535,
+		},
+	}}
+}
+
+// OfConfig plans a run for an adapter and counts what the plan holds. Tokens 0
+// means all steps of the configuration.
+func OfConfig(c *bitnet.Config, a gpu.Adapter, tokens int64) (Run, error) {
+	m, plan, err := bitnet.Prepare(c, a)
+	if err != nil {
+		return Run{}, err
+	}
+	t := c.Train
+	r := Run{
+		Name: c.Name, Params: m.Params.Count(), Tokens: tokens,
+		TokenFlops: plan.FlopsPerToken(), Dispatches: plan.Dispatches(t.GradAccum),
+		StepTokens: int64(t.BatchSize) * int64(t.SeqLen) * int64(t.GradAccum),
+	}
+	if tokens == 0 {
+		r.Tokens = r.StepTokens * int64(t.Steps)
+	}
+	for _, x := range plan.Memory() {
+		r.Memory = append(r.Memory, Part{x.Arena, x.Bytes})
+	}
+	return r, nil
+}
+
+// Flops are those of the whole run.
+func (r Run) Flops() float64 { return r.TokenFlops * float64(r.Tokens) }
+
+// Bytes is all the memory together.
+func (r Run) Bytes() int64 {
+	var n int64
+	for _, p := range r.Memory {
+		n += p.Bytes
+	}
+	return n
+}
+
+// Shares of a card's peak that a step is taken to reach. The older PyTorch
+// trainer reached 0.55 of an RTX 3060's float32; matrix units do the products
+// alone, and everything around them waits for memory.
+const (
+	F32Share    = 0.35
+	MatrixShare = 0.12
+)
+
+const (
+	updateBytes    = 40.25 // that norm, AdamW and quantisation move for a parameter
+	bandwidthShare = 0.7   // of the peak, for such kernels
+	dispatchTime   = 5e-6  // seconds from one kernel to the next
+)
+
+// Estimate is what a run takes on a device.
+type Estimate struct {
+	Device       string  `json:"device"`
+	TokensPerSec float64 `json:"tokens_per_sec"`
+	Seconds      float64 `json:"seconds"`
+	Fits         bool    `json:"fits"` // the run's memory, in that of the card; true where that is not known
+}
+
+// On estimates a run on a card of which a share of the peak is reached: of its
+// matrix units with matrix, else of its float32 shaders.
+func (r Run) On(d Device, matrix bool, share float64) (Estimate, error) {
+	peak := d.F32
+	if matrix {
+		peak = d.F16Matrix
+	}
+	if peak == 0 {
+		return Estimate{}, fmt.Errorf("%s has no matrix units in the table: leave out --matrix", d.Name)
+	}
+	perToken := r.TokenFlops / (peak * 1e12 * share)
+	if r.StepTokens > 0 {
+		update := updateBytes * float64(r.Params) / (bandwidthShare * d.Bandwidth * 1e9)
+		perToken += (update + dispatchTime*float64(r.Dispatches)) / float64(r.StepTokens)
+	}
+	e := r.at(d.Name, 1/perToken)
+	e.Fits = float64(r.Bytes()) <= d.Memory*1e9
+	return e, nil
+}
+
+func (r Run) at(device string, tokensPerSec float64) Estimate {
+	return Estimate{Device: device, TokensPerSec: tokensPerSec, Seconds: float64(r.Tokens) / tokensPerSec, Fits: true}
+}
+
+// Money is the price of an estimate at so much an hour.
+func (e Estimate) Money(anHour float64) float64 { return e.Seconds / 3600 * anHour }
+
+// Advice says what the ratio of tokens to parameters means.
+func Advice(params, tokens int64) string {
+	ratio := float64(tokens) / float64(params)
+	switch {
+	case math.IsNaN(ratio) || ratio <= 0:
+		return ""
+	case ratio < 10:
+		return "short of 20: a smaller model trained for longer would be better for the same arithmetic"
+	case ratio <= 40:
+		return "about the 20 that give the lowest loss for the arithmetic spent"
+	case ratio <= 400:
+		return "beyond 20: more arithmetic than the lowest loss needs, for a small model that is cheap to use"
+	}
+	return "far beyond 20: gains are slow; see that the text is not read more than about four times"
+}

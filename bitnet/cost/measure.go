@@ -1,0 +1,28 @@
+package cost
+
+import (
+	"context"
+
+	"bitnet/bitnet"
+	"bitnet/gpu"
+)
+
+// cpuStep is the arithmetic of a step that a CPU finishes in seconds.
+const cpuStep = 200e9
+
+// Measure trains three steps of a configuration on a device, of one
+// micro-batch each, and on a CPU with no more sequences than are soon done.
+func Measure(ctx context.Context, c *bitnet.Config, dev *gpu.Device) (*bitnet.StepBench, error) {
+	short := *c
+	short.Train.GradAccum = 1
+	if a := dev.Adapter(); a.Kind == gpu.CPU {
+		_, plan, err := bitnet.Prepare(&short, a)
+		if err != nil {
+			return nil, err
+		}
+		for short.Train.BatchSize > 1 && plan.FlopsPerToken()*float64(short.Train.BatchSize*short.Train.SeqLen) > cpuStep {
+			short.Train.BatchSize /= 2
+		}
+	}
+	return bitnet.BenchStep(ctx, &short, dev, 3)
+}
