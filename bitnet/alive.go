@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"bitnet/data/atomicfile"
 )
 
 // Alive is logs/alive.json of a run: which process trains it. The file is there
@@ -28,7 +30,7 @@ func markAlive(run string) error {
 	host, _ := os.Hostname()
 	text, err := json.Marshal(Alive{os.Getpid(), host, time.Now().UTC().Truncate(time.Second), startTicks(os.Getpid())})
 	if err == nil {
-		err = writeFile(alivePath(run), append(text, '\n'))
+		err = atomicfile.Write(alivePath(run), append(text, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("marking the run as alive: %w", err)

@@ -11,6 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"bitnet/data"
+	"bitnet/data/atomicfile"
 	"bitnet/graph"
 )
 
@@ -247,7 +248,7 @@ func (t *Trainer) dump(a Anomaly, about any) (string, error) {
 	name := filepath.Join("logs", "anomalies", fmt.Sprintf("step_%08d_%s.json", a.Step, a.Kind))
 	path := filepath.Join(t.Dir, name)
 	if err = os.MkdirAll(filepath.Dir(path), 0o755); err == nil {
-		err = writeFile(path, append(text, '\n'))
+		err = atomicfile.Write(path, append(text, '\n'))
 	}
 	if err != nil {
 		return "", fmt.Errorf("writing an anomaly: %w", err)

@@ -16,6 +16,7 @@ import (
 
 	"bitnet/bitnet/safetensors"
 	"bitnet/data"
+	"bitnet/data/atomicfile"
 	"bitnet/data/tokenizer"
 	"bitnet/graph"
 )
@@ -110,10 +111,10 @@ func SaveCheckpoint(dir string, m *Model, tok *tokenizer.Tokenizer, config *Conf
 	if err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(tmp, "config.json"), append(text, '\n')); err != nil {
+	if err := atomicfile.Write(filepath.Join(tmp, "config.json"), append(text, '\n')); err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(tmp, "config.yaml"), config.YAML()); err != nil {
+	if err := atomicfile.Write(filepath.Join(tmp, "config.yaml"), config.YAML()); err != nil {
 		return err
 	}
 	if tok != nil {
@@ -134,10 +135,10 @@ func SaveCheckpoint(dir string, m *Model, tok *tokenizer.Tokenizer, config *Conf
 	if text, err = json.MarshalIndent(state, "", "  "); err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(tmp, "state.json"), append(text, '\n')); err != nil {
+	if err := atomicfile.Write(filepath.Join(tmp, "state.json"), append(text, '\n')); err != nil {
 		return err
 	}
-	if err := syncDir(tmp); err != nil {
+	if err := atomicfile.SyncDir(tmp); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(dir); err != nil {
@@ -146,7 +147,7 @@ func SaveCheckpoint(dir string, m *Model, tok *tokenizer.Tokenizer, config *Conf
 	if err := os.Rename(tmp, dir); err != nil {
 		return err
 	}
-	return syncDir(parent)
+	return atomicfile.SyncDir(parent)
 }
 
 // form is one stored form of all parameters, under a prefix of its own.
@@ -353,11 +354,22 @@ func prune(run string, keep int, t TrainConfig) error {
 }
 
 // sweep removes what a kill left behind.
-func sweep(run string) {
+func sweep(run string) error {
 	for _, pattern := range []string{".writing-*", ".removing-*"} {
-		left, _ := filepath.Glob(filepath.Join(run, "checkpoints", pattern))
+		left, err := filepath.Glob(filepath.Join(run, "checkpoints", pattern))
+		if err != nil {
+			return err
+		}
 		for _, l := range left {
-			os.RemoveAll(l)
+			if err := os.RemoveAll(l); err != nil {
+				return err
+			}
 		}
 	}
+	for _, dir := range []string{run, filepath.Join(run, "logs"), filepath.Join(run, "logs", "anomalies")} {
+		if err := atomicfile.Sweep(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"bitnet/data/atomicfile"
 	"bitnet/data/tokenizer"
 )
 
@@ -122,7 +123,7 @@ func (e *exporter) folder() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := syncDir(tmp); err != nil {
+	if err := atomicfile.SyncDir(tmp); err != nil {
 		return err
 	}
 	os.Remove(e.Out) // an empty folder
@@ -132,7 +133,7 @@ func (e *exporter) folder() (err error) {
 	for _, n := range names {
 		e.wrote(filepath.Join(e.Out, n.Name()))
 	}
-	return syncDir(parent)
+	return atomicfile.SyncDir(parent)
 }
 
 // mustBeNew refuses to replace a folder that holds something.

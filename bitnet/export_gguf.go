@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"bitnet/bitnet/gguf"
+	"bitnet/data/atomicfile"
 )
 
 // ggufType is one way to store the projections of a GGUF file.
@@ -116,7 +117,7 @@ func (e *exporter) gguf() error {
 		return fmt.Errorf("placing %s: %w", path, err)
 	}
 	e.wrote(path)
-	if err := writeFile(modelfile, e.modelfile(filepath.Base(path), vocab)); err != nil {
+	if err := atomicfile.Write(modelfile, e.modelfile(filepath.Base(path), vocab)); err != nil {
 		return fmt.Errorf("writing %s: %w", modelfile, err)
 	}
 	e.wrote(modelfile)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"bitnet/bitnet/safetensors"
+	"bitnet/data/atomicfile"
 	"bitnet/data/tokenizer"
 )
 
@@ -24,7 +25,7 @@ func (e *exporter) writeHF(dir string, packed bool) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(dir, "config.json"), append(text, '\n')); err != nil {
+	if err := atomicfile.Write(filepath.Join(dir, "config.json"), append(text, '\n')); err != nil {
 		return err
 	}
 	if e.tok != nil {

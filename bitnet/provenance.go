@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"time"
+
+	"bitnet/data/atomicfile"
 )
 
 // writeProvenance records what the run was made of.
@@ -44,7 +46,7 @@ func (t *Trainer) writeProvenance(start Start) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(t.Dir, "provenance.json"), append(text, '\n'))
+	return atomicfile.Write(filepath.Join(t.Dir, "provenance.json"), append(text, '\n'))
 }
 
 // firstTokens is the SHA-256 of the first 1,000 input ids, as little-endian uint32.

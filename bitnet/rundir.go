@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"time"
+
+	"bitnet/data/atomicfile"
 )
 
 var runName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
@@ -40,7 +42,7 @@ func CreateRun(runsDir, name string, c *Config) (string, error) {
 			return "", err
 		}
 	}
-	return dir, writeFile(filepath.Join(dir, "config.yaml"), c.YAML())
+	return dir, atomicfile.Write(filepath.Join(dir, "config.yaml"), c.YAML())
 }
 
 // journal appends JSON lines to a file.
@@ -66,7 +68,7 @@ func openJournal(path string, step int64) (*journal, error) {
 		}
 	}
 	if !bytes.Equal(kept.Bytes(), old) {
-		if err := writeFile(path, kept.Bytes()); err != nil {
+		if err := atomicfile.Write(path, kept.Bytes()); err != nil {
 			return nil, err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bitnet/data"
+	"bitnet/data/atomicfile"
 	"bitnet/data/tokenizer"
 	"bitnet/gpu"
 	"bitnet/graph"
@@ -176,8 +177,10 @@ func NewTrainer(ctx context.Context, c *Config, dev *gpu.Device, start Start, ev
 	if start.Resume != "" {
 		// A checkpoint of a run goes on in the run's directory.
 		t.Dir = filepath.Dir(filepath.Dir(from))
-		sweep(t.Dir)
-		return t, writeFile(filepath.Join(t.Dir, "config.yaml"), c.YAML())
+		if err := sweep(t.Dir); err != nil {
+			return nil, fmt.Errorf("cleaning up after the run: %w", err)
+		}
+		return t, atomicfile.Write(filepath.Join(t.Dir, "config.yaml"), c.YAML())
 	}
 	if start.RunID == "" {
 		start.RunID = RunName(c, time.Now())

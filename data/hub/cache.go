@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"bitnet/data/atomicfile"
 )
 
 func (c *Client) dir(repo Repo) string { return filepath.Join(c.Cache, repo.folder()) }
@@ -121,22 +123,12 @@ func readSmall(path string, limit int64) ([]byte, error) {
 	return b, err
 }
 
-// replaceFile writes beside path, syncs and renames.
+// replaceFile puts a file into the cache.
 func replaceFile(path string, b []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return fmt.Errorf("making room in the cache: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return fmt.Errorf("writing to the cache: %w", err)
-	}
-	defer os.Remove(f.Name()) // fails after the rename
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
+	if err := atomicfile.Write(path, b); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return nil

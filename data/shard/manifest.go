@@ -10,6 +10,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+
+	"bitnet/data/atomicfile"
 )
 
 // Manifest says what a folder of shards is made of and how far it is. It is
@@ -147,26 +149,14 @@ func (m *Manifest) end() Cursor {
 	return m.Shards[len(m.Shards)-1].End
 }
 
-// write puts the manifest in its place, beside, synced and renamed.
+// write puts the manifest in its place.
 func (m *Manifest) write(dir string) error {
 	b, err := json.MarshalIndent(m, "", " ")
 	if err != nil {
 		return err
 	}
 	file := filepath.Join(dir, manifestName)
-	f, err := os.Create(file + ".tmp")
-	if err != nil {
-		return fmt.Errorf("writing token shards: %w", err)
-	}
-	_, err = f.Write(append(b, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(file+".tmp", file)
-	}
-	if err == nil {
-		err = syncFolder(dir)
-	}
-	if err != nil {
+	if err := atomicfile.Write(file, append(b, '\n')); err != nil {
 		return fmt.Errorf("writing %s: %w", file, err)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"bitnet/data/atomicfile"
 	"bitnet/data/meter"
 	"bitnet/data/text"
 	"bitnet/data/tokenizer"
@@ -199,6 +200,9 @@ func clean(dir string, m *Manifest) error {
 				return fmt.Errorf("%s: shard %s is missing or was cut; prepare with --fresh", dir, f.Name)
 			}
 		}
+	}
+	if err := atomicfile.Sweep(dir); err != nil {
+		return fmt.Errorf("cleaning up: %w", err)
 	}
 	names, err := filepath.Glob(filepath.Join(dir, "*.shard*"))
 	if err != nil {

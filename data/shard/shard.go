@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"bitnet/data/atomicfile"
 	"bitnet/data/mapped"
 )
 
@@ -258,7 +259,7 @@ func (w *writer) finish() error {
 		os.Remove(w.path + ".tmp")
 		return fmt.Errorf("writing %s: %w", w.path, err)
 	}
-	return syncFolder(filepath.Dir(w.path))
+	return atomicfile.SyncDir(filepath.Dir(w.path))
 }
 
 // abandon drops what was written.

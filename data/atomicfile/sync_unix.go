@@ -1,0 +1,17 @@
+//go:build !windows
+
+package atomicfile
+
+import (
+	"errors"
+	"os"
+)
+
+// SyncDir makes renames in a folder last over a loss of power.
+func SyncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
