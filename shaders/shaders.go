@@ -41,6 +41,7 @@ func (t Target) String() string {
 // Source is one specialised kernel.
 type Source struct {
 	Label  string    // for error messages and profiles: "matmul 4096x768x256 i8.t2"
+	Family string    // the file it was made from, without .wgsl
 	Code   string    // WGSL, entry point "main"
 	Groups [3]uint32 // workgroups to dispatch
 	Names  []string  // the bindings 0, 1, ... by the names of their variables
@@ -96,7 +97,7 @@ func source(file, label string, groups [3]uint32, flops float64, params any) Sou
 	if err := templates.ExecuteTemplate(&b, file, params); err != nil {
 		panic(fmt.Sprintf("shaders: %s: %v", file, err))
 	}
-	s := Source{Label: label, Code: b.String(), Groups: groups, Flops: flops}
+	s := Source{Label: label, Family: strings.TrimSuffix(file, ".wgsl"), Code: b.String(), Groups: groups, Flops: flops}
 	for i, m := range declaration.FindAllStringSubmatch(s.Code, -1) {
 		if m[1] != strconv.Itoa(i) {
 			panic(fmt.Sprintf("shaders: %s: binding %s is declared as number %d", file, m[1], i))
