@@ -60,6 +60,12 @@ exp-baseline train-baseline: build vulkan ## train 95M parameters on web pages (
 dawn: ## install Dawn, the second way to a GPU (needs Node.js and npm)
 	@sh gpu/dawn/install.sh
 
+check-status: build ## how a run stands; RUN=name (default: newest) WATCH=1
+	$(BITNET) status $(RUN) $(if $(WATCH),--watch) $(ARGS)
+
+plot-loss: build ## draw a run's curves; RUN=name FILE=loss.png (default: in the terminal)
+	$(BITNET) plot $(RUN) $(if $(FILE),-o $(FILE)) $(ARGS)
+
 fmt: tools ## format the Go files
 	go fmt ./...
 

@@ -27,7 +27,7 @@ func source(name string, steps int) Source {
 		case steps / 3:
 			loss = "null"
 		}
-		c.Add(fmt.Appendf(nil, `{"step":%d,"loss":%s,"lr":%g,"grad_norm":%g,"tokens_per_sec":1000,"step_time_ms":2000,"tokens_seen":%d,"ternary":{"q":[0.3,0.4,0.3],"k":[0.2,0.6,0.2]}}`,
+		c.Add(fmt.Appendf(nil, `{"step":%d,"loss_mean":%s,"lr":%g,"grad_norm":%g,"tokens_per_sec":1000,"step_time_ms":2000,"tokens_seen":%d,"ternary":{"q":[0.3,0.4,0.3],"k":[0.2,0.6,0.2]}}`,
 			i, loss, 1e-3*(1-float64(i)/float64(steps)), 1+1/float64(i), 512*i))
 	}
 	half := 0.5

@@ -99,7 +99,7 @@ func Panels(sources []Source, o Options) (panels []Panel, xLabel string) {
 		}
 		return p
 	}
-	loss := metric("loss", runs.Loss, o.Smooth)
+	loss := metric("loss", runs.LossMean, o.Smooth)
 	right := Panel{Title: "right answers on held-out problems (%)", Zero: true}
 	for i, s := range sources {
 		held, exact := evalCurves(i, s, xs[i])
@@ -309,8 +309,10 @@ func (p *Panel) frame() bool {
 	case p.Log:
 		room := math.Pow(p.YMax/p.YMin, 0.04)
 		p.YMin, p.YMax = p.YMin/room, p.YMax*room
+	case p.YMin == p.YMax && p.YMin == 0:
+		p.YMax = 1
 	case p.YMin == p.YMax:
-		room := max(math.Abs(p.YMin)*0.1, 1e-9)
+		room := math.Abs(p.YMin) * 0.1
 		p.YMin, p.YMax = p.YMin-room, p.YMax+room
 	default:
 		room := (p.YMax - p.YMin) * 0.05

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"image/png"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestPlot(t *testing.T) {
+	const run = "testdata/run/simple"
+	out, err := bitnetOutput(t, "plot", run)
+	require.NoError(t, err)
+	golden(t, "plot.golden", out)
+
+	dir := crashed(t, "other\x1b[31m")
+	file := filepath.Join(t.TempDir(), "both.png")
+	out, err = bitnetOutput(t, "plot", run, dir, "-o", file, "--compare", "--smooth", "--x", "time")
+	require.NoError(t, err)
+	require.NotContains(t, out, "\x1b")
+	require.Regexp(t, `at step 18: loss +2\.374 +2\.374\n`, out)
+	require.Regexp(t, `state +finished +crashed\n`, out)
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	_, err = png.Decode(bytes.NewReader(text))
+	require.NoError(t, err)
+}
+
+func TestPlotMistakes(t *testing.T) {
+	const run = "testdata/run/simple"
+	for _, row := range []struct {
+		args  []string
+		usage bool
+		want  string
+	}{
+		{[]string{run, "-o", "x.jpg"}, true, ".png or .svg"},
+		{[]string{run, "--x", "miles"}, true, "step, tokens or time"},
+		{[]string{run, "--smooth=1"}, true, "below 1"},
+		{[]string{run, "--compare"}, true, "two runs"},
+		{[]string{"nothing"}, false, "there is no run nothing"},
+		{[]string{run, "-o", filepath.Join(t.TempDir(), "none", "x.png")}, false, "writing the chart"},
+	} {
+		_, err := bitnetOutput(t, append([]string{"plot"}, row.args...)...)
+		require.ErrorContains(t, err, row.want, row.args)
+		var u usageError
+		require.Equal(t, row.usage, errors.As(err, &u), row.args)
+	}
+}
