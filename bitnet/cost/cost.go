@@ -5,8 +5,10 @@ package cost
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"bitnet/bitnet"
+	"bitnet/data/corpus"
 	"bitnet/gpu"
 	"bitnet/gpu/driver"
 )
@@ -27,6 +29,8 @@ type Run struct {
 	// What is known of a configuration only; else 0.
 	StepTokens int64 `json:"tokens_per_step,omitempty"`
 	Dispatches int   `json:"dispatches_per_step,omitempty"`
+	// Passes over the data set, about, where it is one of the hub's that has a name here.
+	Passes float64 `json:"passes,omitempty"`
 }
 
 // DenseFlops is 6N: two operations for each parameter of a token forward, four
@@ -99,6 +103,10 @@ func OfConfig(c *bitnet.Config, a gpu.Adapter, tokens int64) (Run, error) {
 	}
 	for _, x := range plan.Memory() {
 		r.Memory = append(r.Memory, Part{x.Arena, x.Bytes})
+	}
+	if p, ok := corpus.FindPreset(strings.TrimPrefix(c.Data.Source, "text:")); ok {
+		const uint16s = 1 << 16 // a vocabulary whose ids take two bytes
+		r.Passes = float64(r.Tokens) / float64(corpus.Needs{Text: p.Text}.Shards(uint16s)/2)
 	}
 	return r, nil
 }

@@ -227,6 +227,9 @@ func printCost(out io.Writer, r *costReport) error {
 	} else {
 		row("tokens", "%s", grouped(r.Tokens))
 	}
+	if r.Passes > 0 {
+		row("", "about %.2g passes over the data set", r.Passes)
+	}
 	row("ratio", "%.3g tokens a parameter: %s", r.Ratio, r.Advice)
 	row("", "20 a parameter would be %s tokens", grouped(r.Chinchilla))
 	row("arithmetic", "%.3g FLOP, %.1f MFLOP a token, forward and backward", r.Flops, r.TokenFlops/1e6)

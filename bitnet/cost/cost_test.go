@@ -1,0 +1,154 @@
+package cost
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"bitnet/bitnet"
+)
+
+// The formulas, worked out by hand.
+func TestFormulas(t *testing.T) {
+	small := bitnet.ModelConfig{VocabSize: 10, HiddenSize: 8, IntermediateSize: 12, Layers: 2, Heads: 2, KVHeads: 1}
+	card := Device{Name: "card", F32: 10, F16Matrix: 40, Memory: 8, Bandwidth: 100}
+	whole := Run{Params: 1e6, Tokens: 3e9, TokenFlops: 7e6, StepTokens: 1000, Dispatches: 100, Memory: []Part{{"all", 9e9}}}
+	bare := OfParams(1e6, 3e9)
+	on := func(r Run, matrix bool, share float64) Estimate {
+		e, err := r.On(card, matrix, share)
+		require.NoError(t, err)
+		return e
+	}
+	for _, row := range []struct {
+		name      string
+		got, want float64
+	}{
+		{"6N", DenseFlops(1e6), 6e6},
+		{"20 tokens a parameter", float64(ChinchillaTokens(1e6)), 20e6},
+		// 10*8 + 2*(8*(8+2*4) + 8*8 + 3*8*12 + 3*8+12) + 8
+		{"parameters", float64(Params(small)), 80 + 2*(128+64+288+36) + 8},
+		{"attention", AttentionFlops(small, 15), 9 * 2 * 8 * 16},
+		{"state", float64(bare.Bytes()), 16.25e6},
+		{"6ND", bare.Flops(), 18e15},
+		{"the plan's count", whole.Flops(), 21e15},
+		// 6e6 / (10e12 * 0.5) seconds a token
+		{"tokens a second", on(bare, false, 0.5).TokensPerSec, 5e12 / 6e6},
+		{"seconds", on(bare, false, 0.5).Seconds, 3e9 * 6e6 / 5e12},
+		{"seconds of matrix units", on(bare, true, 0.5).Seconds, 3e9 * 6e6 / 20e12},
+		// a step: 7e9 / 5e12 + 40.25e6 / 70e9 + 100 * 5e-6
+		{"seconds of steps", on(whole, false, 0.5).Seconds, 3e6 * (7e9/5e12 + 40.25e6/70e9 + 5e-4)},
+		{"measured", whole.Measured(&bitnet.StepBench{GFlops: 70}).TokensPerSec, 1e4},
+		{"money", Estimate{Seconds: 7200}.Money(1.5), 3},
+	} {
+		require.InEpsilon(t, row.want, row.got, 1e-9, row.name)
+	}
+	require.True(t, on(bare, false, 0.5).Fits)
+	require.False(t, on(whole, false, 0.5).Fits)
+	card.F16Matrix = 0
+	_, err := whole.On(card, true, 0.5)
+	require.ErrorContains(t, err, "--matrix")
+}
+
+// The formulas of docs/cost.md against what the plan of each preset holds.
+func TestPresets(t *testing.T) {
+	require.NotEmpty(t, bitnet.Presets())
+	for _, name := range bitnet.Presets() {
+		t.Run(name, func(t *testing.T) {
+			c, err := bitnet.Preset(name)
+			require.NoError(t, err)
+			r, err := OfConfig(c, Card(), 0)
+			require.NoError(t, err)
+			require.Equal(t, Params(c.Model), r.Params)
+			// What 6N and attention leave out: norms, activations, rope, the loss.
+			formula := DenseFlops(r.Params) + AttentionFlops(c.Model, c.Train.SeqLen)
+			require.InEpsilon(t, r.TokenFlops, formula, 0.1)
+			var state int64
+			for _, p := range StateBytes(r.Params) {
+				state += p.Bytes
+			}
+			require.Less(t, state, r.Bytes()+r.Params/8, "activations come on top of it")
+			require.Positive(t, r.StepTokens)
+			require.Positive(t, r.Dispatches)
+			require.Equal(t, name == "tinystories" || name == "baseline", r.Passes > 0)
+			require.Less(t, r.Passes, 4.0)
+			require.Equal(t, r.StepTokens*int64(c.Train.Steps), r.Tokens)
+
+			asked, err := OfConfig(c, Card(), 1e6)
+			require.NoError(t, err)
+			require.EqualValues(t, 1e6, asked.Tokens)
+		})
+	}
+}
+
+func TestDevices(t *testing.T) {
+	all := Devices()
+	require.Greater(t, len(all), 20)
+	seen := map[string]bool{}
+	for _, d := range all {
+		require.False(t, seen[d.Name], d.Name)
+		seen[d.Name] = true
+		require.Positive(t, d.F32, d.Name)
+		require.Positive(t, d.Memory, d.Name)
+		require.Positive(t, d.Bandwidth, d.Name)
+		require.True(t, d.F16Matrix == 0 || d.F16Matrix > d.F32, d.Name)
+		found, err := Find(d.Name)
+		require.NoError(t, err)
+		require.Equal(t, d, found)
+	}
+	for _, row := range []struct{ want, name, err string }{
+		{"4090", "NVIDIA GeForce RTX 4090", ""},
+		{"rtx 3060", "NVIDIA GeForce RTX 3060", ""},
+		{"m1", "Apple M1", ""},
+		{"M1 max", "Apple M1 Max", ""},
+		{"H100", "", "NVIDIA H100 PCIe, NVIDIA H100 SXM"},
+		{"voodoo", "", "--device this"},
+		{"", "", "no card"},
+	} {
+		d, err := Find(row.want)
+		if row.err != "" {
+			require.ErrorContains(t, err, row.err, row.want)
+			continue
+		}
+		require.NoError(t, err, row.want)
+		require.Equal(t, row.name, d.Name)
+	}
+}
+
+func TestReadBench(t *testing.T) {
+	good, err := bitnet.BenchJSON(&bitnet.StepBench{Machine: bitnet.Machine{Device: "a card"}, GFlops: 30, Experiment: "arithmetic"})
+	require.NoError(t, err)
+	for _, row := range []struct{ name, text, err string }{
+		{"good", string(good), ""},
+		{"another benchmark", `{"bench":"peak","result":{}}`, "(peak)"},
+		{"nothing measured", `{"bench":"step","result":{"gflops":0}}`, "does not hold a measured step"},
+		{"empty", `{}`, "(nothing)"},
+		{"no JSON", "step of 512 tokens", "bench step --json"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "step.json")
+			require.NoError(t, os.WriteFile(path, []byte(row.text), 0o600))
+			b, err := ReadBench(path)
+			if row.err != "" {
+				require.ErrorContains(t, err, row.err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, "a card", b.Device)
+			require.EqualValues(t, 30, b.GFlops)
+		})
+	}
+	_, err = ReadBench(filepath.Join(t.TempDir(), "none"))
+	require.ErrorContains(t, err, "reading the benchmark")
+}
+
+func TestAdvice(t *testing.T) {
+	for _, row := range []struct {
+		tokens int64
+		want   string
+	}{{0, ""}, {1e6, "short of 20"}, {20e6, "about the 20"}, {100e6, "beyond 20"}, {1e9, "far beyond"}} {
+		require.Contains(t, Advice(1e6, row.tokens), row.want)
+	}
+	require.Empty(t, Advice(1e6, 0))
+}
