@@ -16,7 +16,7 @@ DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
 .PHONY: help build test bench interop chat train-simple exp-arithmetic train-arithmetic \
-	exp-tinystories train-tinystories exp-baseline train-baseline test-matrix dawn fmt vet lint clean tools vulkan
+	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix dawn fmt vet lint clean tools vulkan
 
 help: ## this list
 	@echo "usage: make TARGET [VARIABLE=value ...]"
