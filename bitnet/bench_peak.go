@@ -7,10 +7,13 @@ import (
 	"bitnet/graph"
 )
 
+// Rate is one thing that an adapter can do.
+type Rate = graph.Rate
+
 // PeakBench is what an adapter can do at most.
 type PeakBench struct {
 	Machine
-	Rates []graph.Rate `json:"rates"`
+	Rates []Rate `json:"rates"`
 }
 
 // BenchPeak measures what an adapter can do with micro-kernels.

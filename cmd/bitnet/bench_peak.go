@@ -27,19 +27,23 @@ func benchPeakCommand() *cobra.Command {
 			b, err = bitnet.BenchPeak(c.Context(), dev)
 			return b, err
 		}, func(out io.Writer) {
-			fmt.Fprintf(out, "%10s %10s %-8s\n", "median", "best", "")
-			for _, r := range b.Rates {
-				if r.Median == 0 {
-					fmt.Fprintf(out, "%10s %10s %-8s %s: %s\n", "-", "-", r.Unit, r.Name, r.How)
-					continue
-				}
-				how := ""
-				if r.How != "" {
-					how = " (" + r.How + ")"
-				}
-				fmt.Fprintf(out, "%10.1f %10.1f %-8s %s%s\n", r.Median, r.Best, r.Unit, r.Name, how)
-			}
+			printRates(out, b.Rates)
 		})
 	}
 	return c
+}
+
+func printRates(out io.Writer, rates []bitnet.Rate) {
+	fmt.Fprintf(out, "%10s %10s\n", "median", "best")
+	for _, r := range rates {
+		if r.Median == 0 {
+			fmt.Fprintf(out, "%10s %10s %-8s %s: %s\n", "-", "-", r.Unit, r.Name, r.How)
+			continue
+		}
+		how := ""
+		if r.How != "" {
+			how = " (" + r.How + ")"
+		}
+		fmt.Fprintf(out, "%10.1f %10.1f %-8s %s%s\n", r.Median, r.Best, r.Unit, r.Name, how)
+	}
 }
