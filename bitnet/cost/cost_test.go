@@ -1,6 +1,7 @@
 package cost
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -151,4 +152,17 @@ func TestAdvice(t *testing.T) {
 		require.Contains(t, Advice(1e6, row.tokens), row.want)
 	}
 	require.Empty(t, Advice(1e6, 0))
+}
+
+// The table of docs/cost.md is that of devices.csv.
+func TestDocumentedDevices(t *testing.T) {
+	page, err := os.ReadFile("../../docs/cost.md")
+	require.NoError(t, err)
+	for _, d := range Devices() {
+		matrix := "-"
+		if d.F16Matrix > 0 {
+			matrix = fmt.Sprint(d.F16Matrix)
+		}
+		require.Contains(t, string(page), fmt.Sprintf("| %s | %v | %s | %v | %v |\n", d.Name, d.F32, matrix, d.Memory, d.Bandwidth))
+	}
 }
