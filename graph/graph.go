@@ -94,13 +94,14 @@ func whole(t *Tensor) arg { return arg{t: t} }
 // gradient of which, so that the first contribution to a gradient sets it and
 // the later ones add to it.
 type emitter struct {
-	target   shaders.Target
-	limits   Limits
-	training bool
-	op       string
-	calls    []call
-	grads    map[*Tensor]*Tensor
-	err      error
+	target    shaders.Target
+	limits    Limits
+	precision Precision
+	training  bool
+	op        string
+	calls     []call
+	grads     map[*Tensor]*Tensor
+	err       error
 }
 
 // run emits one kernel; the arguments are its bindings in order.

@@ -91,7 +91,8 @@ type opTest struct {
 	dy    matrix
 	// residual lets each input's gradient start from this value, so that the
 	// operation has to add to it.
-	residual bool
+	residual  bool
+	precision Precision
 }
 
 type opResult struct {
@@ -105,6 +106,7 @@ const poison = 0x7fc0dead // a NaN
 func (c opTest) run(t *testing.T, dev *gpu.Device, target shaders.Target) opResult {
 	t.Helper()
 	ps := NewParams(target, LimitsOf(dev.Adapter()))
+	ps.Precision = c.precision
 	var params []*Param
 	for i, m := range c.params {
 		switch {

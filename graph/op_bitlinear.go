@@ -17,7 +17,7 @@ func (g *Graph) BitLinear(x *Quantized, w *Param, residual *Tensor) *Tensor {
 	y := tensor("linear", F32, tokens, n)
 	g.add("bitlinear", func(e *emitter) {
 		mm := shaders.MatMul{
-			Target: e.target, M: tokens, N: n, K: k,
+			M: tokens, N: n, K: k,
 			A:        shaders.Operand{Kind: shaders.Int8, AlongK: true},
 			B:        shaders.Operand{Kind: shaders.Ternary, AlongK: true},
 			RowScale: true, ColScale: true, Residual: residual != nil,
@@ -26,22 +26,22 @@ func (g *Graph) BitLinear(x *Quantized, w *Param, residual *Tensor) *Tensor {
 		if residual != nil {
 			args = append(args, residual)
 		}
-		e.run(mm.Source(), append(args, y)...)
+		e.run(e.product(mm), append(args, y)...)
 	}, func(e *emitter) {
 		dy := e.grad(y)
 		dx, accumulate := e.gradOut(x.full)
-		e.run(shaders.MatMul{
-			Target: e.target, M: tokens, N: k, K: n,
+		e.run(e.product(shaders.MatMul{
+			M: tokens, N: k, K: n,
 			A:      shaders.Operand{Kind: shaders.F32, AlongK: true},
 			B:      shaders.Operand{Kind: shaders.Ternary},
-			ScaleK: true, Accumulate: accumulate,
-		}.Source(), dy, w.codes, w.scale, dx)
-		e.run(shaders.MatMul{
-			Target: e.target, M: n, N: k, K: tokens,
+			ScaleK: true, Accumulate: accumulate, Gain: 16 * gain(tokens), // dy is scaled by a mean weight
+		}), dy, w.codes, w.scale, dx)
+		e.run(e.product(shaders.MatMul{
+			M: n, N: k, K: tokens,
 			A:      shaders.Operand{Kind: shaders.F32},
 			B:      shaders.Operand{Kind: shaders.Int8},
-			ScaleK: true, Accumulate: true,
-		}.Source(), dy, x.codes, x.scale, w.grad)
+			ScaleK: true, Accumulate: true, Gain: 64 * gain(tokens), // dy is scaled by a 127th of an activation
+		}), dy, x.codes, x.scale, w.grad)
 		if residual != nil {
 			e.passGrad(y, residual)
 		}

@@ -29,8 +29,9 @@ type Param struct {
 // state and their ternary form, each in an arena of its own. Several graphs
 // can use the same Params.
 type Params struct {
-	Target shaders.Target
-	Limits Limits
+	Target    shaders.Target
+	Limits    Limits
+	Precision Precision // of the graphs that are planned from now on
 
 	list                   []*Param // decayed ones first, once laid out
 	masters, grads, ms, vs *arena
@@ -40,15 +41,16 @@ type Params struct {
 	stepValues             [shaders.StepLen]float32 // scratch of SetStep
 }
 
-// Limits are what graphs must know of an adapter, in bytes.
+// Limits are what graphs must know of an adapter, in bytes, and its matrix units.
 type Limits struct {
 	Binding int64 // of one storage binding
 	Buffer  int64 // of one buffer
+	Units   shaders.MatrixUnits
 }
 
 // LimitsOf takes them from an adapter.
 func LimitsOf(a gpu.Adapter) Limits {
-	return Limits{Binding: a.Limits.BindingSize, Buffer: a.Limits.BufferSize}
+	return Limits{Binding: a.Limits.BindingSize, Buffer: a.Limits.BufferSize, Units: UnitsOf(a)}
 }
 
 // TargetOf says which layout of kernels suits an adapter.

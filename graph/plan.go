@@ -45,7 +45,7 @@ func (g *Graph) emitter(training bool) *emitter {
 }
 
 func newEmitter(ps *Params, training bool) *emitter {
-	return &emitter{target: ps.Target, limits: ps.Limits, training: training, grads: map[*Tensor]*Tensor{}}
+	return &emitter{target: ps.Target, limits: ps.Limits, precision: ps.Precision, training: training, grads: map[*Tensor]*Tensor{}}
 }
 
 func (g *Graph) plan(e *emitter, micro int) (*Plan, error) {

@@ -32,6 +32,9 @@ type MatMul struct {
 	A, B                       Operand
 	ScaleK, RowScale, ColScale bool
 	Residual, Accumulate       bool
+	// Gain is a power of two by which a is multiplied before it is rounded to
+	// fewer bits, and the sum divided; 0 is 1. Only MatrixSource rounds.
+	Gain float32
 }
 
 type matmulOperand struct {

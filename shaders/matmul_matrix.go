@@ -21,6 +21,12 @@ type MatrixUnits struct {
 	WorkgroupMemory          int  // bytes
 }
 
+// Has reports whether the units multiply one type into another.
+func (u MatrixUnits) Has(component, result string) bool {
+	_, ok := u.shape(component, result)
+	return ok
+}
+
 // shape finds the largest product of two types.
 func (u MatrixUnits) shape(component, result string) (MatrixShape, bool) {
 	var best MatrixShape
@@ -63,6 +69,7 @@ type matmulMatrix struct {
 	Operands    []matrixOperand
 	Shape       MatrixShape
 	Integer     bool
+	Lift        bool // whether there is a gain
 	Direct      bool // the units load and store the result themselves
 	Subgroup    int  // invocations
 	PinSubgroup bool
@@ -131,7 +138,8 @@ func (t *matmulMatrix) layOut(side, packed int) {
 	}
 	t.Threads = t.Subgroups() * t.Subgroup
 	t.CheckM, t.CheckN, t.CheckK = k.M%t.TileM != 0, k.N%t.TileN != 0, k.K%t.TileK != 0
-	t.Direct = !t.Integer && !k.RowScale && !k.ColScale && !k.Residual && !t.CheckM && !t.CheckN
+	t.Lift = !t.Integer && k.Gain != 0 && k.Gain != 1
+	t.Direct = !t.Integer && !t.Lift && !k.RowScale && !k.ColScale && !k.Residual && !t.CheckM && !t.CheckN
 	t.assign()
 	t.A = matrixOperand{matmulOperand: t.matmulParams.A, Packed: packed}
 	t.B = matrixOperand{matmulOperand: t.matmulParams.B, Packed: packed}

@@ -34,7 +34,10 @@ const THREADS = {{.Threads}}u;
 alias Left = subgroup_matrix_left<{{.Shape.Component}}, {{.Shape.K}}, {{.Shape.M}}>;
 alias Right = subgroup_matrix_right<{{.Shape.Component}}, {{.Shape.N}}, {{.Shape.K}}>;
 alias Sums = subgroup_matrix_result<{{.Shape.Result}}, {{.Shape.N}}, {{.Shape.M}}>;
-{{$integer := .Integer}}
+{{$integer := .Integer}}{{$lift := .Lift}}
+{{- if .Lift}}
+const GAIN = {{f32 .Gain}};
+{{- end}}
 {{- range .Operands}}
 const STRIDE_{{.Name}} = {{.Stride}}u; // elements{{if $integer}} of four int8{{end}} from one row of tile_{{.Name}} to the next
 var<workgroup> tile_{{.Name}}: array<{{if $integer}}i32{{else}}f16{{end}}, {{mul .TileRows .Stride}}>;
@@ -104,6 +107,9 @@ fn fetch_{{.Name}}(row: u32, col: u32) -> vec4<f32> {
 	v *= scale[row];
 {{- end}}
 {{- end}}
+{{- if and $lift (eq .Name "a")}}
+	v *= GAIN;
+{{- end}}
 	return v;
 }
 
@@ -137,7 +143,7 @@ fn store(m: u32, n: u32, sum: {{.Shape.Result}}) {
 {{- if .CheckN}}
 	if (n >= N) { return; }
 {{- end}}
-	var v = f32(sum);
+	var v = f32(sum){{if .Lift}} / GAIN{{end}};
 {{- if .RowScale}}
 	v *= rows[m];
 {{- end}}
