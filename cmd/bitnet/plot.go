@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/runs/chart"
+	"bitnet/data/atomicfile"
 )
 
 // plotPoints is how many points a curve has in a chart: more than an image is
@@ -77,7 +76,7 @@ run that changed last.`,
 				if err := chart.Write(&image, format, sources, o); err != nil {
 					return err
 				}
-				if err := replaceFile(out, image.Bytes()); err != nil {
+				if err := atomicfile.Write(out, image.Bytes()); err != nil {
 					return fmt.Errorf("writing the chart: %w", err)
 				}
 				fmt.Fprintf(stdout, "%s shows %s\n", runs.Printable(out), names(sources))
@@ -120,21 +119,4 @@ func names(sources []chart.Source) string {
 		all = append(all, s.Name)
 	}
 	return strings.Join(all, ", ")
-}
-
-// replaceFile writes beside path, syncs and renames.
-func replaceFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".plot-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
 }
