@@ -1,0 +1,93 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"bitnet/bitnet"
+	"bitnet/bitnet/cost"
+	"bitnet/gpu"
+)
+
+// takesRun finds commands whose arguments are runs or models by their usage.
+var takesRun = regexp.MustCompile(`\b(RUN|CHECKPOINT|MODEL)\b`)
+
+// addCompletions tells shells what can stand where, in all commands: runs,
+// experiments, adapters, backends.
+func addCompletions(c *cobra.Command) {
+	for flag, values := range map[string]cobra.CompletionFunc{
+		"exp":        matching(func(*cobra.Command) []string { return bitnet.Presets() }),
+		"backend":    matching(func(*cobra.Command) []string { return gpu.Backends }),
+		"on-anomaly": matching(func(*cobra.Command) []string { return []string{bitnet.Warn, bitnet.Stop, bitnet.RollBack} }),
+		"device":     matching(devices),
+		"resume":     matching(runFolders),
+		"init":       matching(runFolders),
+	} {
+		if c.Flags().Lookup(flag) != nil {
+			// It fails only where there is no such flag, or a completion already.
+			_ = c.RegisterFlagCompletionFunc(flag, values)
+		}
+	}
+	if c.Flags().Lookup("config") != nil {
+		_ = c.MarkFlagFilename("config", "yaml", "yml")
+	}
+	if c.ValidArgsFunction == nil && takesRun.MatchString(c.Use) {
+		c.ValidArgsFunction = matching(runFolders)
+	}
+	for _, sub := range c.Commands() {
+		addCompletions(sub)
+	}
+}
+
+// matching offers the values that hold what was typed so far, and where there
+// are none, lets the shell offer files.
+func matching(values func(*cobra.Command) []string) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		var out []string
+		for _, v := range values(c) {
+			if strings.Contains(strings.ToLower(v), strings.ToLower(typed)) && !slices.Contains(args, v) {
+				out = append(out, v)
+			}
+		}
+		return out, cobra.ShellCompDirectiveDefault
+	}
+}
+
+// devices are the adapters of this machine; for bitnet cost, the cards of its table.
+func devices(c *cobra.Command) []string {
+	var out []string
+	if c.Name() == "cost" {
+		out = append(out, "this")
+		for _, d := range cost.Devices() {
+			out = append(out, d.Name)
+		}
+		return out
+	}
+	found, _ := gpu.Adapters()
+	for _, a := range found {
+		out = append(out, a.Name)
+	}
+	return out
+}
+
+// runFolders are the runs in --runs-dir, or in runs/.
+func runFolders(c *cobra.Command) []string {
+	dir := "runs"
+	if f := c.Flag("runs-dir"); f != nil {
+		dir = f.Value.String()
+	}
+	entries, _ := os.ReadDir(dir)
+	var out []string
+	for _, e := range entries {
+		run := filepath.Join(dir, e.Name())
+		if _, err := os.Stat(filepath.Join(run, "config.yaml")); err == nil {
+			out = append(out, run)
+		}
+	}
+	return out
+}
