@@ -95,7 +95,7 @@ func (s *shares) coarse(r *reader) (yes bool) {
 
 // newShares picks at most limit of the moments that have shares, the newest among them.
 func newShares(c *runs.Curves, from, to int64, limit int) shares {
-	s := shares{Names: c.Projections(), Step: []int64{}, Shares: [][3]column{}}
+	s := shares{Names: append([]string{}, c.Projections()...), Step: []int64{}, Shares: [][3]column{}}
 	steps := c.X(runs.BySteps)
 	all := make([][3][]float64, len(s.Names))
 	for i, name := range s.Names {

@@ -3,6 +3,7 @@
 import { $, setText } from './dom.js';
 import { count, percent, position, value } from './format.js';
 import { Chart } from './chart.js';
+import { from } from './scale.js';
 import { smooth } from './smooth.js';
 import { RunData } from './store.js';
 import { Live, fetchSeries } from './live.js';
@@ -14,6 +15,7 @@ import { color, toggleTheme } from './theme.js';
 
 const COLORS = 8;
 const POINTS = 2000;      // rows of a window
+const ENOUGH = 600;       // rows of the whole run in view with which none is asked for
 const AXES = ['step', 'tokens', 'time'];
 
 const state = {
@@ -84,6 +86,7 @@ function drawCharts() {
   const whole = bounds(), view = state.view ?? whole;
   const reach = (whole[1] - whole[0]) * 0.15 * (state.smooth / 100) ** 2;
   const chosen = state.chosen.map((name) => ({ name, color: colorOf(name), dash: dashOf(name) }));
+  const known = state.chosen.some((name) => data.get(name)?.told); // else charts would come and go
   for (const kind of KINDS) {
     const curves = chosen.flatMap((c) => kind.curves(c)).filter(Boolean);
     for (const c of curves) {
@@ -91,13 +94,13 @@ function drawCharts() {
       c.raw = c.y;
       c.y = smooth(c.x, c.raw, reach);
     }
-    kind.chart.element.hidden = Boolean(kind.optional) && !curves.length;
+    if (kind.optional && known) kind.chart.element.hidden = !curves.length;
     kind.chart.show(curves, view, whole, { axis: state.axis, log: state.log && kind.title !== 'Problems solved', clip: state.clip });
   }
   // Without the problems there are four small charts: two rows of two.
   $('charts').classList.toggle('even', KINDS.some((k) => k.optional && k.chart.element.hidden));
   $('reset').disabled = !state.view;
-  setText($('range'), state.view ? `${position(state.axis, view[0], true)} to ${position(state.axis, view[1], true)}` : '');
+  setText($('range'), state.chosen.length ? `${position(state.axis, view[0], true)} to ${position(state.axis, view[1], true)}` : '');
 }
 
 // ---- the view
@@ -133,6 +136,7 @@ async function fetchWindows() {
     const d = data.get(name);
     if (!d?.whole || d.whole.width <= 1) return;
     const [a, b] = d.toSteps(state.view, state.axis);
+    if (from(d.whole.step, b) - from(d.whole.step, a) > ENOUGH) return;
     const margin = Math.ceil((b - a) * 0.1);
     try {
       const block = await fetchSeries(name, Math.max(0, a - margin), b + margin, POINTS, signal);
@@ -262,6 +266,7 @@ const live = new Live({
     const d = data.get(more.run);
     if (!d) return;
     d.append(more);
+    d.told = true;
     if (!more.reset) {
       for (const a of more.anomalies ?? []) say(`${more.run}: ${a.kind.replaceAll('_', ' ')} at step ${count(a.step)}`);
       const e = more.evals?.at(-1);

@@ -8,6 +8,12 @@ export class Live {
     this.handlers = handlers;
     addEventListener('pagehide', () => this.source?.close());
     addEventListener('pageshow', (e) => { if (e.persisted) this.open(this.names); });
+    // A browser keeps few connections to a server: a tab that nobody sees gives its one back.
+    document.addEventListener('visibilitychange', () => {
+      clearTimeout(this.hidden);
+      if (document.hidden) this.hidden = setTimeout(() => this.source?.close(), 60_000);
+      else if (this.source?.readyState === EventSource.CLOSED) this.open(this.names);
+    });
   }
 
   /** Opens the stream for these runs; the server begins with all that is known of them. */

@@ -114,15 +114,18 @@ function axes(ctx, width, height, x, y, view, range, options, colors) {
 function band(ctx, c, view, x, y, log) {
   if (!c.low || !c.high) return;
   const [a, b] = inView(c.x, view);
-  ctx.fillStyle = c.color;
-  ctx.globalAlpha = 0.16;
+  ctx.fillStyle = ctx.strokeStyle = c.color;
+  ctx.lineWidth = 0.8;
   let start = -1;
   const close = (end) => {
     if (start < 0) return;
     ctx.beginPath();
     for (let i = start; i < end; i++) ctx.lineTo(x(c.x[i]), y(c.high[i]) - 0.5);
     for (let i = end - 1; i >= start; i--) ctx.lineTo(x(c.x[i]), y(c.low[i]) + 0.5);
+    ctx.globalAlpha = 0.16;
     ctx.fill();
+    ctx.globalAlpha = 0.4; // a spike of one row is thinner than what can be seen filled
+    ctx.stroke();
     start = -1;
   };
   for (let i = a; i < b; i++) {

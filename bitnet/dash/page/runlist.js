@@ -10,7 +10,7 @@ export class RunList {
     this.rows = new Map();
     $('filter').addEventListener('input', () => this.filter());
     // On a phone the list would push the curves out of sight.
-    if (matchMedia('(max-width: 760px)').matches) $('runs-box').open = false;
+    $('runs-box').open = matchMedia('(min-width: 761px)').matches;
   }
 
   /** @param {object[]} runs in the order to be shown */

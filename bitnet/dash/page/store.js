@@ -17,8 +17,7 @@ export class RunData {
     this.samples = [];
     this.anomalies = [];
     this.config = {};
-    this.facts = [];
-    this.bytes = 0;      // still to be read before the first block
+    this.told = false;   // whether the logs below were sent
   }
 
   /** Takes in the newest rows; false if they do not fit and all has to be sent again. */

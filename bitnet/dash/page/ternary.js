@@ -144,6 +144,7 @@ export class Ternary {
     const none = !d || !d.names.length || !d.step.length;
     $('no-ternary').hidden = !none || !d;
     $('ternary').hidden = none;
+    $('scale-box').hidden = none;
     if (none) return;
     const k = Number($('ternary-share').value);
     let lo = 1, hi = 0;
