@@ -14,6 +14,7 @@ type Status struct {
 	Info
 	Trend   *Trend        // nil with fewer than three lines
 	StepMS  float64       // median of the last 20 lines, 0 if unknown
+	Speed   float64       // tokens a second, likewise
 	Left    time.Duration // of training alone, 0 if unknown or done
 	Eval    *Eval         // the last, nil for none
 	Best    *Eval         // the one of the lowest loss among the last 1,000
@@ -40,17 +41,18 @@ func (t Trend) Change() float64 { return t.To - t.From }
 // depend on how long they are.
 func (r *Run) Status() (Status, error) {
 	s := Status{Info: r.Info(), AnomalyCount: map[string]int{}}
-	var times []float64
+	var times, speeds []float64
 	errs := []error{backward(r.Log("metrics"), func(line []byte) bool {
 		m, ok := parseMetrics(line)
 		if ok && m.StepTimeMS > 0 && !notFinite(m.StepTimeMS) {
-			times = append(times, m.StepTimeMS)
+			times, speeds = append(times, m.StepTimeMS), append(speeds, m.TokensPerSec)
 		}
 		return len(times) < 20
 	})}
 	if len(times) > 0 {
 		slices.Sort(times)
-		s.StepMS = times[len(times)/2]
+		slices.Sort(speeds)
+		s.StepMS, s.Speed = times[len(times)/2], speeds[(len(speeds)-1)/2]
 	}
 	if left := s.Config.Train.Steps - s.Step; left > 0 {
 		s.Left = time.Duration(min(float64(left)*s.StepMS*float64(time.Millisecond), math.MaxInt64/2))

@@ -37,7 +37,7 @@ func statusJSON(s *runs.Status) map[string]any {
 			"grad_norm": finite(l.GradNorm), "step_time_ms": finite(l.StepTimeMS), "tokens_per_sec": finite(l.TokensPerSec),
 			"tokens_seen": l.TokensSeen, "device_memory_bytes": l.Memory, "ternary": l.Ternary,
 		}
-		m["step_time_ms_median"] = s.StepMS
+		m["step_time_ms_median"], m["tokens_per_sec_median"] = s.StepMS, finite(s.Speed)
 		m["seconds_left"] = s.Left.Seconds()
 	}
 	if t := s.Trend; t != nil {

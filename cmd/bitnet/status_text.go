@@ -59,7 +59,7 @@ func statusText(s *runs.Status, now time.Time, columns int, color bool) string {
 		if s.Eval != nil {
 			row("held out", "%s", evalText(s.Eval, s.Best))
 		}
-		row("speed", "%s tokens/s, %s a step, %s tokens seen", number(m.TokensPerSec), millis(s.StepMS), count(float64(m.TokensSeen)))
+		row("speed", "%s tokens/s, %s a step, %s tokens seen", number(s.Speed), millis(s.StepMS), count(float64(m.TokensSeen)))
 		if s.Left >= time.Second && s.State != runs.Running {
 			row("left", "%s of training", brief(s.Left))
 		}
