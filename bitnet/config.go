@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"bitnet/graph"
 )
 
 // Config is everything that decides a run; it is stored as config.yaml and is
@@ -78,6 +80,7 @@ type TrainConfig struct {
 	MaxGradNorm      float64 `yaml:"max_grad_norm"`
 	Seed             uint64  `yaml:"seed"`
 	OnAnomaly        string  `yaml:"on_anomaly"` // warn, stop or rollback
+	Precision        string  `yaml:"precision"`  // of gradients and head: f32 or mixed
 }
 
 // OutputConfig says what is written and how often, in steps; 0 means never.
@@ -132,6 +135,9 @@ func parseConfig(where string, text []byte) (*Config, error) {
 	d.KnownFields(true)
 	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: %s", where, oneLine(err))
+	}
+	if c.Train.Precision == "" {
+		c.Train.Precision = graph.Float32.String()
 	}
 	if c.Train.OnAnomaly == "" {
 		c.Train.OnAnomaly = Warn
@@ -272,6 +278,9 @@ func (c *Config) Check() error {
 		return fmt.Errorf("train.max_grad_norm %g must be positive", t.MaxGradNorm)
 	case t.OnAnomaly != Warn && t.OnAnomaly != Stop && t.OnAnomaly != RollBack:
 		return fmt.Errorf("train.on_anomaly is %q: it must be %s, %s or %s", t.OnAnomaly, Warn, Stop, RollBack)
+	}
+	if _, err := graph.ParsePrecision(t.Precision); err != nil {
+		return fmt.Errorf("train.precision: %w", err)
 	}
 	return nil
 }

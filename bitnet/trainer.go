@@ -89,6 +89,13 @@ func Prepare(c *Config, a gpu.Adapter) (*Model, *graph.Plan, error) {
 		return nil, nil, err
 	}
 	m := NewModel(c.Model, a)
+	var err error
+	if m.Params.Precision, err = graph.ParsePrecision(c.Train.Precision); err != nil {
+		return nil, nil, err
+	}
+	if err := m.Params.Limits.CheckPrecision(m.Params.Precision); err != nil {
+		return nil, nil, err
+	}
 	if err := m.Params.Layout(true); err != nil {
 		return nil, nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 type trainFlags struct {
 	exp, config, data, resume, init, tok string
 	runID, runsDir, device, backend      string
+	precision                            string
 	set                                  []string
 	steps, batch, seq, accum             int
 	logEvery, evalEvery, sampleEvery, ck int
@@ -69,6 +71,7 @@ Ctrl-C saves a checkpoint and stops; a second one stops at once.`,
 	fl.StringVar(&f.runsDir, "runs-dir", "runs", "where runs are kept")
 	fl.StringVar(&f.device, "device", "", "adapter by number or part of its name; see bitnet devices")
 	fl.StringVar(&f.backend, "backend", "", backendHelp)
+	fl.StringVar(&f.precision, "precision", "", "products of gradients and of the head in f32, or mixed: in f16 with sums in f32, on matrix units")
 	fl.IntVar(&f.logEvery, "log-interval", 0, "steps between lines of metrics")
 	fl.IntVar(&f.evalEvery, "eval-interval", 0, "steps between evaluations")
 	fl.IntVar(&f.sampleEvery, "sample-interval", 0, "steps between samples")
@@ -124,6 +127,9 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 			*v.to = v.from
 		}
 	}
+	if changed("precision") {
+		cfg.Train.Precision = f.precision
+	}
 	if changed("lr") {
 		cfg.Train.LearningRate = f.lr
 	}
@@ -174,7 +180,7 @@ func train(c *cobra.Command, f *trainFlags) error {
 	if err != nil {
 		return err
 	}
-	adapters, err := gpu.Adapters()
+	adapters, err := gpu.AdaptersOf(f.backend)
 	if err != nil {
 		return err
 	}
@@ -195,19 +201,44 @@ func train(c *cobra.Command, f *trainFlags) error {
 	default:
 		tell = newProgress(out)
 	}
-	dev, err := adapters[i].Open()
+	tell.prepare(cfg, adapters[i])
+	start := bitnet.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Init: f.init}
+	for losses := 0; ; losses++ {
+		t, err := trainOnce(c.Context(), cfg, adapters[i], start, tell)
+		if !errors.Is(err, gpu.ErrDeviceLost) || t == nil || losses == mostLosses {
+			return tell.end(t, err)
+		}
+		from, state, noCheckpoint := bitnet.FindCheckpoint(t.Dir, func(string) {})
+		if noCheckpoint != nil {
+			return tell.end(t, err)
+		}
+		if note := tell.events().Note; note != nil {
+			note(fmt.Sprintf("%v: opening it again, to go on from step %d", err, state.Step))
+		}
+		if start.State == nil || state.Step > start.State.Step {
+			losses = 0
+		}
+		start = bitnet.Start{RunsDir: f.runsDir, Resume: from, State: &state}
+	}
+}
+
+// mostLosses is how often in a row a lost device is opened again with no
+// checkpoint in between. That helps where a driver crashed.
+const mostLosses = 3
+
+// trainOnce trains until the end or an error; the trainer is nil if it could not begin.
+func trainOnce(ctx context.Context, cfg *bitnet.Config, a gpu.Adapter, start bitnet.Start, tell teller) (*bitnet.Trainer, error) {
+	dev, err := a.Open()
 	if err != nil {
-		return tell.end(nil, err)
+		return nil, err
 	}
 	defer dev.Close()
-	tell.prepare(cfg, dev.Adapter())
-	t, err := bitnet.NewTrainer(c.Context(), cfg, dev,
-		bitnet.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Init: f.init}, tell.events())
+	t, err := bitnet.NewTrainer(ctx, cfg, dev, start, tell.events())
 	if err != nil {
-		return tell.end(nil, err)
+		return nil, err
 	}
 	tell.start(t)
-	return tell.end(t, t.Run(c.Context()))
+	return t, t.Run(ctx)
 }
 
 // teller tells a user, or a program, what happens in a run.
