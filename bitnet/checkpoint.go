@@ -353,6 +353,32 @@ func prune(run string, keep int, t TrainConfig) error {
 	return nil
 }
 
+// setAside renames checkpoints after a step, from where the run goes on another
+// way or because they are damaged: they are not to be taken for its newest.
+func setAside(run string, step int64, note func(string)) error {
+	list, err := Checkpoints(run)
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		if stepOf(c) <= step {
+			continue
+		}
+		to := filepath.Join(filepath.Dir(c), "aside_"+filepath.Base(c))
+		for i := 2; ; i++ {
+			if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+			to = filepath.Join(filepath.Dir(c), fmt.Sprintf("aside_%s_%d", filepath.Base(c), i))
+		}
+		if err := os.Rename(c, to); err != nil {
+			return err
+		}
+		note(fmt.Sprintf("the run goes on from step %d: set aside %s as %s", step, filepath.Base(c), filepath.Base(to)))
+	}
+	return nil
+}
+
 // sweep removes what a kill left behind.
 func sweep(run string) error {
 	for _, pattern := range []string{".writing-*", ".removing-*"} {

@@ -160,9 +160,6 @@ func NewTrainer(ctx context.Context, c *Config, dev *gpu.Device, start Start, ev
 	if t.program, err = t.Plan.Compile(dev); err != nil {
 		return nil, err
 	}
-	if t.shares, err = t.model.Params.NewShareCounter(dev); err != nil {
-		return nil, err
-	}
 	switch {
 	case start.Resume != "":
 		err = t.restore(from, t.state)
@@ -277,6 +274,9 @@ func (t *Trainer) Run(ctx context.Context) error {
 		return err
 	}
 	defer unmarkAlive(t.Dir)
+	if err := setAside(t.Dir, t.state.Step, t.events.note); err != nil {
+		return fmt.Errorf("setting aside checkpoints: %w", err)
+	}
 	if err := t.openLogs(); err != nil {
 		return err
 	}
