@@ -34,7 +34,7 @@ export function tickText(ticks, log) {
   if (log || largest < 1e-3) return (v) => (v === 0 ? '0' : Math.abs(v) < 1e-3 ? sign(trim0(v.toExponential(1))) : short(Number(v.toPrecision(3))));
   if (largest >= 1e4) return short;
   const digits = Math.max(0, -Math.floor(Math.log10(step || 1) + 1e-9));
-  return (v) => (v === 0 ? '0' : sign(v.toFixed(digits)));
+  return (v) => (v === 0 ? '0' : digits === 0 ? count(v) : sign(v.toFixed(digits)));
 }
 
 const trim0 = (text) => text.replace('.0e', 'e');
