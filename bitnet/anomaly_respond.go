@@ -116,7 +116,11 @@ func (t *Trainer) advice() string {
 	if t.saved < 0 {
 		return "there is no checkpoint: start again with a lower --lr or with --on-anomaly rollback"
 	}
-	return fmt.Sprintf("go on from step %d with: bitnet train --resume %s --on-anomaly rollback, or with a lower --lr", t.saved, t.Dir)
+	resume := fmt.Sprintf("go on from step %d with: bitnet train --resume %s", t.saved, t.Dir)
+	if t.state.Rollbacks >= maxRollbacks {
+		return resume + " and a lower --lr"
+	}
+	return resume + " --on-anomaly rollback, or with a lower --lr"
 }
 
 // rollBack goes back to the newest checkpoint and leaves out the batches of
