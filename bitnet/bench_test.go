@@ -1,6 +1,7 @@
 package bitnet
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -37,4 +38,31 @@ func TestCompareBench(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("tokens/s"), 0o600))
 	_, err = ReadBench(file, "step")
 	require.ErrorContains(t, err, "not the --json output")
+}
+
+func TestBenchGenerate(t *testing.T) {
+	dev := openDevice(t)
+	c, err := Preset("tictactoe")
+	require.NoError(t, err)
+	m, err := NewRandomModel(c.Model, dev)
+	require.NoError(t, err)
+	defer m.Params.Release()
+	o := GenerateOptions{Batches: []int{1, 3}, PromptTokens: 5, Tokens: 2, Repeat: 1}
+	b, err := BenchGenerate(context.Background(), "random", m, dev, o)
+	require.NoError(t, err)
+	require.Len(t, b.Runs, 2)
+	require.Len(t, b.Figures(), 4)
+	h, ffn := int64(c.Model.HiddenSize), int64(c.Model.IntermediateSize)
+	qkv := 2 * h // two query heads share keys and values
+	codes := int64(c.Model.Layers) * (qkv*h + h*h + 3*ffn*h) / 4
+	for _, r := range b.Runs {
+		require.Positive(t, r.PromptPerSec)
+		require.Positive(t, r.TokensPerSec)
+		require.Greater(t, r.TernaryBytes, codes)
+		require.Less(t, r.TernaryBytes, codes*11/10) // the scales
+		require.Equal(t, int64(r.Batch*c.Model.Layers)*2*4*(h/2)*6, r.CacheBytes)
+	}
+	o.Context = 4
+	_, err = BenchGenerate(context.Background(), "random", m, dev, o)
+	require.ErrorContains(t, err, "too short for 5 and 2")
 }

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -49,6 +50,15 @@ func MeasurePeak(ctx context.Context, dev *gpu.Device) ([]Rate, error) {
 		}
 	}
 	return p.rates, nil
+}
+
+// MeasureBandwidth measures the faster of reading and copying alone.
+func MeasureBandwidth(ctx context.Context, dev *gpu.Device) (Rate, error) {
+	p := peak{stopwatch: stopwatch{dev, 50 * time.Millisecond, 5}, target: TargetOf(dev.Adapter())}
+	if err := p.memory(ctx); err != nil {
+		return Rate{}, fmt.Errorf("measuring the adapter's bandwidth: %w", err)
+	}
+	return slices.MaxFunc(p.rates, func(a, b Rate) int { return cmp.Compare(a.Median, b.Median) }), nil
 }
 
 type peak struct {

@@ -21,7 +21,7 @@ one is set against it. On a machine that does other work, compare in one sitting
   bitnet bench step --exp arithmetic --json > before.json
   bitnet bench step --exp arithmetic --compare before.json`,
 	}
-	c.AddCommand(benchPeakCommand(), benchKernelsCommand(), benchStepCommand())
+	c.AddCommand(benchPeakCommand(), benchKernelsCommand(), benchStepCommand(), benchGenerateCommand())
 	return c
 }
 

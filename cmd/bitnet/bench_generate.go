@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"bitnet/bitnet"
+	"bitnet/gpu"
+)
+
+func benchGenerateCommand() *cobra.Command {
+	var f benchFlags
+	var exp string
+	o := bitnet.GenerateOptions{Batches: []int{1, 8}}
+	c := &cobra.Command{
+		Use:   "generate [MODEL]",
+		Short: "Measure how fast a model reads prompts and writes",
+		Long: `Measure how fast a model reads prompts and writes: tokens a second, and the bytes
+that a token needs against the adapter's bandwidth, which is measured first. MODEL
+is what bitnet generate takes; without one, --exp gives an experiment's model with
+random weights.`,
+		Example: `  bitnet bench generate runs/my_run
+  bitnet bench generate --exp baseline --batch 1,8,32`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError{fmt.Errorf("want one model, got %d", len(args))}
+			}
+			return nil
+		},
+	}
+	f.add(c)
+	fl := c.Flags()
+	fl.StringVar(&exp, "exp", "baseline", "without MODEL, random weights for the model of: "+strings.Join(bitnet.Presets(), ", "))
+	fl.IntSliceVar(&o.Batches, "batch", o.Batches, "sequences at once, one measurement each")
+	fl.IntVar(&o.PromptTokens, "prompt-tokens", 128, "tokens of each prompt")
+	fl.IntVar(&o.Tokens, "tokens", 64, "new tokens of each sequence")
+	fl.IntVar(&o.Context, "context", 0, "tokens to make room for (default: just enough)")
+	fl.IntVar(&o.Repeat, "repeat", 3, "texts to measure")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		var b *bitnet.GenerateBench
+		return f.run(c, func(dev *gpu.Device) (bitnet.Bench, error) {
+			name, m, err := benchModel(c, dev, exp, args)
+			if err != nil {
+				return nil, err
+			}
+			defer m.Params.Release()
+			b, err = bitnet.BenchGenerate(c.Context(), name, m, dev, o)
+			return b, err
+		}, func(out io.Writer) {
+			fmt.Fprintf(out, "%s: prompts of %d tokens, %d new ones, context %d; bandwidth %.1f GB/s (%s)\n",
+				b.Model, b.PromptTokens, b.NewTokens, b.Context, b.Bandwidth.Median, b.Bandwidth.Name)
+			fmt.Fprintf(out, "%8s %10s %10s %9s  %-30s %10s %6s\n", "at once", "prompt t/s", "new t/s", "ms a step", "MB a step: ternary+float+cache", "MB a token", "GB/s")
+			for _, r := range b.Runs {
+				parts := fmt.Sprintf("%.1f + %.1f + %.1f", float64(r.TernaryBytes)/1e6, float64(r.FloatBytes)/1e6, float64(r.CacheBytes)/1e6)
+				fmt.Fprintf(out, "%8d %10.1f %10.1f %9.2f  %-30s %10.2f %6.2f, %.0f%% of the bandwidth\n",
+					r.Batch, r.PromptPerSec, r.TokensPerSec, r.StepMS, parts, r.BytesPerToken/1e6, r.GBPerSec, 100*r.ShareOfMeasured)
+			}
+		})
+	}
+	return c
+}
+
+// benchModel opens a model, or makes one of an experiment's shapes up.
+func benchModel(c *cobra.Command, dev *gpu.Device, exp string, args []string) (string, *bitnet.Model, error) {
+	if len(args) > 0 {
+		m, err := bitnet.Open(c.Context(), dev, args[0], func(s string) { fmt.Fprintln(os.Stderr, s) })
+		if err != nil {
+			return "", nil, err
+		}
+		return args[0], m.Model, nil
+	}
+	cfg, err := bitnet.Preset(exp)
+	if err != nil {
+		return "", nil, err
+	}
+	m, err := bitnet.NewRandomModel(cfg.Model, dev)
+	return exp + " with random weights", m, err
+}
