@@ -203,10 +203,12 @@ func (p *progress) line(format string, args ...any) {
 }
 
 func (p *progress) end(t *bitnet.Trainer, err error) error {
+	p.mu.Lock()
 	if p.open { // the last state of training stays
 		fmt.Fprintln(p.out)
 		p.open = false
 	}
+	p.mu.Unlock()
 	if t == nil {
 		return err
 	}
