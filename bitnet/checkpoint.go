@@ -59,6 +59,14 @@ type hfConfig struct {
 	TorchDType        string         `json:"torch_dtype"`
 	InitializerRange  float64        `json:"initializer_range"`
 	Quantization      map[string]any `json:"quantization_config,omitempty"`
+	RopeScaling       map[string]any `json:"rope_scaling,omitempty"`
+	// RopeParameters is where newer versions of transformers keep rope_theta.
+	RopeParameters *ropeParameters `json:"rope_parameters,omitempty"`
+}
+
+type ropeParameters struct {
+	Theta float64 `json:"rope_theta"`
+	Type  string  `json:"rope_type"`
 }
 
 // newHFConfig is the config.json of float masters, which are quantised at every forward.

@@ -374,9 +374,7 @@ func readGGUFTernary(f *gguf.File, name string, info gguf.Info, raw []byte) (*Te
 		if scale != 0 {
 			m.Scale = scale
 		}
-		for k, code := range codes {
-			m.set(r, k, code)
-		}
+		m.setRow(r, codes)
 	}
 	if _, ok := f.Info(name + ".scale"); !ok {
 		return m, nil

@@ -35,39 +35,51 @@ func (m *TernaryMatrix) Row(row int, dst []int8) {
 func newTernaryMatrix(rows, cols int) *TernaryMatrix {
 	m := &TernaryMatrix{Rows: rows, Cols: cols}
 	m.Codes = make([]byte, rows*m.Stride())
-	for i := range m.Codes {
-		m.Codes[i] = 0b01010101
-	}
 	return m
 }
 
-// set gives element k of a row the code w+1; the element must still be zero.
-func (m *TernaryMatrix) set(row, k int, code byte) {
-	m.Codes[row*m.Stride()+k/4] ^= (code ^ 1) << (2 * (k % 4))
+// setRow stores the codes of a row, 0 to 2, one an element.
+func (m *TernaryMatrix) setRow(row int, codes []byte) {
+	out := m.Codes[row*m.Stride():][:m.Stride()]
+	whole := len(codes) / 4
+	for i := range whole {
+		c := codes[4*i:][:4]
+		out[i] = c[0] | c[1]<<2 | c[2]<<4 | c[3]<<6
+	}
+	if whole < len(out) {
+		last := [4]byte{1, 1, 1, 1}
+		copy(last[:], codes[4*whole:])
+		out[whole] = last[0] | last[1]<<2 | last[2]<<4 | last[3]<<6
+	}
 }
 
 // Quantize rounds masters w [rows, cols] to ternary, as the training kernels
 // do (absmean, arXiv 2402.17764): s = max(mean|w|, 1e-5), the weights are
 // clamp(round(w / s), -1, 1) with ties to even. The mean is summed in float64.
 func Quantize(w []float32, rows, cols int) *TernaryMatrix {
+	sums := make([]float64, rows)
+	each(rows, func(r int) {
+		for _, v := range w[r*cols:][:cols] {
+			sums[r] += math.Abs(float64(v))
+		}
+	})
 	sum := 0.0
-	for _, v := range w {
-		sum += math.Abs(float64(v))
+	for _, v := range sums {
+		sum += v
 	}
 	m := newTernaryMatrix(rows, cols)
 	m.Scale = float32(max(sum/float64(len(w)), 1e-5))
 	s := 1 / m.Scale
-	for r := range rows {
+	each(rows, func(r int) {
+		codes := make([]byte, cols)
 		for k, v := range w[r*cols:][:cols] {
-			// Rounding to even and clamping come to this: one half is a zero.
-			switch v *= s; {
-			case v > 0.5:
-				m.set(r, k, 2)
-			case v < -0.5:
-				m.set(r, k, 0)
-			}
+			// From 2^23 to 2^24 floats are the integers, so that adding rounds,
+			// to even, and the bits count: no branch that depends on a weight.
+			const base = 3 << 22
+			codes[k] = byte(math.Float32bits(min(max(v*s, -1), 1)+base) - math.Float32bits(base) + 1)
 		}
-	}
+		m.setRow(r, codes)
+	})
 	return m
 }
 
@@ -298,18 +310,23 @@ func (t *tensorFiles) packed(want tensorShape) (*TernaryMatrix, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := newTernaryMatrix(want.shape[0], want.shape[1])
-	m.Scale = scale[0]
-	quarter := m.Rows / 4
 	for i, b := range raw {
-		r, c := i/m.Cols, i%m.Cols
 		if b&(b>>1)&0b01010101 != 0 {
 			return nil, fmt.Errorf("%s: tensor %s: byte %d is %#02x, which holds a weight that is none of -1, 0 and 1", f.path, want.name, i, b)
 		}
-		for part := range 4 {
-			m.set(part*quarter+r, c, b>>(2*part)&3)
-		}
 	}
+	m := newTernaryMatrix(want.shape[0], want.shape[1])
+	m.Scale = scale[0]
+	quarter := m.Rows / 4
+	each(quarter, func(r int) {
+		codes := make([]byte, m.Cols)
+		for part := range 4 {
+			for k, b := range raw[r*m.Cols:][:m.Cols] {
+				codes[k] = b >> (2 * part) & 3
+			}
+			m.setRow(part*quarter+r, codes)
+		}
+	})
 	return m, nil
 }
 

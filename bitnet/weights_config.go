@@ -61,11 +61,19 @@ func (c *hfConfig) packed() bool { return c.Quantization["quantization_mode"] ==
 
 func (c *hfConfig) check() error {
 	q := c.Quantization
+	if r := c.RopeParameters; r != nil {
+		if r.Type != "" && r.Type != "default" {
+			return fmt.Errorf("rope_type is %.40q, this program reads \"default\"", r.Type)
+		}
+		c.RopeTheta = r.Theta
+	}
 	switch {
 	case c.ModelType != "bitnet":
 		return fmt.Errorf("model_type is %.40q, this program reads \"bitnet\"", c.ModelType)
 	case !c.TieWordEmbeddings:
 		return errors.New("tie_word_embeddings is false; this program has one table for both ends")
+	case len(c.RopeScaling) > 0:
+		return errors.New("rope_scaling is given; this program turns every position by the same angles")
 	case c.AttentionBias:
 		return errors.New("attention_bias is true; this program has no biases")
 	case len(q) == 0:

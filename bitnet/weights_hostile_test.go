@@ -121,6 +121,8 @@ func TestHostileWeights(t *testing.T) {
 		"model_type is":               {false, func(c *hfConfig, _ rawModel) { c.ModelType = "llama" }},
 		"tie_word_embeddings":         {false, func(c *hfConfig, _ rawModel) { c.TieWordEmbeddings = false }},
 		"attention_bias":              {false, func(c *hfConfig, _ rawModel) { c.AttentionBias = true }},
+		"rope_scaling":                {false, func(c *hfConfig, _ rawModel) { c.RopeScaling = map[string]any{"factor": 2} }},
+		"rope_type":                   {false, func(c *hfConfig, _ rawModel) { c.RopeParameters = &ropeParameters{1e4, "yarn"} }},
 		"no quantization_config":      {false, func(c *hfConfig, _ rawModel) { c.Quantization = nil }},
 		"linear_class \"bitlinear\"":  {true, func(c *hfConfig, _ rawModel) { c.Quantization["linear_class"] = "bitlinear" }},
 		"quantization_mode is \"<nil": {true, func(c *hfConfig, _ rawModel) { delete(c.Quantization, "quantization_mode") }},
@@ -168,6 +170,7 @@ func TestReadWeightsForms(t *testing.T) {
 	want, err := ReadWeights(plain)
 	require.NoError(t, err)
 
+	c.RopeTheta, c.RopeParameters = 0, &ropeParameters{want.Config.RopeTheta, "default"}
 	m[headName] = m[embeddingName]
 	rounded := rawModel{}
 	for name, r := range m {

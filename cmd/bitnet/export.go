@@ -44,7 +44,7 @@ tq2_0, q4_0 and f16 that fits.`,
 			if e.Type != "" {
 				form += " " + e.Type
 			}
-			fmt.Fprintf(out, "wrote %s, %.1f MB: %s\n", form, float64(e.Bytes)/1e6, strings.Join(e.Files, ", "))
+			fmt.Fprintf(out, "wrote %s, %.4g MB: %s\n", form, float64(e.Bytes)/1e6, strings.Join(e.Files, ", "))
 			if o.Check {
 				fmt.Fprintf(out, "read again: all %d tensors and the tokenizer are the model's\n", e.Tensors)
 			}
