@@ -38,23 +38,12 @@ const (
 // in a few seconds: arithmetic, bandwidth, dispatch and round trip. Each rate is
 // that of the fastest of a few layouts.
 func MeasurePeak(ctx context.Context, dev *gpu.Device) ([]Rate, error) {
-	p := peak{stopwatch: stopwatch{dev, 50 * time.Millisecond, 5}, target: TargetOf(dev.Adapter())}
-	var err error
-	if p.small, err = dev.NewBuffer("peak", 16); err != nil {
-		return nil, err
-	}
-	defer p.small.Release()
-	for _, measure := range []func(context.Context) error{p.arithmetic, p.matrix, p.memory, p.latency} {
-		if err := measure(ctx); err != nil {
-			return nil, fmt.Errorf("measuring what the adapter can do: %w", err)
-		}
-	}
-	return p.rates, nil
+	return newPeak(dev).all(ctx)
 }
 
 // MeasureBandwidth measures the faster of reading and copying alone.
 func MeasureBandwidth(ctx context.Context, dev *gpu.Device) (Rate, error) {
-	p := peak{stopwatch: stopwatch{dev, 50 * time.Millisecond, 5}, target: TargetOf(dev.Adapter())}
+	p := newPeak(dev)
 	if err := p.memory(ctx); err != nil {
 		return Rate{}, fmt.Errorf("measuring the adapter's bandwidth: %w", err)
 	}
@@ -64,8 +53,33 @@ func MeasureBandwidth(ctx context.Context, dev *gpu.Device) (Rate, error) {
 type peak struct {
 	stopwatch
 	target shaders.Target
+	bytes  int64 // of buffers that no cache holds
 	small  *gpu.Buffer
 	rates  []Rate
+}
+
+func newPeak(dev *gpu.Device) *peak {
+	limits := dev.Adapter().Limits
+	p := &peak{stopwatch: stopwatch{dev, 50 * time.Millisecond, 5}, target: TargetOf(dev.Adapter())}
+	p.bytes = min(512<<20, limits.BindingSize, limits.BufferSize)
+	if p.target != shaders.GPU {
+		p.bytes = min(p.bytes, 128<<20)
+	}
+	return p
+}
+
+func (p *peak) all(ctx context.Context) ([]Rate, error) {
+	var err error
+	if p.small, err = p.dev.NewBuffer("peak", 16); err != nil {
+		return nil, err
+	}
+	defer p.small.Release()
+	for _, measure := range []func(context.Context) error{p.arithmetic, p.matrix, p.memory, p.latency} {
+		if err := measure(ctx); err != nil {
+			return nil, fmt.Errorf("measuring what the adapter can do: %w", err)
+		}
+	}
+	return p.rates, nil
 }
 
 // fastest adds the rate of the fastest of some kernels; scale turns its Flops a
@@ -159,16 +173,10 @@ func (p *peak) matrix(ctx context.Context) error {
 	return nil
 }
 
-// memory measures buffers that no cache holds.
 func (p *peak) memory(ctx context.Context) error {
-	limits := p.dev.Adapter().Limits
-	bytes := min(int64(512<<20), limits.BindingSize, limits.BufferSize)
-	if p.target != shaders.GPU {
-		bytes = min(bytes, 128<<20)
-	}
 	var buffers []*gpu.Buffer
 	for _, label := range []string{"from", "to"} {
-		b, err := p.dev.NewBuffer(label, bytes)
+		b, err := p.dev.NewBuffer(label, p.bytes)
 		if err != nil {
 			return err
 		}
@@ -179,7 +187,7 @@ func (p *peak) memory(ctx context.Context) error {
 		var layouts []shaders.Source
 		for _, layout := range []string{"neighbours", "runs", "uniform"} {
 			if layout != "uniform" || p.target == shaders.CPUTable {
-				layouts = append(layouts, shaders.PeakMemory{Target: p.target, Bytes: bytes, Copy: copies, Layout: layout}.Source())
+				layouts = append(layouts, shaders.PeakMemory{Target: p.target, Bytes: p.bytes, Copy: copies, Layout: layout}.Source())
 			}
 		}
 		name := PeakRead
