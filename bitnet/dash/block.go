@@ -11,28 +11,34 @@ import (
 // six significant digits, which is more than a screen shows.
 type number float64
 
-func (n number) MarshalJSON() ([]byte, error) { return appendNumber(nil, float64(n)), nil }
+func (n number) MarshalJSON() ([]byte, error) { return appendNumber(nil, float64(n), 6), nil }
 
-func appendNumber(b []byte, v float64) []byte {
+func appendNumber(b []byte, v float64, digits int) []byte {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return append(b, "null"...)
 	}
-	return strconv.AppendFloat(b, v, 'g', 6, 64)
+	return strconv.AppendFloat(b, v, 'g', digits, 64)
 }
 
-// column is a list of numbers.
-type column []float64
+// column is a list of numbers, places one of places on an axis, which need
+// more digits where one zooms in.
+type (
+	column []float64
+	places []float64
+)
 
-func (c column) MarshalJSON() ([]byte, error) {
-	b := make([]byte, 0, 2+9*len(c))
-	b = append(b, '[')
-	for i, v := range c {
+func (c column) MarshalJSON() ([]byte, error) { return appendList(c, 6), nil }
+func (p places) MarshalJSON() ([]byte, error) { return appendList(p, 12), nil }
+
+func appendList(list []float64, digits int) []byte {
+	b := append(make([]byte, 0, 2+9*len(list)), '[')
+	for i, v := range list {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendNumber(b, v)
+		b = appendNumber(b, v, digits)
 	}
-	return append(b, ']'), nil
+	return append(b, ']')
 }
 
 // block is a stretch of a run's metrics, a column for each number. Each row
@@ -44,7 +50,7 @@ type block struct {
 	Slot   []int64          `json:"slot"`  // numbers the rows
 	Step   []int64          `json:"step"`  // of the last line of a row
 	Tokens []int64          `json:"tokens"`
-	Time   column           `json:"time"` // seconds of training
+	Time   places           `json:"time"` // seconds of training
 	Keys   map[string]curve `json:"keys"`
 }
 

@@ -47,7 +47,7 @@ func hostAllowed(r *http.Request, names []string) bool {
 		return true
 	}
 	for _, n := range names {
-		if host == strings.ToLower(n) {
+		if n != "" && host == strings.ToLower(n) {
 			return true
 		}
 	}

@@ -1,11 +1,11 @@
 package dash
 
 import (
-	"errors"
 	"log"
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"bitnet/bitnet/runs"
@@ -116,7 +116,7 @@ func (h *hub) summaries() []summary {
 	}
 	h.listed, h.took = time.Now(), time.Since(began)
 	for name, r := range h.readers {
-		if h.dirs[name] == nil || time.Since(r.lastUse()) > idle {
+		if h.dirs[name] == nil || time.Since(time.Unix(0, r.used.Load())) > idle {
 			delete(h.readers, name)
 		}
 	}
@@ -142,7 +142,8 @@ func (h *hub) reader(name string) *reader {
 	defer h.mu.Unlock()
 	r := h.readers[name]
 	if r == nil {
-		r = &reader{logs: run.Follow(rows), used: time.Now()}
+		r = &reader{logs: run.Follow(rows)}
+		r.used.Store(time.Now().UnixNano())
 		h.readers[name] = r
 	}
 	return r
@@ -150,27 +151,22 @@ func (h *hub) reader(name string) *reader {
 
 // reader is a run whose logs are followed for all pages that show it.
 type reader struct {
-	mu     sync.Mutex
+	used atomic.Int64 // when it was last looked at, in Unix nanoseconds
+
+	mu     sync.Mutex // held while logs are read, for seconds where they are long
 	logs   *runs.Reader
 	polled time.Time
-	used   time.Time
 	failed string
 
 	epoch                     int   // changes when what was sent before is void
 	evals, samples, anomalies int64 // that ever came in this epoch
 }
 
-func (r *reader) lastUse() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.used
-}
-
 // look calls f with the logs as they are now. f must not keep them.
 func (r *reader) look(f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.used = time.Now()
+	r.used.Store(time.Now().UnixNano())
 	if time.Since(r.polled) > tick/2 {
 		r.poll()
 		r.polled = time.Now()
@@ -181,7 +177,7 @@ func (r *reader) look(f func()) {
 func (r *reader) poll() {
 	bad := r.logs.BadLines
 	c, err := r.logs.Poll()
-	if err != nil && !errors.Is(err, errors.ErrUnsupported) && err.Error() != r.failed {
+	if err != nil && err.Error() != r.failed {
 		log.Print("bitnet dash: ", err)
 		r.failed = err.Error()
 	}

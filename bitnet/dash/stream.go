@@ -60,6 +60,7 @@ type stream struct {
 
 // followed is what has been sent of a run.
 type followed struct {
+	by                        *reader
 	epoch                     int
 	width, lines, slot        int64
 	evals, samples, anomalies int64
@@ -154,8 +155,8 @@ func (s *stream) run(name string, config map[string]string) error {
 	event := "patch"
 	r.look(func() {
 		c := r.logs.Curves
-		if f == nil || f.epoch != r.epoch {
-			f = &followed{epoch: r.epoch, slot: math.MinInt64, lines: -1, evals: -1}
+		if f == nil || f.by != r || f.epoch != r.epoch {
+			f = &followed{by: r, epoch: r.epoch, slot: math.MinInt64, lines: -1, evals: -1}
 			s.follow[name] = f
 		}
 		if f.lines != c.Lines {

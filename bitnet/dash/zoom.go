@@ -71,8 +71,13 @@ func (h *hub) ternary(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var s shares
-	reader.look(func() { s = newShares(reader.logs.Curves, q.from, q.to, q.limit) })
-	if n := len(s.Step); q.from > 0 && n < q.limit/2 && s.coarse(reader) {
+	var coarse bool // the file may hold more of this stretch
+	reader.look(func() {
+		c := reader.logs.Curves
+		s = newShares(c, q.from, q.to, q.limit)
+		coarse = c.Width() > 1 && len(s.Step) > 0 && len(s.Step) < q.limit/2
+	})
+	if coarse {
 		if !h.enter(r) {
 			return
 		}
@@ -85,12 +90,6 @@ func (h *hub) ternary(w http.ResponseWriter, r *http.Request) {
 		s = newShares(c, q.from, q.to, q.limit)
 	}
 	answer(w, s)
-}
-
-// coarse says whether a file may hold more than the curves in memory.
-func (s *shares) coarse(r *reader) (yes bool) {
-	r.look(func() { yes = r.logs.Curves.Width() > 1 && len(s.Step) > 0 })
-	return yes
 }
 
 // newShares picks at most limit of the moments that have shares, the newest among them.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -43,7 +42,7 @@ ssh -L 6006:127.0.0.1:6006 MACHINE.`,
 				fmt.Fprintln(c.ErrOrStderr(), "bitnet: other machines can read this page: it has no password")
 			}
 			if open {
-				if err := openBrowser(c.Context(), url); err != nil {
+				if err := openBrowser(url); err != nil {
 					fmt.Fprintf(c.ErrOrStderr(), "bitnet: no browser could be started (%v): open %s yourself\n", err, url)
 				}
 			}
@@ -65,7 +64,7 @@ func pageAddress(a net.Addr) string {
 	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), at.Port()).String()
 }
 
-func openBrowser(ctx context.Context, url string) error {
+func openBrowser(url string) error {
 	name, args := "xdg-open", []string{url}
 	switch runtime.GOOS {
 	case "darwin":
@@ -73,7 +72,7 @@ func openBrowser(ctx context.Context, url string) error {
 	case "windows":
 		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", url}
 	}
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := exec.Command(name, args...)
 	if err := cmd.Start(); err != nil {
 		return err
 	}

@@ -59,7 +59,9 @@ function metric({ name, color, dash }, key, spread = key) {
   const s = block.keys[spread] ?? k;
   const x = block[state.axis];
   const bad = k.bad ? x.filter((_, i) => k.bad[i] > 0) : [];
-  return { label: name, color, dash, x, y: k.mean, low: s.low, high: s.high, bad };
+  const notes = key === 'loss_mean' || key === 'grad_norm'
+    ? d.anomalies.map((a) => ({ x: d.place(a.step, state.axis), text: `${a.kind.replaceAll('_', ' ')} at step ${count(a.step)}` })) : [];
+  return { label: name, color, dash, x, y: k.mean, low: s.low, high: s.high, bad, notes };
 }
 
 /** A number of the evaluations as a curve; `aside` if it goes along with another of the same run. */
@@ -253,8 +255,10 @@ const live = new Live({
     const d = data.get(block.run);
     if (!d) return;
     d.whole = block;
+    d.window = null;
+    if (state.view) fetchWindows();
+    ternary.renewed(block.run, block.step.at(-1) ?? 0);
     changed({ charts: true, details: true });
-    grown(block.run);
   },
   patch(block) {
     const d = data.get(block.run);
@@ -339,6 +343,7 @@ $('reset').addEventListener('click', () => setView(null));
 $('prompt').addEventListener('change', () => changed({ details: true }));
 $('only-differences').addEventListener('change', () => changed({ details: true }));
 $('theme').addEventListener('click', toggleTheme);
+$('skip').addEventListener('click', (e) => { e.preventDefault(); $('main').focus(); }); // the address has another use
 $('keys').addEventListener('click', () => $('help').showModal());
 addEventListener('theme', () => {
   changed({ list: true, charts: true, details: true });
@@ -366,5 +371,8 @@ addEventListener('keydown', (e) => {
   e.preventDefault();
   act();
 });
+
+// An address typed or pasted into this tab; the page itself changes it silently.
+addEventListener('hashchange', () => location.reload());
 
 restore();

@@ -111,9 +111,12 @@ export class Chart {
       el('th', {}, v.curve.label),
       el('td', { class: 'num' }, this.write(v.y)),
       el('td', { class: 'dim' }, v.spread ? `${this.write(v.spread[0])} … ${this.write(v.spread[1])}` : '')));
-    this.tip.replaceChildren(el('p', {}, position(axis, this.at, true)), el('table', {}, ...rows));
+    const p = this.scales.x(this.at);
+    const notes = this.curves.flatMap((c) => (c.notes ?? []).filter((n) => Math.abs(this.scales.x(n.x) - p) < 6)
+      .map((n) => el('p', { class: 'note' }, n.text)));
+    this.tip.replaceChildren(el('p', {}, position(axis, this.at, true)), el('table', {}, ...rows), ...notes.slice(0, 3));
     this.tip.hidden = false;
-    const p = this.scales.x(this.at), w = this.tip.offsetWidth;
+    const w = this.tip.offsetWidth;
     const left = p + 14 + w < width ? p + 14 : p - 14 - w;
     this.tip.style.left = `${Math.max(4, Math.min(left, width - w - 4))}px`;
   }

@@ -64,9 +64,16 @@ export const date = (ms) => (ms ? new Date(ms).toLocaleString() : '–');
 
 /** How a position on the x axis is written; `fine` for a readout. */
 export function position(axis, x, fine = false) {
-  if (axis === 'time') return fine || x < 60 ? duration(x) : clock(x);
+  if (axis === 'time') return fine ? exactly(x) : clock(x);
   if (axis === 'tokens') return fine ? `${short(x)} tokens` : short(x);
   return fine ? `step ${count(x)}` : x < 1e4 ? count(x) : short(x);
 }
 
-const clock = (s) => (s < 5400 ? `${trim((s / 60).toFixed(1))} min` : s < 172800 ? `${trim((s / 3600).toFixed(1))} h` : `${trim((s / 86400).toFixed(1))} d`);
+const clock = (s) => (s < 60 ? `${trim(s.toFixed(1))} s` : s < 5400 ? `${trim((s / 60).toFixed(1))} min` : s < 172800 ? `${trim((s / 3600).toFixed(1))} h` : `${trim((s / 86400).toFixed(1))} d`);
+
+/** Seconds -> "1 min 14 s", "3 h 05 min". */
+function exactly(s) {
+  if (s < 60) return `${trim(s.toFixed(1))} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${String(Math.floor(s % 60)).padStart(2, '0')} s`;
+  return duration(s);
+}

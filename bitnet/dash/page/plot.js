@@ -8,7 +8,8 @@ export const MARGIN = { left: 54, right: 14, top: 10, bottom: 24 };
 /**
  * A curve. All arrays have the same length; y is null where there is no number.
  * @typedef {{label: string, color: string, dash: number[], x: number[], y: (number|null)[],
- *   raw?: (number|null)[], low?: (number|null)[], high?: (number|null)[], marks?: boolean, bad?: number[]}} Curve
+ *   raw?: (number|null)[], low?: (number|null)[], high?: (number|null)[], marks?: boolean, bad?: number[],
+ *   notes?: {x: number, text: string}[]}} Curve
  */
 
 /** Fits a canvas to its box in device pixels; returns its context, drawing in CSS pixels. */
@@ -77,7 +78,10 @@ export function draw(ctx, width, height, curves, view, range, options, colors) {
   for (const c of curves) if (c.raw) line(ctx, c, c.raw, view, x, y, options.log, 0.28, 1);
   for (const c of curves) line(ctx, c, c.y, view, x, y, options.log, 1, 1.75);
   ctx.restore();
-  for (const c of curves) notFinite(ctx, c, view, x, top, colors);
+  for (const c of curves) {
+    notFinite(ctx, c, view, x, top, colors);
+    flags(ctx, c, view, x, height - bottom, colors);
+  }
   return { x, y };
 }
 
@@ -184,6 +188,20 @@ function notFinite(ctx, c, view, x, top, colors) {
     ctx.lineTo(p - 3, top + 3);
   }
   ctx.stroke();
+}
+
+/** Marks where something is to be said, with a triangle that points at the axis. */
+function flags(ctx, c, view, x, foot, colors) {
+  for (const { x: at } of c.notes ?? []) {
+    if (at < view[0] || at > view[1]) continue;
+    const p = x(at);
+    ctx.fillStyle = colors.bad;
+    ctx.beginPath();
+    ctx.moveTo(p, foot);
+    ctx.lineTo(p - 4, foot - 7);
+    ctx.lineTo(p + 4, foot - 7);
+    ctx.fill();
+  }
 }
 
 /** Draws the cursor at a place of the x axis, with a dot on each curve's nearest point, as Chart.values gives them. */

@@ -27,7 +27,7 @@ function shade(t) {
 
 export class Ternary {
   constructor(owner) {
-    this.owner = owner; // {say(text), view(name): [from, to] in steps or null, place(name, step)}
+    this.owner = owner; // {view(name): [from, to] in steps, or null for the whole run}
     this.strips = new Map();
     this.data = null;
     for (const id of ['ternary-run', 'ternary-share', 'ternary-weight']) $(id).addEventListener('change', () => (id === 'ternary-run' ? this.load() : this.render()));
@@ -52,6 +52,12 @@ export class Ternary {
 
   get run() { return $('ternary-run').value; }
 
+  /** A run's log was read anew; a resumed run may have cut it. */
+  renewed(name, last) {
+    if (name === this.run && this.data?.step.at(-1) > last) this.load();
+    else this.grown(name);
+  }
+
   /** Something was added to a run's log. */
   grown(name) {
     if (name !== this.run || this.timer) return;
@@ -64,7 +70,8 @@ export class Ternary {
   /** Asks for the columns behind the newest. */
   async more() {
     const d = this.data;
-    if (!d || d.run !== this.run || d.busy) return;
+    if (!d || d.run !== this.run) return this.load();
+    if (d.busy) return;
     const view = this.owner.view(d.run);
     const last = d.step.at(-1) ?? 0;
     if (view && view[1] < last) return;
