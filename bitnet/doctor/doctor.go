@@ -84,7 +84,7 @@ func Examine(o Options, found func(Finding)) {
 		say("cache", fail("set HOME or XDG_CACHE_HOME to a folder that you can write to", "there is no cache folder: %v", err))
 		return
 	}
-	say("cache", writable(nearest(dir), "set XDG_CACHE_HOME to a folder that you can write to"))
+	say("cache", writable(nearest(dir), "let this user write there, or on Linux set XDG_CACHE_HOME to another folder"))
 	free, freeErr = freeAt(nearest(dir))
-	say("cache disk", disk(dir, free, freeErr, texts(), "set XDG_CACHE_HOME, or HF_HUB_CACHE and data.dir, to folders on a larger disk"))
+	say("cache disk", disk(dir, free, freeErr, texts(), "set HF_HUB_CACHE (downloads) and data.dir (token shards) to folders on a larger disk"))
 }

@@ -30,6 +30,8 @@ func TestFindings(t *testing.T) {
 	poor.Limits.StorageBindings = 4
 	onDawn := graphics
 	onDawn.Backend = "dawn"
+	integrated := graphics
+	integrated.Kind = gpu.Integrated
 	missing := errors.New("the npm package is not there")
 	fits := []want{{preset: "small", memory: 1e6}, {preset: "large", memory: 4e9}}
 	for _, row := range []struct {
@@ -63,6 +65,7 @@ func TestFindings(t *testing.T) {
 		{"enough memory", memory(cpu, 8e9, fits), OK, "8.0 GB free"},
 		{"little memory", memory(cpu, 2e9, fits), Warn, "large needs 4.0 GB"},
 		{"unknown memory", memory(cpu, 0, fits), OK, "not known"},
+		{"shared memory", memory(integrated, 2e9, fits), Warn, "large needs"},
 		{"memory of a card", memory(graphics, 1e6, fits), OK, "drivers do not tell"},
 
 		{"Dawn in use", dawn(onDawn, nil), OK, "in use"},

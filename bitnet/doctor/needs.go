@@ -85,21 +85,22 @@ func availableMemory(meminfo string) int64 {
 	return 0
 }
 
-// memory holds what presets need against what there is. A card's memory is not
-// known to WebGPU: there it can only say what is needed.
+// memory holds what presets need against what there is. A card's own memory is
+// not known to WebGPU: there it can only say what is needed.
 func memory(a gpu.Adapter, available int64, wants []want) Finding {
+	system := a.Kind == gpu.CPU || a.Kind == gpu.Integrated
 	var most want
 	var no []string
 	for _, w := range wants {
 		if w.memory > most.memory {
 			most = w
 		}
-		if a.Kind == gpu.CPU && available > 0 && w.memory > available {
+		if system && available > 0 && w.memory > available {
 			no = append(no, fmt.Sprintf("%s needs %s", w.preset, size(w.memory)))
 		}
 	}
 	switch {
-	case a.Kind != gpu.CPU:
+	case !system:
 		return ok("the largest preset, %s, takes %s on the device; how much it has, drivers do not tell", most.preset, size(most.memory))
 	case available == 0:
 		return ok("the largest preset, %s, takes %s; how much is free is not known on this system", most.preset, size(most.memory))

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"gopkg.in/yaml.v3"
 
 	"bitnet/bitnet"
 	"bitnet/bitnet/cost"
@@ -33,6 +34,9 @@ func addCompletions(c *cobra.Command) {
 			_ = c.RegisterFlagCompletionFunc(flag, values)
 		}
 	}
+	if c.Flags().Lookup("set") != nil {
+		_ = c.RegisterFlagCompletionFunc("set", settings)
+	}
 	if c.Flags().Lookup("config") != nil {
 		_ = c.MarkFlagFilename("config", "yaml", "yml")
 	}
@@ -56,6 +60,25 @@ func matching(values func(*cobra.Command) []string) cobra.CompletionFunc {
 		}
 		return out, cobra.ShellCompDirectiveDefault
 	}
+}
+
+// settings are the keys of a configuration, each to be gone on with by its value.
+func settings(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	var config map[string]any
+	if err := yaml.Unmarshal(new(bitnet.Config).YAML(), &config); err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var out []string
+	for section, keys := range config {
+		values, _ := keys.(map[string]any)
+		for key := range values {
+			if name := section + "." + key + "="; strings.Contains(name, typed) {
+				out = append(out, name)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 }
 
 // devices are the adapters of this machine; for bitnet cost, the cards of its table.

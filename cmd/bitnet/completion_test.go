@@ -33,6 +33,8 @@ func TestCompletion(t *testing.T) {
 		{"plot runs/bitnet_text_2 ", []string{"runs/bitnet_simple_1"}},
 		{"status --runs-dir others ", []string{"list", "others/mine"}},
 		{"cost --device m1", []string{"Apple M1", "Apple M1 Max"}},
+		{"train --set seq", []string{"train.seq_len="}},
+		{"cost --set weight_d", []string{"train.weight_decay=", "train.weight_decay_late="}},
 		{"cost --device thi", []string{"this"}},
 	}
 	if adapters, err := gpu.Adapters(); err == nil && len(adapters) > 0 {
