@@ -47,7 +47,7 @@ func rootCommand() *cobra.Command {
 		Example: `  bitnet train --exp simple
   bitnet train --exp arithmetic --num-steps 2000
   bitnet eval runs/bitnet_arithmetic_20260101_120000
-  bitnet devices`,
+  bitnet doctor`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
