@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -179,9 +180,6 @@ func (c *Config) Set(assignment string) error {
 	if err := yaml.Unmarshal([]byte(value), &v); err != nil || len(v.Content) != 1 {
 		v = yaml.Node{Content: []*yaml.Node{{Kind: yaml.ScalarNode, Value: value}}}
 	}
-	if next := v.Content[0]; node.ShortTag() == "!!int" && next.ShortTag() == "!!float" {
-		return fmt.Errorf("--set %s: cannot unmarshal %s into a whole number", assignment, value)
-	}
 	*node = *v.Content[0]
 	text, err := yaml.Marshal(&doc)
 	if err != nil {
@@ -191,8 +189,25 @@ func (c *Config) Set(assignment string) error {
 	if err != nil {
 		return err
 	}
+	if v.Content[0].ShortTag() == "!!float" && !next.holds(key, v.Content[0]) {
+		return fmt.Errorf("--set %s: cannot unmarshal %s into a whole number", assignment, value)
+	}
 	*c = *next
 	return nil
+}
+
+// holds says whether the value of key is that number: the decoder makes whole
+// numbers of others where a key wants one.
+func (c *Config) holds(key string, number *yaml.Node) bool {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(c.YAML(), &doc); err != nil {
+		return false
+	}
+	found := map[string]*yaml.Node{}
+	leaves(doc.Content[0], "", found)
+	node, err := pick(found, key)
+	var got, want float64
+	return err == nil && node.Decode(&got) == nil && number.Decode(&want) == nil && (got == want || math.IsNaN(want))
 }
 
 func leaves(n *yaml.Node, path string, out map[string]*yaml.Node) {

@@ -28,7 +28,8 @@ func TestPresets(t *testing.T) {
 func TestSet(t *testing.T) {
 	c, err := Preset("simple")
 	require.NoError(t, err)
-	for _, s := range []string{"train.learning_rate=0.5", "steps=7", "hidden_act=relu2", "output.prompts=[a, b]", "data.source=tokens:x.u16", "pack=false"} {
+	for _, s := range []string{"train.learning_rate=0.5", "steps=7", "hidden_act=relu2", "output.prompts=[a, b]", "data.source=tokens:x.u16", "pack=false",
+		"weight_decay_late=0.125", "weight_decay=0", "train.weight_decay=0.25"} {
 		require.NoError(t, c.Set(s), s)
 	}
 	require.Equal(t, 0.5, c.Train.LearningRate)
@@ -37,6 +38,8 @@ func TestSet(t *testing.T) {
 	require.Equal(t, []string{"a", "b"}, c.Output.Prompts)
 	require.Equal(t, "tokens:x.u16", c.Data.Source)
 	require.False(t, c.Data.Pack)
+	require.Equal(t, 0.125, c.Train.WeightDecayLater, "a fraction where a whole number was written")
+	require.Equal(t, 0.25, c.Train.WeightDecay)
 	for s, want := range map[string]string{
 		"steps":           "want key=value",
 		"stepz=1":         "there is no key",
