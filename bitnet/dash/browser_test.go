@@ -238,6 +238,10 @@ func TestPageInChromium(t *testing.T) {
 		b.wait("x changes the axis", `document.getElementById('axis').value === `+quote(axis))
 	}
 
+	b.do(chromedp.KeyEvent("?"))
+	b.wait("? lists the keys", `document.getElementById('help').open`)
+	b.wait("and they can be put away", `(document.querySelector('#help button').click(), !document.getElementById('help').open)`)
+
 	// Everything that can be used has a name.
 	tree, err := chromedp.Call(b.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
 	require.NoError(t, err)

@@ -31,6 +31,7 @@ export class RunList {
     setText($('runs-count'), runs.length ? `${runs.length}, ${chosen.length} chosen` : '');
     setText($('runs-dir'), dir);
     $('no-runs').hidden = runs.length > 0;
+    $('main').classList.toggle('nothing', !runs.length);
     $('filter').hidden = runs.length < 2;
     this.filter();
   }
