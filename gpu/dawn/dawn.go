@@ -115,6 +115,9 @@ func listAdapters() ([]adapter, error) {
 	if err := json.Unmarshal(answer, &found); err != nil {
 		return nil, fmt.Errorf("dawn: list adapters: %w", err)
 	}
+	for i := range found {
+		prove(&found[i])
+	}
 	return found, nil
 }
 

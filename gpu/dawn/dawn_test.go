@@ -197,6 +197,36 @@ export const create = (options) => ({
 		Name: "One", Driver: "pretended (Dawn " + Version + ")", API: "Vulkan", Kind: driver.Discrete,
 		Limits:   driver.Limits{BufferSize: 1024},
 		Features: []string{driver.ShaderF16, driver.PackedDot},
-		Matrices: []driver.MatrixShape{},
 	}}, adapters)
+}
+
+// TestProof has every shape proven that the adapters have, and one refused.
+func TestProof(t *testing.T) {
+	if err := Installed(); err != nil {
+		t.Skip(err)
+	}
+	found, err := listAdapters()
+	require.NoError(t, err)
+	proven := 0
+	for _, a := range found {
+		for _, s := range a.Matrices {
+			if !used(s) {
+				continue
+			}
+			dev, err := open(a)
+			require.NoError(t, err)
+			require.NoError(t, multiply(dev, a, s), "%+v", s)
+			dev.Close()
+			proven++
+			wrong := s
+			wrong.M *= 3
+			broken := a
+			broken.Matrices = []driver.MatrixShape{wrong, s}
+			prove(&broken)
+			require.Equal(t, []driver.MatrixShape{s}, broken.Matrices)
+		}
+	}
+	if proven == 0 {
+		t.Skip("no adapter with matrix units: make test-matrix brings a software one")
+	}
 }
