@@ -94,14 +94,14 @@ func TestTextRoad(t *testing.T) {
 	settings := []string{"vocab_size=320", "hidden_size=32", "intermediate_size=48",
 		"num_hidden_layers=1", "num_attention_heads=2", "num_key_value_heads=1", "steps=24", "batch_size=4", "seq_len=32", "warmup_steps=2",
 		"learning_rate=4e-3", "log_interval=1", "eval_interval=0", "sample_interval=0", "checkpoint_interval=5", "eval_samples=8", "prompts=[\"func \"]"}
-	steps, halfway, root := int64(24), int64(11), filepath.Join(runtime.GOROOT(), "src", "strings")
+	steps, root := int64(24), filepath.Join(runtime.GOROOT(), "src", "strings")
 	full := os.Getenv(roadSteps) != ""
 	if full {
 		var err error
 		steps, err = strconv.ParseInt(os.Getenv(roadSteps), 10, 64)
 		require.NoError(t, err, roadSteps)
-		halfway, root = steps/2, filepath.Join(runtime.GOROOT(), "src")
-		settings = []string{fmt.Sprintf("steps=%d", steps), "batch_size=8", fmt.Sprintf("warmup_steps=%d", min(steps/10, 100)), "log_interval=1",
+		root = filepath.Join(runtime.GOROOT(), "src")
+		settings = []string{fmt.Sprintf("steps=%d", steps), "batch_size=4", fmt.Sprintf("warmup_steps=%d", min(steps/10, 100)), "log_interval=1",
 			fmt.Sprintf("eval_interval=%d", max(steps/8, 1)), "sample_interval=0", fmt.Sprintf("checkpoint_interval=%d", max(steps/4, 1)),
 			"eval_samples=64", "prompts=[\"func \", \"// The \"]"}
 	}
@@ -145,17 +145,28 @@ func TestTextRoad(t *testing.T) {
 		require.Less(t, last.Loss, 5.3, "validation loss falls")
 	}
 
-	ctx, cancel := context.WithCancel(context.Background())
-	half, err := NewTrainer(context.Background(), config(), dev, Start{RunsDir: t.TempDir(), RunID: "half"}, Events{Metrics: func(m Metrics) {
-		if m.Step == halfway {
-			cancel()
-		}
-	}})
-	require.NoError(t, err)
-	require.ErrorIs(t, half.Run(ctx), context.Canceled)
-	rest, err := NewTrainer(context.Background(), config(), dev, Start{Resume: half.Dir}, Events{})
+	// From the middle on, or in full size from the last quarter on, once more.
+	var resume string
+	if full {
+		resume = filepath.Join(t.TempDir(), "copy")
+		last := fmt.Sprintf("step_%08d", steps/4*3)
+		require.NoError(t, os.CopyFS(filepath.Join(resume, "checkpoints", last), os.DirFS(filepath.Join(whole.Dir, "checkpoints", last))))
+		require.NoError(t, os.CopyFS(filepath.Join(resume, "logs"), os.DirFS(filepath.Join(whole.Dir, "logs"))))
+	} else {
+		ctx, cancel := context.WithCancel(context.Background())
+		half, err := NewTrainer(context.Background(), config(), dev, Start{RunsDir: t.TempDir(), RunID: "half"}, Events{Metrics: func(m Metrics) {
+			if m.Step == 11 {
+				cancel()
+			}
+		}})
+		require.NoError(t, err)
+		require.ErrorIs(t, half.Run(ctx), context.Canceled)
+		resume = half.Dir
+	}
+	rest, err := NewTrainer(context.Background(), config(), dev, Start{Resume: resume}, Events{})
 	require.NoError(t, err)
 	require.NoError(t, rest.Run(context.Background()))
+	require.Len(t, metricsOf(t, rest.Dir), int(steps))
 	for s, m := range metricsOf(t, rest.Dir) {
 		require.Equal(t, a[s].Loss, m.Loss, "loss of step %d", s)
 	}
