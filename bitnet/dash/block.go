@@ -46,9 +46,8 @@ func appendList(list []float64, digits int) []byte {
 type block struct {
 	Run    string           `json:"run"`
 	Width  int64            `json:"width"`
-	Lines  int64            `json:"lines"` // of the log that were read for it
-	Slot   []int64          `json:"slot"`  // numbers the rows
-	Step   []int64          `json:"step"`  // of the last line of a row
+	Slot   []int64          `json:"slot"` // numbers the rows
+	Step   []int64          `json:"step"` // of the last line of a row
 	Tokens []int64          `json:"tokens"`
 	Time   places           `json:"time"` // seconds of training
 	Keys   map[string]curve `json:"keys"`
@@ -68,7 +67,7 @@ var shown = []runs.Key{runs.Loss, runs.LossMean, runs.LR, runs.GradNorm, runs.To
 // newBlock makes a block of the rows from slot first on.
 func newBlock(name string, c *runs.Curves, first int64) *block {
 	steps := c.X(runs.BySteps)
-	b := &block{Run: name, Width: c.Width(), Lines: c.Lines, Slot: []int64{}, Step: []int64{}, Tokens: []int64{}, Keys: map[string]curve{}}
+	b := &block{Run: name, Width: c.Width(), Slot: []int64{}, Step: []int64{}, Tokens: []int64{}, Keys: map[string]curve{}}
 	from := len(steps)
 	for from > 0 && slot(steps[from-1], b.Width) >= first {
 		from--

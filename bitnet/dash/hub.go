@@ -42,7 +42,6 @@ func newHub(root string) *hub {
 type summary struct {
 	Name         string     `json:"name"` // printable, and what the page calls the run by
 	Dir          string     `json:"dir"`
-	Experiment   string     `json:"experiment"`
 	State        runs.State `json:"state"`
 	Why          string     `json:"why"`
 	Step         int64      `json:"step"`
@@ -67,7 +66,7 @@ type summary struct {
 
 func summarize(i runs.Info) summary {
 	s := summary{
-		Name: runs.Printable(i.Name), Dir: runs.Printable(i.Dir), Experiment: i.Config.Name, State: i.State, Why: i.Why,
+		Name: runs.Printable(i.Name), Dir: runs.Printable(i.Dir), State: i.State, Why: i.Why,
 		Step: i.Step, Steps: i.Config.Train.Steps, Tokens: i.TokensSeen,
 		Parameters: i.Parameters, Device: i.Device, Driver: i.Driver, Backend: i.Backend,
 		Command: strings.Join(i.Command, " "), Checkpoint: i.CheckpointStep,

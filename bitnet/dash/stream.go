@@ -126,7 +126,6 @@ type (
 	eval struct {
 		Step       int64   `json:"step"`
 		Loss       number  `json:"loss"`
-		Perplexity number  `json:"perplexity"`
 		ExactMatch *number `json:"exact_match,omitempty"`
 	}
 	anomaly struct {
@@ -195,7 +194,7 @@ func newLogs(name string, r *reader, f *followed) logs {
 		f.evals, f.samples, f.anomalies = 0, 0, 0
 	}
 	for _, e := range newestOf(r.logs.Evals, r.evals-f.evals) {
-		x := eval{Step: e.Step, Loss: number(e.Loss), Perplexity: number(e.Perplexity)}
+		x := eval{Step: e.Step, Loss: number(e.Loss)}
 		if e.ExactMatch != nil {
 			m := number(*e.ExactMatch)
 			x.ExactMatch = &m

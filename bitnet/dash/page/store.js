@@ -71,11 +71,6 @@ export class RunData {
     const xs = this.whole?.[axis];
     return xs?.length ? [0, xs[xs.length - 1]] : null;
   }
-
-  last(key) {
-    const mean = this.whole?.keys[key]?.mean;
-    return mean?.length ? mean[mean.length - 1] : null;
-  }
 }
 
 /** Replaces the rows of `w` from the first slot of `b` on. */
@@ -103,5 +98,4 @@ function splice(w, b) {
     if (k.bad) join(k.bad, new Array(n).fill(0));
   }
   for (const c of ['slot', 'step', 'tokens', 'time']) join(w[c], b[c]);
-  w.lines = b.lines;
 }
