@@ -177,7 +177,7 @@ func TestDocumentedCommands(t *testing.T) {
 	collect = func(c *cobra.Command) {
 		c.InitDefaultHelpFlag()
 		for _, flags := range []*pflag.FlagSet{c.Flags(), c.PersistentFlags()} {
-			flags.VisitAll(func(f *pflag.Flag) { all["--"+f.Name], all["-"+f.Shorthand] = true, true })
+			flags.VisitAll(func(f *pflag.Flag) { all["--"+f.Name] = true })
 		}
 		for _, sub := range c.Commands() {
 			collect(sub)
@@ -192,7 +192,7 @@ func TestDocumentedCommands(t *testing.T) {
 				require.NoError(t, checkCommand(root, words), "%s: %s", path, line)
 				continue
 			}
-			if words := shellWords(line); strings.HasPrefix(line, "-") && len(words) > 0 && regexp.MustCompile(`^--?[a-z][a-z-]*(=|$)`).MatchString(words[0]) {
+			if words := shellWords(line); strings.HasPrefix(line, "--") && len(words) > 0 && regexp.MustCompile(`^--[a-z][a-z-]*(=|$)`).MatchString(words[0]) {
 				flags++
 				name, _, _ := strings.Cut(words[0], "=")
 				require.True(t, all[name], "%s: no command has the flag %s", path, name)
