@@ -15,7 +15,7 @@ NO_VCS = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
-.PHONY: help build test bench interop chat train-simple exp-arithmetic train-arithmetic \
+.PHONY: help build test bench bench-torch bench-llama interop chat train-simple exp-arithmetic train-arithmetic \
 	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix dawn fmt vet lint clean tools vulkan
 
 help: ## this list
@@ -37,6 +37,13 @@ test-matrix: tools vulkan dawn ## test Dawn and the matrix-unit kernels, without
 
 bench: tools vulkan ## benchmarks; a part of them: PKG=./graph RUN=MatMul
 	$(DRIVER) go test -timeout $(TIMEOUT) -run '^$$' -bench '$(or $(RUN),.)' -benchmem $(ARGS) $(PKG)
+
+bench-torch: build vulkan ## training steps against PyTorch, in turns; ARGS="--rounds 5 arithmetic:64x64"
+	$(DRIVER) /usr/bin/env python3 testdata/compare_torch.py $(ARGS)
+
+bench-llama: build vulkan ## MODEL=runs/my_run: prompts and new tokens against llama.cpp (node, 85 MB download)
+	@sh testdata/interop/install.sh
+	$(DRIVER) node testdata/compare_llama.mjs $(ARGS) $(MODEL)
 
 interop: tools vulkan ## exports against stock llama.cpp (node, 85 MB download) and PyTorch; the server against OpenAI's client
 	@sh testdata/interop/install.sh
