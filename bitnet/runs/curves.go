@@ -35,6 +35,9 @@ type point struct {
 	shares   [][3]float32   // by part, of the first line that has them
 }
 
+// beyond counts as infinite, so that sums and charts need not fear overflow.
+const beyond = 1e100
+
 // maxParts bounds what a damaged file can make of the ternary shares.
 const maxParts = 1 << 14
 
@@ -66,7 +69,7 @@ func (c *Curves) add(line []byte, v *values) bool {
 	p := c.at(step)
 	if step >= p.step {
 		p.step = step
-		if v.has(TokensSeen) {
+		if v.has(TokensSeen) && math.Abs(v.num[TokensSeen]) < beyond {
 			p.tokens = v.num[TokensSeen]
 		}
 	}
@@ -75,7 +78,7 @@ func (c *Curves) add(line []byte, v *values) bool {
 			continue
 		}
 		x := v.num[k]
-		if x-x != 0 { // NaN or infinite
+		if !(math.Abs(x) < beyond) {
 			p.bad[k]++
 			continue
 		}

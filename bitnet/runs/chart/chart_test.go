@@ -99,6 +99,30 @@ func TestImages(t *testing.T) {
 	require.ErrorIs(t, Write(io.Discard, "png", []Source{{"empty", runs.NewCurves(10), nil}}, Options{}), ErrEmpty)
 }
 
+// Whatever a log holds, drawing it ends well.
+func TestWildValues(t *testing.T) {
+	values := []string{"1e-300", "1e99", "-1e99", "1e101", "null", "0", "5"}
+	for _, first := range values {
+		for _, second := range values {
+			c := runs.NewCurves(100)
+			for i, v := range []string{first, second} {
+				c.Add(fmt.Appendf(nil, `{"step":%d,"loss_mean":%s,"lr":%s,"grad_norm":%s,"tokens_per_sec":%s,"step_time_ms":%s,"tokens_seen":%s,"ternary":{"q":[%s,2,3]}}`, 10*i, v, v, v, v, v, v, v))
+			}
+			for _, axis := range []runs.Axis{runs.BySteps, runs.ByTokens, runs.ByTime} {
+				sources, o := []Source{{"wild", c, nil}}, Options{axis, 0.9}
+				require.NotPanics(t, func() {
+					require.NotEmpty(t, Terminal(sources, o, 80, false))
+					if axis == runs.ByTokens { // one is enough of what takes long
+						if err := Write(io.Discard, "svg", sources, o); err != nil {
+							require.ErrorIs(t, err, ErrEmpty)
+						}
+					}
+				}, "%s, %s over %s", first, second, axis)
+			}
+		}
+	}
+}
+
 func TestTerminal(t *testing.T) {
 	one, two := source("first", 1000), source("second", 500)
 	for _, columns := range []int{10, 40, 79, 80, 120, 200} {

@@ -122,7 +122,8 @@ func lineStyle(run int) draw.LineStyle {
 	return draw.LineStyle{Color: colors[run%len(colors)], Width: vg.Points(1.3), Dashes: dashes[run/len(colors)%len(dashes)]}
 }
 
-// shade is the colour of a curve: the run's, or one of a single run's own.
+// style is how a curve is drawn: in the run's colour, or in one of its own where
+// a panel has several of a run.
 func (p *Panel) style(c Curve) draw.LineStyle {
 	s := lineStyle(c.Run)
 	if c.Label != "" && c.Style == Line {

@@ -194,13 +194,13 @@ func evalCurves(run int, s Source, x []float64) (held, exact Curve) {
 	steps := s.Curves.X(runs.BySteps)
 	for _, e := range s.Evals {
 		at := place(steps, x, float64(e.Step))
-		if math.IsNaN(e.Loss - e.Loss) {
+		if !(math.Abs(e.Loss) < 1e100) {
 			held.NotFinite = append(held.NotFinite, at)
 		} else {
 			held.X, held.Y = append(held.X, at), append(held.Y, e.Loss)
 		}
 		if e.ExactMatch != nil {
-			exact.X, exact.Y = append(exact.X, at), append(exact.Y, 100**e.ExactMatch)
+			exact.X, exact.Y = append(exact.X, at), append(exact.Y, 100*min(max(0, *e.ExactMatch), 1))
 		}
 	}
 	return held, exact
@@ -304,7 +304,7 @@ func (p *Panel) frame() bool {
 	if p.Zero {
 		p.YMin = min(0, p.YMin)
 	}
-	p.Log = !p.Zero && positive && p.YMax > 10*p.YMin
+	p.Log = !p.Zero && positive && p.YMax > 10*p.YMin && p.YMax/p.YMin < 1e60
 	switch {
 	case p.Log:
 		room := math.Pow(p.YMax/p.YMin, 0.04)

@@ -88,6 +88,12 @@ func (c *canvas) line(x0, y0, x1, y1, ink int) {
 	}
 }
 
+// nearest is the dot at a share of the way to the last one; what lies outside of
+// the panel is put just beyond its edge.
+func nearest(share float64, last int) int {
+	return int(math.Round(min(max(share*float64(last), -1), float64(last+1))))
+}
+
 func abs(x int) int { return max(x, -x) }
 
 // draw gives the lines of a panel, rows of them for the curves.
@@ -99,14 +105,14 @@ func (p *Panel) draw(columns, rows int, xLabel string, mark, color bool) []strin
 	}
 	c := newCanvas(columns-margin-2, rows)
 	px := func(x float64) int {
-		return int(math.Round((x - p.XMin) / (p.XMax - p.XMin) * float64(2*c.columns-1)))
+		return nearest((x-p.XMin)/(p.XMax-p.XMin), 2*c.columns-1)
 	}
 	py := func(y float64) int {
 		share := (y - p.YMin) / (p.YMax - p.YMin)
 		if p.Log {
 			share = math.Log(y/p.YMin) / math.Log(p.YMax/p.YMin)
 		}
-		return int(math.Round((1 - share) * float64(4*rows-1)))
+		return nearest(1-share, 4*rows-1)
 	}
 	for _, k := range p.Curves {
 		if k.Style != Faint {
@@ -245,7 +251,7 @@ func (p *Panel) axis(c *canvas, margin int, px func(float64) int, xLabel string)
 	labels := []rune(strings.Repeat(" ", c.columns))
 	free := 0 // column from which there is room
 	room := c.columns - len(xLabel) - 1
-	for _, t := range ticks(p.XMin, p.XMax, max(2, c.columns/14), false) {
+	for _, t := range ticks(p.XMin, p.XMax, max(2, c.columns/10), false) {
 		at := px(t.at) / 2
 		if at < 0 || at >= c.columns {
 			continue

@@ -71,6 +71,11 @@ func label(v, step, scale float64) string {
 	if math.Abs(v) < step*1e-6 {
 		return "0"
 	}
+	if scale < 1e-3 || scale >= 1e15 {
+		digits := math.Floor(math.Log10(math.Abs(v))+1e-9) - math.Floor(math.Log10(step)+1e-9)
+		s := strconv.FormatFloat(v, 'e', min(max(0, int(digits)), 6), 64)
+		return strings.Replace(s, "e-0", "e-", 1)
+	}
 	suffix := ""
 	for _, u := range []struct {
 		size float64
@@ -80,14 +85,6 @@ func label(v, step, scale float64) string {
 			v, step, suffix = v/u.size, step/u.size, u.name
 			break
 		}
-	}
-	if scale < 1e-3 {
-		s := strconv.FormatFloat(v, 'e', max(0, int(math.Floor(math.Log10(math.Abs(v))+1e-9)-math.Floor(math.Log10(step)+1e-9))), 64)
-		mantissa, exponent, _ := strings.Cut(s, "e-0")
-		if exponent == "" {
-			return s
-		}
-		return mantissa + "e-" + exponent
 	}
 	digits := max(0, int(-math.Floor(math.Log10(step)+1e-9)))
 	s := strconv.FormatFloat(v, 'f', min(digits, 9), 64)
