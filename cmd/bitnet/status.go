@@ -156,7 +156,7 @@ func watchFrames(ctx context.Context, out io.Writer, asJSON bool, frame func(int
 		}
 		lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 		lines = lines[:min(len(lines), height-1)]
-		_, err = fmt.Fprintf(out, "\x1b[H%s\x1b[K\x1b[J", strings.Join(lines, "\x1b[K\r\n"))
+		_, err = fmt.Fprintf(out, "\x1b[H%s\x1b[K\x1b[J", strings.Join(lines, "\x1b[K\n"))
 		return err
 	})
 	if live {
