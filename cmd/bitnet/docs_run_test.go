@@ -67,7 +67,7 @@ func TestRunnableDocs(t *testing.T) {
 			dir := t.TempDir()
 			require.NoError(t, os.Symlink(testdata, filepath.Join(dir, "testdata")))
 			for _, block := range found {
-				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 				c := exec.CommandContext(ctx, shell, "-eu")
 				c.Stdin = strings.NewReader(block)
 				c.Dir = dir
