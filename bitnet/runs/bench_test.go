@@ -69,7 +69,7 @@ func BenchmarkReadCurves(b *testing.B) {
 	b.SetBytes(info.Size())
 	b.ReportAllocs()
 	for b.Loop() {
-		c, err := ReadCurves(path, 0, 0, 2000)
+		c, err := ReadCurves(path, 0, 0, 2000, LossMean, GradNorm, LR, TokensPerSec)
 		require.NoError(b, err)
 		require.EqualValues(b, lines, c.Lines)
 		require.Zero(b, c.Bad)

@@ -67,6 +67,11 @@ func (c *Curves) add(line []byte, v *values) bool {
 	}
 	step := int64(v.num[Step])
 	p := c.at(step)
+	if v.enough && p.shares == nil {
+		// The line is the first of a point: it may have the ternary shares.
+		v.enough = false
+		scan(line, v)
+	}
 	if step >= p.step {
 		p.step = step
 		if v.has(TokensSeen) && math.Abs(v.num[TokensSeen]) < beyond {
@@ -95,6 +100,7 @@ func (c *Curves) add(line []byte, v *values) bool {
 	if p.shares == nil && v.ternary != nil {
 		c.ternary(v.ternary, p)
 	}
+	v.enough = v.want != 0 && p.shares != nil
 	return true
 }
 

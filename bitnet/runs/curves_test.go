@@ -96,6 +96,18 @@ func TestReadCurvesInParts(t *testing.T) {
 	name := want.Projections()[3]
 	require.Equal(t, fmt.Sprint(want.Ternary(name)), fmt.Sprint(got.Ternary(name)))
 
+	// Asking for some numbers gives them as asking for all does.
+	some, err := ReadCurves(path, 0, 0, 500, LossMean, TokensPerSec)
+	require.NoError(t, err)
+	require.EqualValues(t, 60000, some.Lines)
+	require.Zero(t, some.Bad)
+	for _, k := range []Key{LossMean, TokensPerSec} {
+		require.Equal(t, want.Series(k).Max, some.Series(k).Max)
+	}
+	require.Equal(t, len(want.Projections()), len(some.Projections()))
+	last := some.Ternary(name)[0]
+	require.False(t, math.IsNaN(last[len(last)-1]))
+
 	part, err := ReadCurves(path, 1000, 1099, 500)
 	require.NoError(t, err)
 	require.EqualValues(t, 100, part.Lines)

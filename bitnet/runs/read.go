@@ -86,8 +86,10 @@ const chunk = 4 << 20
 // ReadCurves reads the lines of a metrics file whose steps lie in from...to
 // into at most limit points; to 0 means to the end. All processors read, each
 // with a small buffer. Lines of the file have rising steps, so that only the
-// part that matters is read. A file that is not there gives no points.
-func ReadCurves(path string, from, to int64, limit int) (*Curves, error) {
+// part that matters is read. With keys the curves of others may be empty, which
+// halves the time; the axes ByTokens and ByTime need TokensSeen and StepTimeMS.
+// A file that is not there gives no points.
+func ReadCurves(path string, from, to int64, limit int, keys ...Key) (*Curves, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return NewCurves(limit), nil
@@ -107,12 +109,16 @@ func ReadCurves(path string, from, to int64, limit int) (*Curves, error) {
 	if to > 0 {
 		end = seekStep(f, info.Size(), to+1)
 	}
-	return readPart(f, begin, end, limit)
+	return readPart(f, begin, end, limit, keys...)
 }
 
 // readPart reads the whole lines that begin in [begin, end); a line begins at
 // begin.
-func readPart(f io.ReaderAt, begin, end int64, limit int) (*Curves, error) {
+func readPart(f io.ReaderAt, begin, end int64, limit int, keys ...Key) (*Curves, error) {
+	var want uint32
+	for _, k := range keys {
+		want |= 1<<k | 1<<Step
+	}
 	workers := int(max(1, min(int64(runtime.GOMAXPROCS(0)), (end-begin)/chunk)))
 	parts := make([]*Curves, workers)
 	errs := make([]error, workers)
@@ -123,7 +129,7 @@ func readPart(f io.ReaderAt, begin, end int64, limit int) (*Curves, error) {
 		c := NewCurves(limit)
 		parts[w] = c
 		group.Go(func() {
-			var v values
+			v := values{want: want}
 			buf := make([]byte, min(end-begin+1, chunk+64<<10))
 			for errs[w] == nil {
 				at := next.Add(chunk) - chunk

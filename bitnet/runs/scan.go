@@ -39,9 +39,13 @@ func Keys() []Key {
 // values are the known numbers of one line.
 type values struct {
 	num     [numKeys]float64
-	set     uint32           // bit k: num[k] was there
-	ternary []byte           // the text of the object, nil if there is none
-	next    [numKeys + 2]Key // the key that came behind one in the line before; the last is for the beginning
+	set     uint32 // bit k: num[k] was there
+	ternary []byte // the text of the object, nil if there is none
+	// want are the bits of the numbers that are asked for, 0 for all; with enough
+	// the rest of a line is not looked at once these are there.
+	want   uint32
+	enough bool
+	next   [numKeys + 2]Key // the key that came behind one in the line before; the last is for the beginning
 }
 
 func (v *values) has(k Key) bool { return v.set>>k&1 != 0 }
@@ -91,9 +95,14 @@ func scan(line []byte, v *values) bool {
 			i++
 		}
 		i = space(line, i)
-		x, end, ok := value(line, i)
-		if end < 0 {
-			return false
+		x, end, ok := 0.0, -1, false
+		if k >= 0 && k < numKeys && v.want != 0 && v.want>>k&1 == 0 && i < len(line) && line[i]-'0' < 10 {
+			end = i + max(0, bytes.IndexByte(line[i:], ','))
+		}
+		if end <= i {
+			if x, end, ok = value(line, i); end < 0 {
+				return false
+			}
 		}
 		switch {
 		case k == ternaryKey:
@@ -101,6 +110,9 @@ func scan(line []byte, v *values) bool {
 		case k >= 0 && ok:
 			v.num[k] = x
 			v.set |= 1 << k
+			if v.enough && v.set&v.want == v.want {
+				return true
+			}
 		}
 		if k >= 0 {
 			v.next[before] = k

@@ -58,7 +58,7 @@ run that changed last.`,
 			}
 			var sources []chart.Source
 			for _, r := range list {
-				s, err := chart.Load(r, plotPoints)
+				s, err := chart.Load(r, o.Axis, plotPoints)
 				if err != nil {
 					return err
 				}

@@ -38,7 +38,7 @@ func compareText(list []*runs.Run, sources []chart.Source) string {
 	for _, m := range []struct {
 		label string
 		key   runs.Key
-	}{{"loss", runs.LossMean}, {"tokens/s", runs.TokensPerSec}, {"tokens seen", runs.TokensSeen}} {
+	}{{"loss", runs.LossMean}, {"tokens/s", runs.TokensPerSec}} {
 		add(at+m.label, func(i int) string { return valueAt(sources[i].Curves, m.key, last) })
 	}
 	add("held-out loss, best", func(i int) string {

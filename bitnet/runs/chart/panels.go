@@ -25,9 +25,16 @@ type Source struct {
 	Evals  []runs.Eval
 }
 
-// Load reads what is drawn of a run, in at most limit points.
-func Load(r *runs.Run, limit int) (Source, error) {
-	c, err := runs.ReadCurves(r.Log("metrics"), 0, 0, limit)
+// Load reads what is drawn of a run over an axis, in at most limit points.
+func Load(r *runs.Run, axis runs.Axis, limit int) (Source, error) {
+	keys := []runs.Key{runs.LossMean, runs.GradNorm, runs.LR, runs.TokensPerSec}
+	switch axis {
+	case runs.ByTokens:
+		keys = append(keys, runs.TokensSeen)
+	case runs.ByTime:
+		keys = append(keys, runs.StepTimeMS)
+	}
+	c, err := runs.ReadCurves(r.Log("metrics"), 0, 0, limit, keys...)
 	if err != nil {
 		return Source{}, fmt.Errorf("reading run %s: %w", runs.Printable(r.Name), err)
 	}
