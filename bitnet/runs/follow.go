@@ -26,7 +26,7 @@ type Reader struct {
 	AnomalyCount, BadLines int64
 
 	limit                              int
-	metrics, evals, samples, anomalies *Tail
+	metrics, evals, samples, anomalies *tail
 	started                            bool
 }
 
@@ -38,14 +38,11 @@ type Change struct {
 	Reset bool
 }
 
-// Any says whether there was anything new.
-func (c Change) Any() bool { return c != Change{} }
-
 // Follow makes a reader whose curves have at most limit points. The first Poll
 // reads what there is.
 func (r *Run) Follow(limit int) *Reader {
-	return &Reader{Run: r, Curves: NewCurves(limit), limit: limit, metrics: NewTail(r.Log("metrics")), evals: NewTail(r.Log("eval")),
-		samples: NewTail(r.Log("samples")), anomalies: NewTail(r.Log("anomalies"))}
+	return &Reader{Run: r, Curves: NewCurves(limit), limit: limit, metrics: newTail(r.Log("metrics")), evals: newTail(r.Log("eval")),
+		samples: newTail(r.Log("samples")), anomalies: newTail(r.Log("anomalies"))}
 }
 
 // Poll reads what was appended since the last call.
@@ -60,7 +57,7 @@ func (r *Reader) Poll() (Change, error) {
 		c.Metrics, r.started = n, true
 	}
 	var last []byte
-	errs = append(errs, r.metrics.Poll(func() {
+	errs = append(errs, r.metrics.poll(func() {
 		r.Curves, r.Last, c.Reset, last = NewCurves(r.limit), Metrics{}, true, nil
 	}, func(line []byte) {
 		c.Metrics++
@@ -76,9 +73,9 @@ func (r *Reader) Poll() (Change, error) {
 		}
 	}
 	errs = append(errs,
-		poll(r, r.evals, &r.Evals, parseEval, &c.Evals, &c.Reset),
-		poll(r, r.samples, &r.Samples, parseSample, &c.Samples, &c.Reset),
-		r.anomalies.Poll(func() {
+		pollRecords(r, r.evals, &r.Evals, parseEval, &c.Evals, &c.Reset),
+		pollRecords(r, r.samples, &r.Samples, parseSample, &c.Samples, &c.Reset),
+		r.anomalies.poll(func() {
 			r.Anomalies, r.AnomalyCount, c.Reset = nil, 0, true
 		}, func(line []byte) {
 			c.Anomalies++
@@ -88,8 +85,8 @@ func (r *Reader) Poll() (Change, error) {
 	return c, errors.Join(errs...)
 }
 
-func poll[T any](r *Reader, t *Tail, list *[]T, parse func([]byte) (T, bool), count *int, reset *bool) error {
-	return t.Poll(func() {
+func pollRecords[T any](r *Reader, t *tail, list *[]T, parse func([]byte) (T, bool), count *int, reset *bool) error {
+	return t.poll(func() {
 		*list, *reset = nil, true
 	}, func(line []byte) {
 		*count++
@@ -109,7 +106,7 @@ func add[T any](r *Reader, list *[]T, parse func([]byte) (T, bool), line []byte)
 	*list = append(*list, v)
 }
 
-// first reads the metrics that there are on all processors, which Tail would
+// first reads the metrics that there are on all processors, which a tail would
 // do on one.
 func (r *Reader) first() (int, error) {
 	f, err := os.Open(r.metrics.path)

@@ -11,22 +11,22 @@ import (
 // maxLine bounds a line; a longer one is skipped as unreadable.
 const maxLine = 16 << 20
 
-// Tail reads the lines of a file as they are written.
-type Tail struct {
+// tail reads the lines of a file as they are written.
+type tail struct {
 	path   string
 	offset int64 // behind the last whole line
 	file   os.FileInfo
 	skip   bool // in a line that is too long
 }
 
-// NewTail follows the file at path, which need not be there yet.
-func NewTail(path string) *Tail { return &Tail{path: path} }
+// newTail follows the file at path, which need not be there yet.
+func newTail(path string) *tail { return &tail{path: path} }
 
-// Poll gives every whole line that was written since the last call, without
+// poll gives every whole line that was written since the last call, without
 // its line break. A line that is only half written is given when it is whole.
 // If the file is another one, or shorter, than before, as when a resumed run
 // cut its logs, reset is called and all of the file is given again.
-func (t *Tail) Poll(reset func(), each func(line []byte)) error {
+func (t *tail) poll(reset func(), each func(line []byte)) error {
 	f, err := os.Open(t.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if t.file != nil {
