@@ -52,7 +52,7 @@ func askLlama(t *testing.T, model string, texts []string, ids, greedy []uint32, 
 	text, err := json.Marshal(map[string]any{"model": model, "texts": texts, "ids": ids, "greedy": greedy, "count": count, "logits": logits})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(job, text, 0o644))
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, "node", "../testdata/interop/llama.mjs", installation, job)
 	c.Stderr = os.Stderr
