@@ -165,6 +165,7 @@ func (p *peak) matrix(ctx context.Context) error {
 		if err := p.fastest(ctx, fmt.Sprintf("%s, %v", PeakMatrix, s), unit, []shaders.Source{src}, p.small); err != nil {
 			return err
 		}
+		p.rates[len(p.rates)-1].How = "" // there is one layout
 		measured++
 	}
 	if measured == 0 {
