@@ -133,6 +133,36 @@ func TestGeneratorMatchesTheTrainingGraph(t *testing.T) {
 	}
 }
 
+// The shapes of every preset, with one layer and a smaller vocabulary.
+func TestGeneratorMatchesInEveryPreset(t *testing.T) {
+	dev := openDevice(t)
+	for _, name := range Presets() {
+		t.Run(name, func(t *testing.T) {
+			p, err := Preset(name)
+			require.NoError(t, err)
+			c := p.Model
+			c.Layers, c.VocabSize = 1, min(c.VocabSize, 256)
+			m := randomModel(t, dev, c, graph.TargetOf(dev.Adapter()))
+			rng := rand.New(rand.NewPCG(8, 9))
+			tokens := make([]uint32, 20)
+			for i := range tokens {
+				tokens[i] = uint32(rng.IntN(c.VocabSize))
+			}
+			want := wholeLogits(t, dev, m, tokens)
+			g, err := m.NewGenerator(dev, 1, 24)
+			require.NoError(t, err)
+			defer g.Release()
+			for _, cut := range [][2]int{{0, 17}, {17, 18}, {18, 19}, {19, 20}} {
+				logits, err := g.Feed([][]uint32{tokens[cut[0]:cut[1]]})
+				require.NoError(t, err)
+				for j, v := range logits[0] {
+					require.InDelta(t, want[cut[1]-1][j], v, 2e-2, "position %d, token %d", cut[1]-1, j)
+				}
+			}
+		})
+	}
+}
+
 func TestGeneratorRefuses(t *testing.T) {
 	dev := openDevice(t)
 	m := randomModel(t, dev, ModelConfig{VocabSize: 32, HiddenSize: 32, IntermediateSize: 48, Layers: 1, Heads: 2, KVHeads: 1,
