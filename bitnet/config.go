@@ -84,7 +84,8 @@ type TrainConfig struct {
 	Precision        string  `yaml:"precision"`  // of gradients and head: f32 or mixed
 }
 
-// OutputConfig says what is written and how often, in steps; 0 means never.
+// OutputConfig says what is written and how often, in steps; 0 means only at
+// the end.
 type OutputConfig struct {
 	LogInterval        int      `yaml:"log_interval"`
 	EvalInterval       int      `yaml:"eval_interval"`
