@@ -32,11 +32,26 @@ var childSource string
 
 // Driver lists adapters once and opens them.
 type Driver struct {
-	list func() ([]adapter, error)
+	mu    sync.Mutex
+	found []adapter
 }
 
 // New returns the driver; no process is started before Adapters or Open is called.
-func New() *Driver { return &Driver{list: sync.OnceValues(listAdapters)} }
+func New() *Driver { return &Driver{} }
+
+// list remembers what it found, but no failure: Dawn may be installed meanwhile.
+func (d *Driver) list() ([]adapter, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.found == nil {
+		found, err := listAdapters()
+		if err != nil {
+			return nil, err
+		}
+		d.found = found
+	}
+	return d.found, nil
+}
 
 func (*Driver) Name() string { return "dawn" }
 
