@@ -259,7 +259,7 @@ func nextCommands(t *bitnet.Trainer, err error) []string {
 	}
 	talk := "chat"
 	if t.Config.Data.Source == "tictactoe" {
-		talk = "play"
+		talk = "play tictactoe"
 	}
 	return []string{"bitnet eval " + t.Dir, "bitnet " + talk + " " + t.Dir, "bitnet plot " + t.Dir}
 }
