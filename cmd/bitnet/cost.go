@@ -221,17 +221,17 @@ func printCost(out io.Writer, r *costReport) error {
 	row := func(name, format string, values ...any) {
 		fmt.Fprintf(out, "%-11s  %s\n", name, fmt.Sprintf(format, values...))
 	}
-	row("model", "%s, %s parameters", r.Name, grouped(r.Params))
+	row("model", "%s, %s parameters", r.Name, thousands(r.Params))
 	if r.StepTokens > 0 {
-		row("tokens", "%s: %s steps of %s", grouped(r.Tokens), grouped((r.Tokens+r.StepTokens-1)/r.StepTokens), grouped(r.StepTokens))
+		row("tokens", "%s: %s steps of %s", thousands(r.Tokens), thousands((r.Tokens+r.StepTokens-1)/r.StepTokens), thousands(r.StepTokens))
 	} else {
-		row("tokens", "%s", grouped(r.Tokens))
+		row("tokens", "%s", thousands(r.Tokens))
 	}
 	if r.Passes > 0 {
 		row("", "about %.2g passes over the data set", r.Passes)
 	}
 	row("ratio", "%.3g tokens a parameter: %s", r.Ratio, r.Advice)
-	row("", "20 a parameter would be %s tokens", grouped(r.Chinchilla))
+	row("", "20 a parameter would be %s tokens", thousands(r.Chinchilla))
 	row("arithmetic", "%.3g FLOP, %.1f MFLOP a token, forward and backward", r.Flops, r.TokenFlops/1e6)
 	if r.StepTokens > 0 {
 		row("", "6ND is %.3g FLOP: parameters alone, without attention", r.SixND)
@@ -262,15 +262,6 @@ func printCost(out io.Writer, r *costReport) error {
 		fmt.Fprintln(out)
 	}
 	return nil
-}
-
-// grouped writes 1234567 as 1,234,567.
-func grouped(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }
 
 func bytesText(n int64) string {

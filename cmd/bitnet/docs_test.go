@@ -345,8 +345,8 @@ func TestExperimentPages(t *testing.T) {
 		}
 		run, err := cost.OfConfig(c, cost.Card(), 0)
 		require.NoError(t, err)
-		require.Contains(t, page, grouped(run.Params)+" parameters", name)
-		require.Contains(t, pages["docs/experiments.md"], grouped(run.Params), name)
+		require.Contains(t, page, thousands(run.Params)+" parameters", name)
+		require.Contains(t, pages["docs/experiments.md"], thousands(run.Params), name)
 	}
 }
 

@@ -70,7 +70,11 @@ func compareText(list []*runs.Run, sources []chart.Source) string {
 			})
 		}
 	}
-	return table(rows)
+	right := make([]int, len(list)) // all but the labels
+	for i := range right {
+		right[i] = i + 1
+	}
+	return table(rows, right...)
 }
 
 // valueAt is the mean over the point that a step falls into.
@@ -81,28 +85,4 @@ func valueAt(c *runs.Curves, k runs.Key, step int64) string {
 		return "-"
 	}
 	return number(s.Mean[i])
-}
-
-// table aligns rows of cells, the first column to the left and the others to
-// the right.
-func table(rows [][]string) string {
-	widths := make([]int, len(rows[0]))
-	for _, r := range rows {
-		for i, cell := range r {
-			widths[i] = max(widths[i], cells(cell))
-		}
-	}
-	var b strings.Builder
-	for _, r := range rows {
-		for i, cell := range r {
-			pad := strings.Repeat(" ", widths[i]-cells(cell))
-			if i == 0 {
-				b.WriteString(cell + pad)
-			} else {
-				b.WriteString("  " + pad + cell)
-			}
-		}
-		b.WriteByte('\n')
-	}
-	return b.String()
 }

@@ -214,6 +214,12 @@ func listText(list []runs.Info, now time.Time) string {
 		}
 		rows = append(rows, []string{runs.Printable(i.Name), string(i.State), step, loss, brief(now.Sub(i.Changed)) + " ago", runs.Printable(i.Device)})
 	}
+	return table(rows, 2, 3)
+}
+
+// table aligns the cells of rows two spaces apart, the columns named to the
+// right and the others to the left.
+func table(rows [][]string, right ...int) string {
 	widths := make([]int, len(rows[0]))
 	for _, r := range rows {
 		for i, cell := range r {
@@ -225,7 +231,7 @@ func listText(list []runs.Info, now time.Time) string {
 		var line strings.Builder
 		for i, cell := range r {
 			pad := strings.Repeat(" ", widths[i]-cells(cell))
-			if i == 2 || i == 3 {
+			if slices.Contains(right, i) {
 				cell, pad = pad+cell, ""
 			}
 			line.WriteString(cell + pad + "  ")
@@ -278,6 +284,7 @@ func count(v float64) string {
 	return fmt.Sprintf("%.0f", v)
 }
 
+// thousands writes 1234567 as 1,234,567.
 func thousands(n int64) string {
 	s := fmt.Sprint(n)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
