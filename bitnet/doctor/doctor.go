@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 
+	"bitnet/data/disk"
 	"bitnet/gpu"
 )
 
@@ -76,15 +77,15 @@ func Examine(o Options, found func(Finding)) {
 	say("dawn", dawn(chosen, dawnErr))
 
 	const other = "choose another folder with --runs-dir"
-	say("runs", writable(nearest(o.RunsDir), other))
-	free, freeErr := freeAt(nearest(o.RunsDir))
-	say("runs disk", disk(o.RunsDir, free, freeErr, checkpoints(wants), other))
+	say("runs", writable(disk.Nearest(o.RunsDir), other))
+	free, _, freeErr := disk.Free(o.RunsDir)
+	say("runs disk", room(o.RunsDir, free, freeErr, checkpoints(wants), other))
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		say("cache", fail("set HOME or XDG_CACHE_HOME to a folder that you can write to", "there is no cache folder: %v", err))
 		return
 	}
-	say("cache", writable(nearest(dir), "let this user write there, or on Linux set XDG_CACHE_HOME to another folder"))
-	free, freeErr = freeAt(nearest(dir))
-	say("cache disk", disk(dir, free, freeErr, texts(), "set HF_HUB_CACHE (downloads) and data.dir (token shards) to folders on a larger disk"))
+	say("cache", writable(disk.Nearest(dir), "let this user write there, or on Linux set XDG_CACHE_HOME to another folder"))
+	free, _, freeErr = disk.Free(dir)
+	say("cache disk", room(dir, free, freeErr, texts(), "set HF_HUB_CACHE (downloads) and data.dir (token shards) to folders on a larger disk"))
 }

@@ -73,10 +73,10 @@ func TestFindings(t *testing.T) {
 		{"no Dawn, CPU", dawn(cpu, missing), OK, "only a GPU"},
 		{"no Dawn, GPU", dawn(graphics, missing), Warn, "make dawn"},
 
-		{"disk", disk("runs", 10e9, nil, []need{{"a", 5e9}}, "move"), OK, "enough for a"},
-		{"small disk", disk("runs", 1e9, nil, []need{{"a", 5e9}}, "move"), Warn, "a takes about 5.0 GB"},
-		{"full disk", disk("runs", 1e6, nil, nil, "move"), Fail, "only 1 MB free"},
-		{"no disk", disk("runs", 0, errors.New("gone"), nil, "move"), Fail, "gone"},
+		{"disk", room("runs", 10e9, nil, []need{{"a", 5e9}}, "move"), OK, "enough for a"},
+		{"small disk", room("runs", 1e9, nil, []need{{"a", 5e9}}, "move"), Warn, "a takes about 5.0 GB"},
+		{"full disk", room("runs", 1e6, nil, nil, "move"), Fail, "only 1 MB free"},
+		{"no disk", room("runs", 0, errors.New("gone"), nil, "move"), Fail, "gone"},
 		{"folder", writable(t.TempDir(), "move"), OK, "written to"},
 		{"no folder", writable(filepath.Join(t.TempDir(), "a"), "move"), Fail, "no such file"},
 	} {

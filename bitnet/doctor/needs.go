@@ -3,12 +3,12 @@ package doctor
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
 	"bitnet/bitnet"
 	"bitnet/data/corpus"
+	"bitnet/data/disk"
 	"bitnet/gpu"
 )
 
@@ -96,18 +96,18 @@ func memory(a gpu.Adapter, available int64, wants []want) Finding {
 			most = w
 		}
 		if system && available > 0 && w.memory > available {
-			no = append(no, fmt.Sprintf("%s needs %s", w.preset, size(w.memory)))
+			no = append(no, fmt.Sprintf("%s needs %s", w.preset, disk.Size(w.memory)))
 		}
 	}
 	switch {
 	case !system:
-		return ok("the largest preset, %s, takes %s on the device; how much it has, drivers do not tell", most.preset, size(most.memory))
+		return ok("the largest preset, %s, takes %s on the device; how much it has, drivers do not tell", most.preset, disk.Size(most.memory))
 	case available == 0:
-		return ok("the largest preset, %s, takes %s; how much is free is not known on this system", most.preset, size(most.memory))
+		return ok("the largest preset, %s, takes %s; how much is free is not known on this system", most.preset, disk.Size(most.memory))
 	case len(no) > 0:
-		return warn("close other programs, or lower --batch-size and raise --grad-accum", "%s free, but %s", size(available), strings.Join(no, ", "))
+		return warn("close other programs, or lower --batch-size and raise --grad-accum", "%s free, but %s", disk.Size(available), strings.Join(no, ", "))
 	}
-	return ok("%s free; the largest preset, %s, takes %s", size(available), most.preset, size(most.memory))
+	return ok("%s free; the largest preset, %s, takes %s", disk.Size(available), most.preset, disk.Size(most.memory))
 }
 
 // need is how many bytes something takes on a disk.
@@ -142,28 +142,28 @@ func texts() []need {
 // leastSpace is what a short run of a small preset writes, generously.
 const leastSpace = 100e6
 
-func disk(path string, free int64, err error, needs []need, elsewhere string) Finding {
+func room(path string, free int64, err error, needs []need, elsewhere string) Finding {
 	if err != nil {
 		return fail(elsewhere, "%s: %v", path, err)
 	}
 	if free < leastSpace {
-		return fail("free some, or "+elsewhere, "%s: only %s free", path, size(free))
+		return fail("free some, or "+elsewhere, "%s: only %s free", path, disk.Size(free))
 	}
 	var no, yes []string
 	for _, n := range needs {
 		if n.bytes > free {
-			no = append(no, fmt.Sprintf("%s takes about %s", n.preset, size(n.bytes)))
+			no = append(no, fmt.Sprintf("%s takes about %s", n.preset, disk.Size(n.bytes)))
 		} else {
 			yes = append(yes, n.preset)
 		}
 	}
 	if len(no) > 0 {
-		return warn("free some, or "+elsewhere, "%s: %s free, but %s", path, size(free), strings.Join(no, ", "))
+		return warn("free some, or "+elsewhere, "%s: %s free, but %s", path, disk.Size(free), strings.Join(no, ", "))
 	}
 	if len(yes) == 0 {
-		return ok("%s: %s free", path, size(free))
+		return ok("%s: %s free", path, disk.Size(free))
 	}
-	return ok("%s: %s free, enough for %s", path, size(free), strings.Join(yes, ", "))
+	return ok("%s: %s free, enough for %s", path, disk.Size(free), strings.Join(yes, ", "))
 }
 
 // writable writes a file to a folder and removes it.
@@ -181,27 +181,4 @@ func writable(dir, do string) Finding {
 		return fail(do, "%v", err)
 	}
 	return ok("%s can be written to", dir)
-}
-
-// nearest is path, or what there is of the way to it.
-func nearest(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
-	}
-	for {
-		if _, err := os.Stat(path); err == nil || path == filepath.Dir(path) {
-			return path
-		}
-		path = filepath.Dir(path)
-	}
-}
-
-func size(n int64) string {
-	switch {
-	case n >= 1e9:
-		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
-	case n >= 1e6:
-		return fmt.Sprintf("%.0f MB", float64(n)/1e6)
-	}
-	return fmt.Sprintf("%d kB", (n+999)/1000)
 }

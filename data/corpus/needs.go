@@ -2,10 +2,10 @@ package corpus
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"time"
+
+	"bitnet/data/disk"
 )
 
 // What preparing costs, for the estimates: measured on common machines, to be
@@ -30,33 +30,33 @@ func (n Needs) Shards(vocab int) int64 {
 // the cache and of out do not have it.
 func (n Needs) Check(out string, vocab int) (lines []string, err error) {
 	shards := n.Shards(vocab)
-	lines = append(lines, fmt.Sprintf("text: %d files of %s, about %s of text", n.Files, size(n.Size), size(n.Text)))
-	free, disk, err := space(out)
+	lines = append(lines, fmt.Sprintf("text: %d files of %s, about %s of text", n.Files, disk.Size(n.Size), disk.Size(n.Text)))
+	free, device, err := disk.Free(out)
 	if err != nil {
 		return lines, err
 	}
 	need := shards
 	if n.Cache != "" {
-		cacheFree, cacheDisk, err := space(n.Cache)
+		cacheFree, cacheDisk, err := disk.Free(n.Cache)
 		if err != nil {
 			return lines, err
 		}
 		if n.Download > 0 {
 			lines = append(lines, fmt.Sprintf("download: %s to %s (%s free), %s at 100 Mbit/s",
-				size(n.Download), n.Cache, size(cacheFree), about(float64(n.Download)/lineSpeed)))
+				disk.Size(n.Download), n.Cache, disk.Size(cacheFree), about(float64(n.Download)/lineSpeed)))
 		}
-		if cacheDisk == disk {
+		if cacheDisk == device {
 			need += n.Download
 		} else if n.Download > 0 && n.Download+spare > cacheFree {
 			return lines, fmt.Errorf("%s must be downloaded to %s, where %s are free; free some, or set HF_HUB_CACHE to a folder on a larger disk",
-				size(n.Download), n.Cache, size(cacheFree))
+				disk.Size(n.Download), n.Cache, disk.Size(cacheFree))
 		}
 	}
 	cores := runtime.GOMAXPROCS(0)
 	lines = append(lines, fmt.Sprintf("token shards: about %s in %s (%s free), %s on %d cores",
-		size(shards), out, size(free), about(float64(n.Text)/textPerSecond/float64(cores)), cores))
+		disk.Size(shards), out, disk.Size(free), about(float64(n.Text)/textPerSecond/float64(cores)), cores))
 	if need+spare > free {
-		return lines, fmt.Errorf("about %s are needed on the disk of %s, where %s are free; free some, or choose another --out", size(need), out, size(free))
+		return lines, fmt.Errorf("about %s are needed on the disk of %s, where %s are free; free some, or choose another --out", disk.Size(need), out, disk.Size(free))
 	}
 	return lines, nil
 }
@@ -70,34 +70,4 @@ func about(seconds float64) string {
 		return fmt.Sprintf("about %d min", int(d.Minutes()+0.5))
 	}
 	return fmt.Sprintf("about %.0f h", d.Hours())
-}
-
-func size(n int64) string {
-	switch {
-	case n >= 1e9:
-		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
-	case n >= 1e6:
-		return fmt.Sprintf("%.0f MB", float64(n)/1e6)
-	}
-	return fmt.Sprintf("%d kB", (n+999)/1000)
-}
-
-// space says how much is free for path, which need not be there yet, and on
-// which disk that is.
-func space(path string) (free int64, disk string, err error) {
-	path, err = filepath.Abs(path)
-	if err != nil {
-		return 0, "", err
-	}
-	for {
-		if _, err := os.Stat(path); err == nil || path == filepath.Dir(path) {
-			break
-		}
-		path = filepath.Dir(path)
-	}
-	free, disk, err = spaceAt(path)
-	if err != nil {
-		return 0, "", fmt.Errorf("asking for the free space of %s: %w", path, err)
-	}
-	return free, disk, nil
 }

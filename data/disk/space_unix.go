@@ -1,6 +1,6 @@
 //go:build !windows
 
-package corpus
+package disk
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package corpus
+package disk
 
 import (
 	"path/filepath"
