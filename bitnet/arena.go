@@ -34,9 +34,19 @@ func (a ArenaResult) LegalRate() float64 { return 1 - float64(a.Illegal)/float64
 // arenaBatch is how many games are played at once.
 const arenaBatch = 64
 
-// Arena plays games of tic-tac-toe; each is told how each of them went, if it
-// is not nil.
+// Arena plays games of tic-tac-toe, as Player.Arena.
 func (m *Model) Arena(dev *gpu.Device, tok *tokenizer.Tokenizer, o ArenaOptions, each func(game string, model byte, result string)) (ArenaResult, error) {
+	p, err := m.NewPlayer(dev, tok, min(arenaBatch, max(o.Games, 1)))
+	if err != nil {
+		return ArenaResult{}, err
+	}
+	defer p.Release()
+	return p.Arena(o, each)
+}
+
+// Arena plays games, as many at once as the player has room for; each is told
+// how each of them went, if it is not nil.
+func (p *Player) Arena(o ArenaOptions, each func(game string, model byte, result string)) (ArenaResult, error) {
 	var r ArenaResult
 	if o.Against != "random" && o.Against != "perfect" {
 		return r, fmt.Errorf("no player %q: it must be random or perfect", o.Against)
@@ -44,14 +54,9 @@ func (m *Model) Arena(dev *gpu.Device, tok *tokenizer.Tokenizer, o ArenaOptions,
 	if o.As != "" && o.As != "X" && o.As != "O" {
 		return r, fmt.Errorf("no side %q: it must be X or O", o.As)
 	}
-	p, err := m.NewPlayer(dev, tok, min(arenaBatch, max(o.Games, 1)))
-	if err != nil {
-		return r, err
-	}
-	defer p.Release()
 	rng := rand.New(rand.NewPCG(o.Seed, 0x6172656e61))
-	for first := 0; first < o.Games; first += arenaBatch {
-		n := min(arenaBatch, o.Games-first)
+	for first := 0; first < o.Games; first += p.games {
+		n := min(p.games, o.Games-first)
 		boards, sides := make([]data.Board, n), make([]byte, n)
 		forfeit := make([]bool, n)
 		for i := range sides {
@@ -127,12 +132,12 @@ type Player struct {
 	tok   *tokenizer.Tokenizer
 	bos   uint32
 	cells map[uint32]int
-	fed   []int // moves of each game that the model has read
+	games int // at once
 }
 
 // NewPlayer makes room for n games.
 func (m *Model) NewPlayer(dev *gpu.Device, tok *tokenizer.Tokenizer, n int) (*Player, error) {
-	p := &Player{tok: tok, cells: map[uint32]int{}, fed: make([]int, n)}
+	p := &Player{tok: tok, cells: map[uint32]int{}, games: n}
 	for cell := 1; cell <= 9; cell++ {
 		id, ok := tok.ID(string(rune('0' + cell)))
 		if !ok {
@@ -149,17 +154,13 @@ func (m *Model) NewPlayer(dev *gpu.Device, tok *tokenizer.Tokenizer, n int) (*Pl
 	}
 	var err error
 	p.gen, err = m.NewGenerator(dev, n, 10) // <s> and nine moves
-	p.Reset()
 	return p, err
 }
 
 // Reset begins new games.
 func (p *Player) Reset() {
-	for i := range p.fed {
-		p.fed[i] = -1 // not even <s>
-		if p.gen != nil {
-			p.gen.Truncate(i, 0)
-		}
+	for i := range p.games {
+		p.gen.Truncate(i, 0)
 	}
 }
 
@@ -175,16 +176,14 @@ func (p *Player) Choose(games []data.Board, which []int) ([]int, error) {
 	}
 	feed := make([][]uint32, len(games))
 	for _, i := range which {
-		text := games[i].Text()
-		if p.fed[i] < 0 {
-			feed[i] = append(feed[i], p.bos)
-			p.fed[i] = 0
+		known := p.gen.Len(i) // <s> and moves
+		if known == 0 {
+			feed[i], known = append(feed[i], p.bos), 1
 		}
-		for _, c := range text[p.fed[i]:] {
+		for _, c := range games[i].Text()[known-1:] {
 			id, _ := p.tok.ID(string(c))
 			feed[i] = append(feed[i], id)
 		}
-		p.fed[i] = len(text)
 	}
 	logits, err := p.gen.Feed(feed)
 	if err != nil {

@@ -120,21 +120,51 @@ func (e *Evaluator) Loss(src data.Source, rows int64, each func(TokenLogProb) er
 // arenaGames is how many games an evaluation plays unless told.
 const arenaGames = 1000
 
-// examine lets the model do what it was trained for, n times or, for 0, as
-// often as a full examination takes.
-func (m *Model) examine(dev *gpu.Device, c *corpus, n int, r *EvalResult) error {
+// examiner lets a model do what it was trained for. What it runs on the device
+// is made when it is first needed, and kept.
+type examiner struct {
+	model    *Model
+	dev      *gpu.Device
+	corpus   *corpus
+	answerer *Generator
+	player   *Player
+}
+
+// examine adds to r how n problems or games went, or for 0 as many as a full
+// examination has.
+func (e *examiner) examine(n int, r *EvalResult) (err error) {
 	switch {
-	case c.arithmetic != nil:
-		return m.ExactMatch(dev, c.arithmetic, n, r)
-	case c.tictactoe != nil:
+	case e.corpus.arithmetic != nil:
+		if e.answerer == nil {
+			if e.answerer, err = e.model.NewGenerator(e.dev, arithmeticBatch, min(arithmeticContext, e.model.Config.MaxPositions)); err != nil {
+				return err
+			}
+		}
+		return exactMatch(e.answerer, e.corpus.arithmetic, n, r)
+	case e.corpus.tictactoe != nil:
 		if n == 0 {
 			n = arenaGames
 		}
-		a, err := m.Arena(dev, c.tokenizer, ArenaOptions{Games: n, Against: "random"}, nil)
+		if e.player == nil {
+			if e.player, err = e.model.NewPlayer(e.dev, e.corpus.tokenizer, arenaBatch); err != nil {
+				return err
+			}
+		}
+		a, err := e.player.Arena(ArenaOptions{Games: n, Against: "random"}, nil)
 		r.Arena = &a
 		return err
 	}
 	return nil
+}
+
+// release frees what was made.
+func (e *examiner) release() {
+	if e.answerer != nil {
+		e.answerer.Release()
+	}
+	if e.player != nil {
+		e.player.Release()
+	}
 }
 
 // arithmeticContext is the longest problem with its answer: <s>100 * 100 = 10000.
@@ -143,38 +173,21 @@ const arithmeticContext = 24
 // arithmeticBatch is how many problems are answered at once.
 const arithmeticBatch = 64
 
-// ExactMatch answers the first n held-out problems greedily, and counts those
-// that are right to the last character.
-func (m *Model) ExactMatch(dev *gpu.Device, a *data.Arithmetic, n int, r *EvalResult) error {
-	g, err := m.newAnswerer(dev)
-	if err != nil {
-		return err
-	}
-	defer g.Release()
-	return exactMatch(g, a, n, r)
-}
-
-// newAnswerer is a generator for exactMatch.
-func (m *Model) newAnswerer(dev *gpu.Device) (*Generator, error) {
-	return m.NewGenerator(dev, arithmeticBatch, min(arithmeticContext, m.Config.MaxPositions))
-}
-
+// exactMatch answers the first n held-out problems greedily, or all for 0, and
+// counts those that are right to the last character.
 func exactMatch(g *Generator, a *data.Arithmetic, n int, r *EvalResult) (err error) {
 	problems := a.HeldOut()
 	if n > 0 && n < len(problems) {
 		problems = problems[:n]
 	}
 	tok := a.Tokenizer()
-	bos, _ := tok.BOS()
 	eos, _ := tok.EOS()
-	right, total := map[string]float64{}, map[string]float64{}
 	byDigits := map[DigitResult]*DigitResult{}
-	all := 0.0
 	for first := 0; first < len(problems); first += arithmeticBatch {
 		block := problems[first:min(first+arithmeticBatch, len(problems))]
 		prompts := make([][]uint32, len(block))
 		for i, p := range block {
-			if prompts[i], err = tok.Append([]uint32{bos}, p.Prompt()); err != nil {
+			if prompts[i], err = beginning(tok, p.Prompt()); err != nil {
 				return err
 			}
 		}
@@ -183,9 +196,7 @@ func exactMatch(g *Generator, a *data.Arithmetic, n int, r *EvalResult) (err err
 			return err
 		}
 		for i, p := range block {
-			op := string(p.Op)
-			total[op]++
-			key := DigitResult{Operator: op, Digits: len(strconv.Itoa(max(p.A, p.B)))}
+			key := DigitResult{Operator: string(p.Op), Digits: len(strconv.Itoa(max(p.A, p.B)))}
 			d := byDigits[key]
 			if d == nil {
 				d = &key
@@ -193,19 +204,21 @@ func exactMatch(g *Generator, a *data.Arithmetic, n int, r *EvalResult) (err err
 			}
 			d.Problems++
 			if tok.Decode(answers[i]) == p.Answer() {
-				right[op]++
 				d.Right++
-				all++
 			}
 		}
 	}
-	share := all / float64(len(problems))
+	all, right, total := 0, map[string]int{}, map[string]int{}
+	for _, d := range byDigits {
+		all += d.Right
+		right[d.Operator] += d.Right
+		total[d.Operator] += d.Problems
+		r.Digits = append(r.Digits, *d)
+	}
+	share := float64(all) / float64(len(problems))
 	r.ExactMatch, r.Problems, r.Operators = &share, len(problems), map[string]float64{}
 	for op, n := range total {
-		r.Operators[op] = right[op] / n
-	}
-	for _, d := range byDigits {
-		r.Digits = append(r.Digits, *d)
+		r.Operators[op] = float64(right[op]) / float64(n)
 	}
 	slices.SortFunc(r.Digits, func(a, b DigitResult) int {
 		return cmp.Or(cmp.Compare(a.Operator, b.Operator), cmp.Compare(a.Digits, b.Digits))
@@ -276,8 +289,10 @@ func Evaluate(ctx context.Context, dev *gpu.Device, path string, o EvalOptions, 
 	r, err := e.Loss(src, rows, o.Each)
 	e.Release()
 	r.Step = state.Step
-	if err == nil {
-		err = m.examine(dev, corpus, o.Rows, &r)
+	if err != nil {
+		return r, err
 	}
-	return r, err
+	x := examiner{model: m, dev: dev, corpus: corpus}
+	defer x.release()
+	return r, x.examine(o.Rows, &r)
 }

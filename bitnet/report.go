@@ -22,8 +22,8 @@ type report struct {
 
 	shares    *graph.ShareCounter
 	evaluator *Evaluator
+	examiner  *examiner
 	generator *Generator // for samples
-	answerer  *Generator // for the problems of arithmetic
 }
 
 // openLogs opens the logs at the trainer's step, again after a rollback.
@@ -121,7 +121,10 @@ func (t *Trainer) evaluate() error {
 		return err
 	}
 	r.Step = t.state.Step
-	if err := t.examine(max(t.Config.Output.EvalSamples, 1), &r); err != nil {
+	if t.examiner == nil {
+		t.examiner = &examiner{model: t.model, dev: t.dev, corpus: t.corpus}
+	}
+	if err := t.examiner.examine(max(t.Config.Output.EvalSamples, 1), &r); err != nil {
 		return err
 	}
 	if err := t.evals.add(r); err != nil {
@@ -134,19 +137,6 @@ func (t *Trainer) evaluate() error {
 		t.events.Eval(r)
 	}
 	return nil
-}
-
-// examine is Model.examine with a generator that is kept.
-func (t *Trainer) examine(n int, r *EvalResult) (err error) {
-	if t.corpus.arithmetic == nil {
-		return t.model.examine(t.dev, t.corpus, n, r)
-	}
-	if t.answerer == nil {
-		if t.answerer, err = t.model.newAnswerer(t.dev); err != nil {
-			return err
-		}
-	}
-	return exactMatch(t.answerer, t.corpus.arithmetic, n, r)
 }
 
 // sampleTokens is how much is generated for each prompt.
@@ -163,13 +153,9 @@ func (t *Trainer) sample() error {
 			return err
 		}
 	}
-	var start []uint32
-	if bos, ok := tok.BOS(); ok {
-		start = append(start, bos)
-	}
 	ids := make([][]uint32, len(prompts))
 	for i, p := range prompts {
-		if ids[i], err = tok.Append(append([]uint32(nil), start...), p); err != nil {
+		if ids[i], err = beginning(tok, p); err != nil {
 			return fmt.Errorf("output.prompts: %w", err)
 		}
 	}

@@ -201,10 +201,12 @@ func (s *stopper) text() string { return s.all.String() }
 
 // Prompt is the tokens of a text that is to be continued: the token that
 // begins a text, if the model has one, and the text.
-func (o *Opened) Prompt(text string) ([]uint32, error) {
+func (o *Opened) Prompt(text string) ([]uint32, error) { return beginning(o.Tokenizer, text) }
+
+func beginning(tok *tokenizer.Tokenizer, text string) ([]uint32, error) {
 	var ids []uint32
-	if bos, ok := o.Tokenizer.BOS(); ok {
+	if bos, ok := tok.BOS(); ok {
 		ids = append(ids, bos)
 	}
-	return o.Tokenizer.Append(ids, text)
+	return tok.Append(ids, text)
 }
