@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
+
+	"bitnet/bitnet/tensorfile"
 )
 
 // File is an open GGUF file.
@@ -26,19 +27,11 @@ type File struct {
 // Open reads and checks the header of the file at path: keys, tensors, and
 // that each tensor lies inside of the file and none over another.
 func Open(path string) (*File, error) {
-	// Asked before opening: opening a named pipe would wait for a writer.
-	info, err := os.Stat(path)
+	file, size, err := tensorfile.Open(path, "GGUF", ".gguf")
 	if err != nil {
-		return nil, fmt.Errorf("opening a GGUF file: %w", err)
+		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file; give the path of a .gguf file", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("opening a GGUF file: %w", err)
-	}
-	f, err := newFile(path, file, info.Size())
+	f, err := newFile(path, file, size)
 	if err != nil {
 		file.Close()
 		return nil, err

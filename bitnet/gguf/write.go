@@ -1,13 +1,13 @@
 package gguf
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
-	"os"
+
+	"bitnet/bitnet/tensorfile"
 )
 
 // Tensor is one tensor to be written.
@@ -22,54 +22,25 @@ type Tensor struct {
 // Write makes the file at path and syncs it. It writes straight to path: a
 // caller that replaces a file does so by renaming. After an error there is no
 // file.
-func Write(path string, keys []KeyValue, tensors []Tensor) (err error) {
+func Write(path string, keys []KeyValue, tensors []Tensor) error {
 	head, sizes, err := header(keys, tensors)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	file, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("writing a GGUF file: %w", err)
-	}
-	defer func() {
-		if closing := file.Close(); err == nil {
-			err = closing
-		}
-		if err != nil {
-			os.Remove(path)
-			err = fmt.Errorf("writing %s: %w", path, err)
-		}
-	}()
-	w := bufio.NewWriterSize(file, 1<<20)
-	if _, err := w.Write(head); err != nil {
-		return err
-	}
-	for i, t := range tensors {
-		counted := counter{w, 0}
-		if err := t.Data(&counted); err != nil {
-			return fmt.Errorf("tensor %s: %w", short(t.Name), err)
-		}
-		if counted.n != sizes[i] {
-			return fmt.Errorf("tensor %s: %d bytes were given for %d", short(t.Name), counted.n, sizes[i])
-		}
-		if _, err := w.Write(make([]byte, align(sizes[i])-sizes[i])); err != nil {
+	return tensorfile.Create(path, "GGUF", func(w io.Writer) error {
+		if _, err := w.Write(head); err != nil {
 			return err
 		}
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return file.Sync()
-}
-
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	c.n += int64(len(p))
-	return c.w.Write(p)
+		for i, t := range tensors {
+			if err := tensorfile.WriteTensor(w, short(t.Name), sizes[i], t.Data); err != nil {
+				return err
+			}
+			if _, err := w.Write(make([]byte, align(sizes[i])-sizes[i])); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // header gives the bytes before the data, and each tensor's size.

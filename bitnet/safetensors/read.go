@@ -6,8 +6,9 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
+
+	"bitnet/bitnet/tensorfile"
 )
 
 // File is an open safetensors file. Its methods may be called from several
@@ -24,23 +25,11 @@ type File struct {
 // dtypes, shapes, and that the tensors fill the file exactly, without holes or
 // overlaps. No tensor is read yet.
 func Open(path string) (*File, error) {
-	// Asked before opening: opening a named pipe would wait for a writer.
-	info, err := os.Stat(path)
+	file, size, err := tensorfile.Open(path, "safetensors", ".safetensors")
 	if err != nil {
-		return nil, fmt.Errorf("opening a safetensors file: %w", err)
+		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file; give the path of a .safetensors file", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("opening a safetensors file: %w", err)
-	}
-	if info, err = file.Stat(); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("opening a safetensors file: %w", err)
-	}
-	f, err := newFile(path, file, info.Size())
+	f, err := newFile(path, file, size)
 	if err != nil {
 		file.Close()
 		return nil, err

@@ -1,15 +1,15 @@
 package safetensors
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"unicode/utf8"
+
+	"bitnet/bitnet/tensorfile"
 )
 
 // Tensor is one tensor to be written.
@@ -50,41 +50,22 @@ func writeFloat32s(w io.Writer, v []float32) error {
 // Write makes the file at path of tensors, in their order, and metadata, and
 // syncs it. It writes straight to path: a caller that replaces a file or a
 // directory of files does so by renaming. After an error there is no file.
-func Write(path string, tensors []Tensor, metadata map[string]string) (err error) {
+func Write(path string, tensors []Tensor, metadata map[string]string) error {
 	head, sizes, err := encodeHeader(tensors, metadata)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	file, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("writing a safetensors file: %w", err)
-	}
-	defer func() {
-		if closing := file.Close(); err == nil {
-			err = closing
+	return tensorfile.Create(path, "safetensors", func(w io.Writer) error {
+		if _, err := w.Write(head); err != nil {
+			return err
 		}
-		if err != nil {
-			os.Remove(path)
-			err = fmt.Errorf("writing %s: %w", path, err)
+		for i, t := range tensors {
+			if err := tensorfile.WriteTensor(w, short(t.Name), sizes[i], t.Data); err != nil {
+				return err
+			}
 		}
-	}()
-	w := bufio.NewWriterSize(file, chunkBytes)
-	if _, err := w.Write(head); err != nil {
-		return err
-	}
-	for i, t := range tensors {
-		exact := exactWriter{w, sizes[i]}
-		if err := t.Data(&exact); err != nil {
-			return fmt.Errorf("tensor %s: %w", short(t.Name), err)
-		}
-		if exact.left != 0 {
-			return fmt.Errorf("tensor %s: %d of its %d bytes were not given", short(t.Name), exact.left, sizes[i])
-		}
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return file.Sync()
+		return nil
+	})
 }
 
 // encodeHeader gives the bytes before the data, and each tensor's size.
@@ -155,19 +136,4 @@ func encodeHeader(tensors []Tensor, metadata map[string]string) ([]byte, []int64
 	head := out.Bytes()
 	le.PutUint64(head, uint64(len(head)-8))
 	return head, sizes, nil
-}
-
-// exactWriter refuses more bytes than are left.
-type exactWriter struct {
-	w    io.Writer
-	left int64
-}
-
-func (e *exactWriter) Write(p []byte) (int, error) {
-	if int64(len(p)) > e.left {
-		return 0, fmt.Errorf("%d bytes more than its shape has room for were given", int64(len(p))-e.left)
-	}
-	n, err := e.w.Write(p)
-	e.left -= int64(n)
-	return n, err
 }
