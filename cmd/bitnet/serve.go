@@ -52,7 +52,7 @@ reach it unless --addr says otherwise; it asks nobody for a key.`,
 				return err
 			}
 			if name == "" {
-				name = strings.TrimSuffix(filepath.Base(filepath.Clean(args[0])), string(filepath.Separator))
+				name = filepath.Base(filepath.Clean(args[0]))
 			}
 			var hosts []string
 			if ip := listener.Addr().(*net.TCPAddr).IP; ip.IsLoopback() {
