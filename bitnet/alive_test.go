@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"bitnet/bitnet/runs"
 )
 
 func TestTrainedBy(t *testing.T) {
@@ -18,7 +20,7 @@ func TestTrainedBy(t *testing.T) {
 	require.Zero(t, trainedBy(run), "this process is not another one")
 	unmarkAlive(run)
 	require.NoFileExists(t, alivePath(run))
-	if startTicks(os.Getpid()) == 0 {
+	if runs.StartTicks(os.Getpid()) == 0 {
 		t.Skip("no /proc here: other processes cannot be told apart")
 	}
 	other := exec.Command("sleep", "60")
@@ -29,14 +31,14 @@ func TestTrainedBy(t *testing.T) {
 	require.NoError(t, err)
 	for _, row := range []struct {
 		name string
-		a    Alive
+		a    runs.Alive
 		want int
 	}{
-		{"alive", Alive{PID: other.Process.Pid, Host: host, StartTicks: startTicks(other.Process.Pid)}, other.Process.Pid},
-		{"a later process of that number", Alive{PID: other.Process.Pid, Host: host, StartTicks: 1}, 0},
-		{"another machine", Alive{PID: other.Process.Pid, Host: host + "x", StartTicks: startTicks(other.Process.Pid)}, 0},
-		{"gone", Alive{PID: 1 << 30, Host: host, StartTicks: 5}, 0},
-		{"gone, start unknown", Alive{PID: 1 << 30, Host: host}, 0},
+		{"alive", runs.Alive{PID: other.Process.Pid, Host: host, StartTicks: runs.StartTicks(other.Process.Pid)}, other.Process.Pid},
+		{"a later process of that number", runs.Alive{PID: other.Process.Pid, Host: host, StartTicks: 1}, 0},
+		{"another machine", runs.Alive{PID: other.Process.Pid, Host: host + "x", StartTicks: runs.StartTicks(other.Process.Pid)}, 0},
+		{"gone", runs.Alive{PID: 1 << 30, Host: host, StartTicks: 5}, 0},
+		{"gone, start unknown", runs.Alive{PID: 1 << 30, Host: host}, 0},
 	} {
 		text, err := json.Marshal(row.a)
 		require.NoError(t, err)

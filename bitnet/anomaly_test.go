@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"bitnet/bitnet/runs"
 	"bitnet/data"
 	"bitnet/gpu"
 	"bitnet/graph"
@@ -248,7 +249,7 @@ func TestResumeAfterRollback(t *testing.T) {
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(list), 5)
 	for _, c := range list {
-		step := stepOf(c)
+		step := runs.CheckpointStep(c)
 		if step == 80 {
 			continue
 		}

@@ -10,10 +10,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 
+	"bitnet/bitnet/runs"
 	"bitnet/bitnet/safetensors"
 	"bitnet/data"
 	"bitnet/data/atomicfile"
@@ -286,8 +285,6 @@ func ReadModelConfig(dir string) (ModelConfig, error) {
 	return c.ModelConfig, err
 }
 
-var checkpointName = regexp.MustCompile(`^step_(\d{8,})$`)
-
 // Checkpoints lists the checkpoints of a run, the newest first.
 func Checkpoints(run string) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(run, "checkpoints"))
@@ -296,24 +293,15 @@ func Checkpoints(run string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.IsDir() && checkpointName.MatchString(e.Name()) {
+		if e.IsDir() && runs.CheckpointStep(e.Name()) >= 0 {
 			names = append(names, e.Name())
 		}
 	}
-	slices.SortFunc(names, func(a, b string) int { return int(stepOf(b) - stepOf(a)) })
+	slices.SortFunc(names, func(a, b string) int { return int(runs.CheckpointStep(b) - runs.CheckpointStep(a)) })
 	for i, n := range names {
 		names[i] = filepath.Join(run, "checkpoints", n)
 	}
 	return names, nil
-}
-
-func stepOf(checkpoint string) int64 {
-	m := checkpointName.FindStringSubmatch(filepath.Base(checkpoint))
-	if m == nil {
-		return -1
-	}
-	n, _ := strconv.ParseInt(m[1], 10, 64)
-	return n
 }
 
 // FindCheckpoint resolves a run directory to its newest whole checkpoint, and
@@ -344,7 +332,7 @@ func prune(run string, keep int, t TrainConfig) error {
 		return err
 	}
 	for _, c := range list {
-		if t.stageBoundary(stepOf(c)) {
+		if t.stageBoundary(runs.CheckpointStep(c)) {
 			continue
 		}
 		if keep--; keep < 0 {
@@ -369,7 +357,7 @@ func setAside(run string, step int64, note func(string)) error {
 		return err
 	}
 	for _, c := range list {
-		if stepOf(c) <= step {
+		if runs.CheckpointStep(c) <= step {
 			continue
 		}
 		to := filepath.Join(filepath.Dir(c), "aside_"+filepath.Base(c))

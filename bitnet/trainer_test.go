@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"bitnet/bitnet/runs"
 	"bitnet/data"
 	"bitnet/gpu"
 )
@@ -170,8 +171,8 @@ func TestResumeIsBitExact(t *testing.T) {
 
 	// The same run, stopped in the middle by Ctrl-C and resumed.
 	ctx, cancel := context.WithCancel(context.Background())
-	runs := t.TempDir()
-	half, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: runs, RunID: "half"}, Events{Metrics: func(m Metrics) {
+	runsDir := t.TempDir()
+	half, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: runsDir, RunID: "half"}, Events{Metrics: func(m Metrics) {
 		if m.Step == 13 {
 			cancel()
 		}
@@ -198,7 +199,7 @@ func TestResumeIsBitExact(t *testing.T) {
 	require.NoError(t, err)
 	var steps []int64
 	for _, l := range list {
-		steps = append(steps, stepOf(l))
+		steps = append(steps, runs.CheckpointStep(l))
 	}
 	require.Equal(t, []int64{30, 28, 24, 16, 15}, steps)
 
@@ -219,20 +220,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func trainChild(runs string) error {
+func trainChild(runsDir string) error {
 	dev, err := gpu.Open("")
 	if err != nil {
 		return err
 	}
-	c, err := LoadConfig(filepath.Join(runs, "config.yaml"))
+	c, err := LoadConfig(filepath.Join(runsDir, "config.yaml"))
 	if err != nil {
 		return err
 	}
-	start := Start{RunsDir: runs, RunID: "run"}
-	if list, err := Checkpoints(filepath.Join(runs, "run")); err == nil {
+	start := Start{RunsDir: runsDir, RunID: "run"}
+	if list, err := Checkpoints(filepath.Join(runsDir, "run")); err == nil {
 		if len(list) > 0 {
-			start = Start{Resume: filepath.Join(runs, "run")}
-		} else if err := os.RemoveAll(filepath.Join(runs, "run")); err != nil { // killed before its first checkpoint
+			start = Start{Resume: filepath.Join(runsDir, "run")}
+		} else if err := os.RemoveAll(filepath.Join(runsDir, "run")); err != nil { // killed before its first checkpoint
 			return err
 		}
 	}
@@ -256,11 +257,11 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, whole.Run(context.Background()))
 
-	runs := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(runs, "config.yaml"), c.YAML(), 0o644))
+	runsDir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(runsDir, "config.yaml"), c.YAML(), 0o644))
 	child := func() *exec.Cmd {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "BITNET_TEST_RUN="+runs)
+		cmd.Env = append(os.Environ(), "BITNET_TEST_RUN="+runsDir)
 		cmd.Stderr = os.Stderr
 		return cmd
 	}
@@ -269,7 +270,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	// or, now and then, at any moment at all.
 	rng := rand.New(rand.NewPCG(1, 2))
 	newest := func() string {
-		list, _ := Checkpoints(filepath.Join(runs, "run"))
+		list, _ := Checkpoints(filepath.Join(runsDir, "run"))
 		if len(list) == 0 {
 			return ""
 		}
@@ -278,7 +279,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	killed := 0
 	for killed < kills {
 		before := newest()
-		if stepOf(before) >= int64(c.Train.Steps)-1 {
+		if runs.CheckpointStep(before) >= int64(c.Train.Steps)-1 {
 			break
 		}
 		cmd := child()
@@ -297,18 +298,18 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			break // it was done first
 		}
 		killed++
-		_, _, err := FindCheckpoint(filepath.Join(runs, "run"), func(s string) { t.Error(s) })
+		_, _, err := FindCheckpoint(filepath.Join(runsDir, "run"), func(s string) { t.Error(s) })
 		if newest() != "" {
 			require.NoError(t, err, "the newest checkpoint must be whole after kill %d", killed)
 		}
 	}
 	t.Logf("%d kills", killed)
 	require.NotZero(t, killed)
-	if stepOf(newest()) < int64(c.Train.Steps) {
+	if runs.CheckpointStep(newest()) < int64(c.Train.Steps) {
 		require.NoError(t, child().Run())
 	}
-	require.Equal(t, finalSum(t, whole.Dir, 60), finalSum(t, filepath.Join(runs, "run"), 60))
-	left, err := filepath.Glob(filepath.Join(runs, "run", "checkpoints", ".*"))
+	require.Equal(t, finalSum(t, whole.Dir, 60), finalSum(t, filepath.Join(runsDir, "run"), 60))
+	left, err := filepath.Glob(filepath.Join(runsDir, "run", "checkpoints", ".*"))
 	require.NoError(t, err)
 	require.Empty(t, left, "what a kill left is swept up")
 }

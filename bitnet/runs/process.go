@@ -26,6 +26,16 @@ func (a Alive) lives() bool {
 	return state != 'Z' && state != 'X' && (a.StartTicks == 0 || a.StartTicks == ticks)
 }
 
+// StartTicks is when a process started, in clock ticks since the machine did;
+// 0 if that cannot be told.
+func StartTicks(pid int) uint64 {
+	_, ticks, ok := processStat(pid)
+	if !ok {
+		return 0
+	}
+	return ticks
+}
+
 // processStat reads fields 3 and 22 of /proc/PID/stat: state and start time.
 func processStat(pid int) (state byte, ticks uint64, ok bool) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

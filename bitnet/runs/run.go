@@ -185,7 +185,7 @@ func (r *Run) Info() Info {
 	}
 	i.CheckpointStep = -1
 	if list := r.Checkpoints(); len(list) > 0 {
-		i.Checkpoint, i.CheckpointStep = list[0], stepOf(list[0])
+		i.Checkpoint, i.CheckpointStep = list[0], CheckpointStep(list[0])
 		i.Step = i.CheckpointStep
 		var s struct {
 			TokensSeen int64 `json:"tokens_seen"`
@@ -214,18 +214,20 @@ func (r *Run) Checkpoints() []string {
 	var list []string
 	for _, e := range entries {
 		dir := filepath.Join(r.Dir, "checkpoints", e.Name())
-		if !checkpointName.MatchString(e.Name()) {
+		if CheckpointStep(e.Name()) < 0 {
 			continue
 		}
 		if _, err := os.Stat(filepath.Join(dir, "state.json")); err == nil {
 			list = append(list, dir)
 		}
 	}
-	slices.SortFunc(list, func(a, b string) int { return int(stepOf(b) - stepOf(a)) })
+	slices.SortFunc(list, func(a, b string) int { return int(CheckpointStep(b) - CheckpointStep(a)) })
 	return list
 }
 
-func stepOf(checkpoint string) int64 {
+// CheckpointStep is the step of a checkpoint, by the name of its directory; -1
+// if that is not a checkpoint's.
+func CheckpointStep(checkpoint string) int64 {
 	m := checkpointName.FindStringSubmatch(filepath.Base(checkpoint))
 	if m == nil {
 		return -1
