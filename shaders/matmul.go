@@ -44,6 +44,7 @@ type matmulOperand struct {
 	Rows, Cols, Words    int // as stored
 	CheckRows, CheckCols bool
 	Odd                  bool
+	Rolled               bool // loops are kept from being written out
 	ScaleK               bool
 	Element              string
 }
@@ -151,7 +152,7 @@ func (p *matmulParams) tile() {
 }
 
 func (p *matmulParams) operand(name string, binding int, o Operand, outer int, checkOuter bool) matmulOperand {
-	m := matmulOperand{Operand: o, Name: name, Binding: binding, Element: "u32"}
+	m := matmulOperand{Operand: o, Name: name, Binding: binding, Element: "u32", Rolled: !p.Shared}
 	if o.AlongK {
 		m.Rows, m.Cols, m.CheckRows, m.CheckCols = outer, p.K, checkOuter, p.CheckK
 	} else {

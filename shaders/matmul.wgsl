@@ -29,33 +29,7 @@ fn often(n: u32) -> u32 { return n + u32(arrayLength(&c) == 0u); }
 {{- end}}
 {{$often := "4u"}}{{if not .Shared}}{{$often = "often(4u)"}}{{end}}
 {{- range .Operands}}
-// Four neighbours of one stored row of {{.Name}} [{{.Rows}}, {{.Cols}}], col a multiple of 4.
-fn fetch_{{.Name}}(row: u32, col: u32) -> vec4<f32> {
-{{- if .CheckRows}}
-	if (row >= {{.Rows}}u) { return vec4<f32>(); }
-{{- end}}
-{{- if .CheckCols}}
-	if (col >= {{.Cols}}u) { return vec4<f32>(); }
-{{- end}}
-{{- if eq .Kind.String "f32"}}
-{{- if .Odd}}
-	var v = vec4<f32>();
-	for (var i = 0u; i < {{$often}}; i++) {
-		if (col + i < {{.Cols}}u) { v[i] = {{.Name}}[row * {{.Cols}}u + col + i]; }
-	}
-	return v;
-{{- else}}
-	return {{.Name}}[row * ({{.Cols}}u / 4u) + col / 4u];
-{{- end}}
-{{- else if eq .Kind.String "int8"}}
-	let word = {{.Name}}[row * {{.Words}}u + col / 4u];
-	return vec4<f32>(vec4<i32>(vec4<u32>(word) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u));
-{{- else}}
-	let word = {{.Name}}[row * {{.Words}}u + col / 16u] >> (2u * (col % 16u));
-	return vec4<f32>((vec4<u32>(word) >> vec4<u32>(0u, 2u, 4u, 6u)) & vec4<u32>(3u)) - vec4<f32>(1.0);
-{{- end}}
-}
-
+{{template "fetch" .}}
 // Column i holds {{.Name}} at o..o+3 for the k + i.
 fn block_{{.Name}}(o: u32, k: u32) -> mat4x4<f32> {
 {{- if .AlongK}}

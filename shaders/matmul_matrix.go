@@ -84,7 +84,7 @@ func (t matmulMatrix) PatchSize() int  { return t.Shape.M * t.PatchWidth() }
 // integers, exactly, and everything else with both operands rounded to f16 and
 // sums in f32. It reports false where the units or the shapes do not fit.
 func (k MatMul) MatrixSource(units MatrixUnits) (Source, bool) {
-	t := matmulMatrix{matmulParams: matmulParams{MatMul: k}, SubM: 2, SubN: 2}
+	t := matmulMatrix{matmulParams: matmulParams{MatMul: k, Shared: true}, SubM: 2, SubN: 2}
 	var ok bool
 	packed := 1
 	if k.A.Kind == Int8 && k.B.Kind == Ternary && k.A.AlongK && k.B.AlongK && !k.ScaleK && k.K%16 == 0 {

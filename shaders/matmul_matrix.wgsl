@@ -76,35 +76,16 @@ fn fill_b(n0: u32, k0: u32, local: u32) {
 }
 {{else}}
 {{- range .Operands}}
-// Four neighbours of one stored row of {{.Name}} [{{.Rows}}, {{.Cols}}], col a multiple of 4.
-fn fetch_{{.Name}}(row: u32, col: u32) -> vec4<f32> {
-{{- if .CheckRows}}
-	if (row >= {{.Rows}}u) { return vec4<f32>(); }
-{{- end}}
-{{- if .CheckCols}}
-	if (col >= {{.Cols}}u) { return vec4<f32>(); }
-{{- end}}
-{{- if eq .Kind.String "f32"}}
-{{- if .Odd}}
-	var v = vec4<f32>();
-	for (var i = 0u; i < 4u; i++) {
-		if (col + i < {{.Cols}}u) { v[i] = {{.Name}}[row * {{.Cols}}u + col + i]; }
-	}
-{{- else}}
-	var v = {{.Name}}[row * ({{.Cols}}u / 4u) + col / 4u];
-{{- end}}
-{{- else if eq .Kind.String "int8"}}
-	let word = {{.Name}}[row * {{.Words}}u + col / 4u];
-	var v = vec4<f32>(vec4<i32>(vec4<u32>(word) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u));
-{{- else}}
-	let word = {{.Name}}[row * {{.Words}}u + col / 16u] >> (2u * (col % 16u));
-	var v = vec4<f32>((vec4<u32>(word) >> vec4<u32>(0u, 2u, 4u, 6u)) & vec4<u32>(3u)) - vec4<f32>(1.0);
-{{- end}}
+{{template "fetch" .}}
+
+// The same with the factors that belong to it.
+fn scaled_{{.Name}}(row: u32, col: u32) -> vec4<f32> {
+	var v = fetch_{{.Name}}(row, col);
 {{- if .ScaleK}}
 {{- if .AlongK}}
 	v *= vec4<f32>(factor(col), factor(col + 1u), factor(col + 2u), factor(col + 3u));
 {{- else}}
-	v *= scale[row];
+	v *= factor(row);
 {{- end}}
 {{- end}}
 {{- if and $lift (eq .Name "a")}}
@@ -117,7 +98,7 @@ fn fill_{{.Name}}(o0: u32, k0: u32, local: u32) {
 	for (var i = local; i < {{div (mul .TileRows .TileCols) 4}}u; i += THREADS) {
 		let row = i / {{div .TileCols 4}}u;
 		let col = 4u * (i % {{div .TileCols 4}}u);
-		let v = vec4<f16>(fetch_{{.Name}}({{if .AlongK}}o0{{else}}k0{{end}} + row, {{if .AlongK}}k0{{else}}o0{{end}} + col));
+		let v = vec4<f16>(scaled_{{.Name}}({{if .AlongK}}o0{{else}}k0{{end}} + row, {{if .AlongK}}k0{{else}}o0{{end}} + col));
 		let to = row * STRIDE_{{.Name}} + col;
 		tile_{{.Name}}[to] = v.x;
 		tile_{{.Name}}[to + 1u] = v.y;
