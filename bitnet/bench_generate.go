@@ -62,17 +62,13 @@ func (b *GenerateBench) Figures() []Figure {
 
 // NewRandomModel is a model for use with random weights, to measure with.
 func NewRandomModel(c ModelConfig, dev *gpu.Device) (*Model, error) {
-	m := NewModel(c, dev.Adapter())
-	if err := m.Params.LayoutTernary(); err != nil {
-		return nil, err
-	}
-	if err := m.Params.Allocate(dev); err != nil {
-		m.Params.Release()
+	m, err := newForUse(c, dev)
+	if err != nil {
 		return nil, err
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, p := range m.Params.All() {
-		if err := randomize(p, rng, m.ternary(p)); err != nil {
+		if err := randomize(p, rng); err != nil {
 			m.Params.Release()
 			return nil, err
 		}
@@ -80,11 +76,8 @@ func NewRandomModel(c ModelConfig, dev *gpu.Device) (*Model, error) {
 	return m, nil
 }
 
-// ternary reports whether a parameter is a projection.
-func (m *Model) ternary(p *graph.Param) bool { return p != m.embed && !p.IsVector() }
-
-func randomize(p *graph.Param, rng *rand.Rand, ternary bool) error {
-	if !ternary {
+func randomize(p *graph.Param, rng *rand.Rand) error {
+	if !p.IsTernary() {
 		values := make([]float32, p.Rows*p.Cols)
 		for i := range values {
 			values[i] = 1
@@ -193,7 +186,7 @@ func (m *Model) benchGenerate(ctx context.Context, dev *gpu.Device, n int, o Gen
 	r.PromptPerSec = float64(n*o.PromptTokens) / prompt[len(prompt)/2]
 
 	for _, p := range m.Params.All() {
-		if m.ternary(p) {
+		if p.IsTernary() {
 			r.TernaryBytes += 4 * int64(p.Rows) * int64(shaders.Words16(p.Cols)+1)
 		} else {
 			r.FloatBytes += 4 * int64(p.Rows) * int64(p.Cols)

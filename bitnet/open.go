@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"bitnet/data/tokenizer"
 	"bitnet/gpu"
@@ -19,7 +17,6 @@ type Opened struct {
 	*Model
 	Dir       string // of the model's files
 	Tokenizer *tokenizer.Tokenizer
-	Run       *Config // of the run that made it; nil if it was not made here
 }
 
 // Open loads a run's newest checkpoint, a checkpoint, a model directory or
@@ -33,41 +30,36 @@ func Open(ctx context.Context, dev *gpu.Device, path string, note func(string)) 
 	if err != nil {
 		return nil, err
 	}
-	m, err := w.load(dev)
-	if err != nil {
-		return nil, fmt.Errorf("loading %s: %w", dir, err)
-	}
-	o := &Opened{Model: m, Dir: dir}
+	o := &Opened{Dir: dir}
 	if o.Tokenizer, err = tokenizer.Load(dir); err != nil {
-		m.Params.Release()
 		return nil, err
 	}
-	if n := o.Tokenizer.Size(); n > m.Config.VocabSize {
-		m.Params.Release()
-		return nil, fmt.Errorf("%s: the tokenizer has %d tokens, the model %d", dir, n, m.Config.VocabSize)
+	if n := o.Tokenizer.Size(); n > w.Config.VocabSize {
+		return nil, fmt.Errorf("%s: the tokenizer has %d tokens, the model %d", dir, n, w.Config.VocabSize)
 	}
-	if config := filepath.Join(dir, "config.yaml"); fileExists(config) {
-		if o.Run, err = LoadConfig(config); err != nil {
-			m.Params.Release()
-			return nil, err
-		}
+	if o.Model, err = w.load(dev); err != nil {
+		return nil, fmt.Errorf("loading %s: %w", dir, err)
 	}
 	return o, nil
 }
 
-func fileExists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-// load puts weights onto a device.
-func (w *Weights) load(dev *gpu.Device) (*Model, error) {
-	m := NewModel(w.Config, dev.Adapter())
+// newForUse is a model on a device with room for its ternary weights alone.
+func newForUse(c ModelConfig, dev *gpu.Device) (*Model, error) {
+	m := NewModel(c, dev.Adapter())
 	if err := m.Params.LayoutTernary(); err != nil {
 		return nil, err
 	}
 	if err := m.Params.Allocate(dev); err != nil {
 		m.Params.Release()
+		return nil, err
+	}
+	return m, nil
+}
+
+// load puts weights onto a device.
+func (w *Weights) load(dev *gpu.Device) (*Model, error) {
+	m, err := newForUse(w.Config, dev)
+	if err != nil {
 		return nil, err
 	}
 	for _, p := range m.Params.All() {

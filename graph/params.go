@@ -262,3 +262,6 @@ func (p *Param) WriteTernary(part int, codes []uint32, scale float32) error {
 
 // IsVector says whether it was declared by Vector.
 func (p *Param) IsVector() bool { return !p.decay }
+
+// IsTernary says whether it was declared by Ternary.
+func (p *Param) IsTernary() bool { return p.ternary }
