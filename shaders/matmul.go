@@ -74,27 +74,61 @@ type matmulParams struct {
 	Threads, ThreadsM, ThreadsN int
 }
 
-// Source specialises the kernel.
-func (k MatMul) Source() Source {
-	p := matmulParams{MatMul: k, OddN: k.N%4 != 0, OutElement: "vec4<f32>"}
+// Source specialises the kernel, in the variant that is taken unless one is measured to be faster.
+func (k MatMul) Source() Source { return k.Variants(0)[0].Source() }
+
+// Variants are the kernels that compute the product from its operands as they
+// are, each in a layout that fits the shapes. Source is the first. The adapter's
+// workgroups have memory bytes, 0 for what WebGPU guarantees.
+func (k MatMul) Variants(memory int) []Variant {
+	tiles := k.tilings(memory)
+	p := k.params(tiles[0])
+	if r, fits := p.rows(); fits {
+		return []Variant{k.variant("rows", k.String(), "matmul_rows.wgsl", fold(ceilDiv(k.N, r.Cols)), r)}
+	}
+	if k.Target == CPUTable {
+		if all := p.tables(); len(all) > 0 {
+			return all
+		}
+	}
+	var out []Variant
+	for _, t := range tiles {
+		p := k.params(t)
+		out = append(out, k.variant(t.String(), k.String(), "matmul.wgsl", p.groups(), p))
+	}
+	return out
+}
+
+// variant names a kernel of the product.
+func (k MatMul) variant(name, label, file string, groups [3]uint32, params any) Variant {
+	return Variant{name, func() Source {
+		s := source(file, label, groups, 2*float64(k.M)*float64(k.N)*float64(k.K), params)
+		s.Variant = name
+		return s
+	}}
+}
+
+// String names the product in labels.
+func (k MatMul) String() string {
+	return fmt.Sprintf("matmul %dx%dx%d %s%s.%s%s", k.M, k.N, k.K, k.A.Kind, letter(k.A, "nt"), k.B.Kind, letter(k.B, "tn"))
+}
+
+// params lays the product out in tiles.
+func (k MatMul) params(t tiling) matmulParams {
+	p := matmulParams{MatMul: k, OddN: k.N%4 != 0, OutElement: "vec4<f32>", Shared: k.Target == GPU}
 	if p.OddN {
 		p.OutElement = "f32"
 	}
-	p.tile()
+	p.TileM, p.TileN, p.TileK, p.RegM, p.RegN = t.M, t.N, t.K, t.RegM, t.RegN
+	p.ThreadsM, p.ThreadsN = t.M/t.RegM, t.N/t.RegN
+	p.Threads = p.ThreadsM * p.ThreadsN
 	p.CheckM, p.CheckN, p.CheckK = k.M%p.TileM != 0, k.N%p.TileN != 0, k.K%p.TileK != 0
 	p.assign()
+	return p
+}
 
-	label := fmt.Sprintf("matmul %dx%dx%d %s%s.%s%s", k.M, k.N, k.K, k.A.Kind, letter(k.A, "nt"), k.B.Kind, letter(k.B, "tn"))
-	if r, fits := p.rows(); fits {
-		return source("matmul_rows.wgsl", label, fold(ceilDiv(k.N, r.Cols)), 2*float64(k.M)*float64(k.N)*float64(k.K), r)
-	}
-	if k.Target == CPUTable {
-		if t, file, fits := p.table(); fits {
-			return t.source(file, label)
-		}
-	}
-	groups := [3]uint32{uint32(ceilDiv(k.N, p.TileN)), uint32(ceilDiv(k.M, p.TileM)), 1}
-	return source("matmul.wgsl", label, groups, 2*float64(k.M)*float64(k.N)*float64(k.K), p)
+func (p matmulParams) groups() [3]uint32 {
+	return [3]uint32{uint32(ceilDiv(p.N, p.TileN)), uint32(ceilDiv(p.M, p.TileM)), 1}
 }
 
 // assign numbers the bindings.
@@ -129,26 +163,6 @@ func letter(o Operand, letters string) string {
 		return "." + letters[:1]
 	}
 	return "." + letters[1:]
-}
-
-// tile chooses how the result is cut up.
-func (p *matmulParams) tile() {
-	if p.Target != GPU {
-		p.RegM, p.RegN = 8, 8
-		if p.M%4 != 0 || p.N%4 != 0 || p.K%4 != 0 {
-			// Each load of an odd row is four, and each takes its time to compile.
-			p.RegM, p.RegN = 4, 4
-		}
-		p.ThreadsN, p.ThreadsM = 4, 4
-		p.TileM, p.TileN, p.TileK = p.RegM*p.ThreadsM, p.RegN*p.ThreadsN, 4
-		return
-	}
-	p.Shared = true
-	p.TileM, p.TileN, p.TileK, p.RegM, p.RegN = 64, 64, 16, 4, 8
-	if ceilDiv(p.M, 128)*ceilDiv(p.N, 128) >= 96 {
-		p.TileM, p.TileN, p.RegM, p.RegN = 128, 128, 8, 8
-	}
-	p.Threads = (p.TileM / p.RegM) * (p.TileN / p.RegN)
 }
 
 func (p *matmulParams) operand(name string, binding int, o Operand, outer int, checkOuter bool) matmulOperand {

@@ -84,7 +84,17 @@ func (t matmulMatrix) PatchSize() int  { return t.Shape.M * t.PatchWidth() }
 // integers, exactly, and everything else with both operands rounded to f16 and
 // sums in f32. It reports false where the units or the shapes do not fit.
 func (k MatMul) MatrixSource(units MatrixUnits) (Source, bool) {
-	t := matmulMatrix{matmulParams: matmulParams{MatMul: k, Shared: true}, SubM: 2, SubN: 2}
+	all := k.MatrixVariants(units)
+	if len(all) == 0 {
+		return Source{}, false
+	}
+	return all[0].Source(), true
+}
+
+// MatrixVariants are the kernels for matrix units that compute the same, in
+// other layouts; MatrixSource is the first.
+func (k MatMul) MatrixVariants(units MatrixUnits) []Variant {
+	t := matmulMatrix{matmulParams: matmulParams{MatMul: k, Shared: true}}
 	var ok bool
 	packed := 1
 	if k.A.Kind == Int8 && k.B.Kind == Ternary && k.A.AlongK && k.B.AlongK && !k.ScaleK && k.K%16 == 0 {
@@ -95,47 +105,40 @@ func (k MatMul) MatrixSource(units MatrixUnits) (Source, bool) {
 	if !ok {
 		t.Integer, packed = false, 1
 		if t.Shape, ok = units.shape("f16", "f32"); !ok {
-			return Source{}, false
+			return nil
 		}
 	}
 	t.Subgroup = units.SubgroupMax
 	if units.SubgroupMin != units.SubgroupMax {
 		if !units.SizeControl {
-			return Source{}, false
+			return nil
 		}
 		t.PinSubgroup = true
 	}
 	if t.Subgroup == 0 || 32%t.Shape.M != 0 || 32%t.Shape.N != 0 || 64%t.Shape.K != 0 {
-		return Source{}, false
+		return nil
 	}
-
-	// A subgroup has 32 x 32 of the result, or 64 x 64 where there is work for every processor.
-	side := 32
-	if ceilDiv(k.M, 128)*ceilDiv(k.N, 128) >= 96 {
-		side = 64
-	}
-	for ; side >= 32; side /= 2 {
-		t.layOut(side, packed)
-		if t.memory() <= units.WorkgroupMemory {
-			break
+	var out []Variant
+	for _, s := range k.squares(t.Integer) {
+		if s.k%t.Shape.K != 0 {
+			continue
+		}
+		t.layOut(s, packed)
+		groups := t.groups()
+		if t.memory() <= units.WorkgroupMemory && t.Threads <= maxThreads && max(groups[0], groups[1]) <= maxGroups {
+			name := t.Shape.Component + " units, " + s.String()
+			out = append(out, k.variant(name, k.String()+" "+t.Shape.Component, "matmul_matrix.wgsl", groups, t))
 		}
 	}
-	if side < 32 {
-		return Source{}, false
-	}
-	label := fmt.Sprintf("matmul %dx%dx%d %s%s.%s%s %s", k.M, k.N, k.K, k.A.Kind, letter(k.A, "nt"), k.B.Kind, letter(k.B, "tn"), t.Shape.Component)
-	groups := [3]uint32{uint32(ceilDiv(k.N, t.TileN)), uint32(ceilDiv(k.M, t.TileM)), 1}
-	return source("matmul_matrix.wgsl", label, groups, 2*float64(k.M)*float64(k.N)*float64(k.K), t), true
+	return out
 }
 
 // layOut cuts the result up into squares, one a subgroup.
-func (t *matmulMatrix) layOut(side, packed int) {
+func (t *matmulMatrix) layOut(s squares, packed int) {
 	k := t.MatMul
-	t.RegM, t.RegN = side/t.Shape.M, side/t.Shape.N
-	t.TileM, t.TileN, t.TileK = t.SubM*side, t.SubN*side, 32
-	if t.Integer {
-		t.TileK = 64
-	}
+	t.SubM, t.SubN = s.subM, s.subN
+	t.RegM, t.RegN = s.m/t.Shape.M, s.n/t.Shape.N
+	t.TileM, t.TileN, t.TileK = s.subM*s.m, s.subN*s.n, s.k
 	t.Threads = t.Subgroups() * t.Subgroup
 	t.CheckM, t.CheckN, t.CheckK = k.M%t.TileM != 0, k.N%t.TileN != 0, k.K%t.TileK != 0
 	t.Lift = !t.Integer && k.Gain != 0 && k.Gain != 1

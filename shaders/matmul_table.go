@@ -15,20 +15,20 @@ type matmulTable struct {
 	ScaleA, ScaleB bool // which operand takes the factor over k
 }
 
-// table lays the product out for the uniform table: a row of a is the same for
-// all lanes, and each lane has columns of its own. It reports whether the
-// shapes fit; the general kernel takes the others.
-func (p matmulParams) table() (matmulTable, string, bool) {
+// tables lays the product out for the uniform table: a row of a is the same for
+// all lanes, and each lane has columns of its own. There is no such layout for
+// some shapes; the general kernel takes those.
+func (p matmulParams) tables() []Variant {
 	t := matmulTable{matmulParams: p, Rows: 16, Cols: 4, Step: 4, Lanes: 16, AElem: "vec4<f32>", BElem: "vec4<f32>"}
 	file := "matmul_table.wgsl"
 	if p.N%4 != 0 || p.K%4 != 0 || (!p.A.AlongK && p.M%4 != 0) {
-		return t, file, false
+		return nil
 	}
 	switch {
 	case p.A.Kind == Int8 && p.A.AlongK && p.B.Kind == Ternary && p.B.AlongK && !p.ScaleK && p.K%16 == 0:
 		file, t.Step, t.AElem, t.BElem = "matmul_integer_table.wgsl", 16, "vec4<u32>", "u32"
 	case p.A.Kind != F32:
-		return t, file, false
+		return nil
 	case p.B.Kind == F32:
 		t.Rows = 32
 	case p.B.Kind == Int8 && !p.B.AlongK:
@@ -36,7 +36,7 @@ func (p matmulParams) table() (matmulTable, string, bool) {
 	case p.B.Kind == Ternary && !p.B.AlongK && p.N%16 == 0: // a word has 16 columns
 		t.BElem, t.Rows, t.Cols = "u32", 8, 16
 	default:
-		return t, file, false
+		return nil
 	}
 	for t.Rows > 4 && t.Rows/2 >= p.M {
 		t.Rows /= 2
@@ -44,14 +44,30 @@ func (p matmulParams) table() (matmulTable, string, bool) {
 	// The factor goes where there is less to multiply.
 	t.ScaleA = p.ScaleK && p.A.AlongK
 	t.ScaleB = p.ScaleK && !p.A.AlongK
-	t.Steps, t.Tiles = p.K/t.Step, ceilDiv(p.M, t.Rows)
+	t.Steps = p.K / t.Step
 	t.ChunkSteps = ceilDiv(t.Steps, ceilDiv(t.Steps, 256/t.Step))
-	return t, file, max(t.Steps, t.Tiles) <= maxUniform
+	layouts := [][2]int{{t.Rows, t.Lanes}}
+	for _, l := range tableLayouts {
+		// More rows do not fit the registers any better where a lane has more columns.
+		if l[0]*t.Cols <= 128 && l[0] < 2*p.M && l != layouts[0] {
+			layouts = append(layouts, l)
+		}
+	}
+	var out []Variant
+	for i, l := range layouts {
+		t.Rows, t.Lanes = l[0], l[1]
+		t.Tiles = ceilDiv(p.M, t.Rows)
+		if max(t.Steps, t.Tiles) <= maxUniform {
+			out = append(out, p.variant(fmt.Sprintf("table %dx%d, %d lanes", t.Rows, t.Cols, t.Lanes), p.String(), file, t.groups(), t))
+		} else if i == 0 {
+			return nil
+		}
+	}
+	return out
 }
 
-func (t matmulTable) source(file, label string) Source {
-	groups := [3]uint32{uint32(ceilDiv(t.N, t.Cols*t.Lanes)), uint32(t.Tiles), 1}
-	return source(file, label, groups, 2*float64(t.M)*float64(t.N)*float64(t.K), t)
+func (t matmulTable) groups() [3]uint32 {
+	return [3]uint32{uint32(ceilDiv(t.N, t.Cols*t.Lanes)), uint32(t.Tiles), 1}
 }
 
 // Products writes " + a0 * b0 + a1 * b1 ..." over the steps of k, for the row i and

@@ -40,13 +40,14 @@ func (t Target) String() string {
 
 // Source is one specialised kernel.
 type Source struct {
-	Label  string    // for error messages and profiles: "matmul 4096x768x256 i8.t2"
-	Family string    // the file it was made from, without .wgsl
-	Code   string    // WGSL, entry point "main"
-	Groups [3]uint32 // workgroups to dispatch
-	Names  []string  // the bindings 0, 1, ... by the names of their variables
-	Writes []bool    // whether the kernel writes each binding
-	Flops  float64   // multiplications and additions of one dispatch
+	Label   string    // for error messages and profiles: "matmul 4096x768x256 i8.t2"
+	Family  string    // the file it was made from, without .wgsl
+	Variant string    // of the family, where there are several
+	Code    string    // WGSL, entry point "main"
+	Groups  [3]uint32 // workgroups to dispatch
+	Names   []string  // the bindings 0, 1, ... by the names of their variables
+	Writes  []bool    // whether the kernel writes each binding
+	Flops   float64   // multiplications and additions of one dispatch
 }
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
