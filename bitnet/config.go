@@ -81,7 +81,7 @@ type TrainConfig struct {
 	MaxGradNorm      float64 `yaml:"max_grad_norm"`
 	Seed             uint64  `yaml:"seed"`
 	OnAnomaly        string  `yaml:"on_anomaly"` // warn, stop or rollback
-	Precision        string  `yaml:"precision"`  // of gradients and head: f32 or mixed
+	Precision        string  `yaml:"precision"`  // of gradients and head: f32, mixed or int8
 }
 
 // OutputConfig says what is written and how often, in steps; 0 means only at

@@ -93,9 +93,6 @@ func Prepare(c *Config, a gpu.Adapter) (*Model, *graph.Plan, error) {
 	if m.Params.Precision, err = graph.ParsePrecision(c.Train.Precision); err != nil {
 		return nil, nil, err
 	}
-	if err := m.Params.Limits.CheckPrecision(m.Params.Precision); err != nil {
-		return nil, nil, err
-	}
 	if err := m.Params.Layout(true); err != nil {
 		return nil, nil, err
 	}
@@ -153,6 +150,9 @@ func NewTrainer(ctx context.Context, c *Config, dev *gpu.Device, start Start, ev
 	}
 	if t.model, t.Plan, err = Prepare(c, dev.Adapter()); err != nil {
 		return nil, err
+	}
+	if ps := t.model.Params; !ps.Limits.Speeds(ps.Precision) {
+		events.note(fmt.Sprintf("precision %s: %s has no matrix units for it, or its backend does not reach them, so it rounds the same but gains no speed", ps.Precision, dev.Adapter().Name))
 	}
 	if err := t.model.Params.Allocate(dev); err != nil {
 		return nil, err

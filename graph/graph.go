@@ -90,6 +90,22 @@ type arg struct {
 
 func whole(t *Tensor) arg { return arg{t: t} }
 
+// height is the number of its rows.
+func (x arg) height() int {
+	if x.rows > 0 {
+		return x.rows
+	}
+	return x.t.Rows
+}
+
+func wholes(ts ...*Tensor) []arg {
+	out := make([]arg, len(ts))
+	for i, t := range ts {
+		out[i] = whole(t)
+	}
+	return out
+}
+
 // emitter turns operations into calls. It keeps which tensor holds the
 // gradient of which, so that the first contribution to a gradient sets it and
 // the later ones add to it.
@@ -106,11 +122,7 @@ type emitter struct {
 
 // run emits one kernel; the arguments are its bindings in order.
 func (e *emitter) run(src shaders.Source, args ...*Tensor) {
-	wrapped := make([]arg, len(args))
-	for i, t := range args {
-		wrapped[i] = whole(t)
-	}
-	e.runRows(src, wrapped...)
+	e.runRows(src, wholes(args...)...)
 }
 
 // runRows does the same over rows of tensors.

@@ -26,25 +26,71 @@ func (g *Graph) BitLinear(x *Quantized, w *Param, residual *Tensor) *Tensor {
 		if residual != nil {
 			args = append(args, residual)
 		}
-		e.run(e.product(mm), append(args, y)...)
+		e.product(mm, wholes(append(args, y)...)...)
 	}, func(e *emitter) {
 		dy := e.grad(y)
 		dx, accumulate := e.gradOut(x.full)
-		e.run(e.product(shaders.MatMul{
-			M: tokens, N: k, K: n,
-			A:      shaders.Operand{Kind: shaders.F32, AlongK: true},
-			B:      shaders.Operand{Kind: shaders.Ternary},
-			ScaleK: true, Accumulate: accumulate, Gain: 16 * gain(tokens), // dy is scaled by a mean weight
-		}), dy, w.codes, w.scale, dx)
-		e.run(e.product(shaders.MatMul{
-			M: n, N: k, K: tokens,
-			A:      shaders.Operand{Kind: shaders.F32},
-			B:      shaders.Operand{Kind: shaders.Int8},
-			ScaleK: true, Accumulate: true, Gain: 64 * gain(tokens), // dy is scaled by a 127th of an activation
-		}), dy, x.codes, x.scale, w.grad)
+		if e.precision == IntegerGradients {
+			e.integerGradients(x, w, dy, dx, accumulate)
+		} else {
+			e.product(shaders.MatMul{
+				M: tokens, N: k, K: n,
+				A:      shaders.Operand{Kind: shaders.F32, AlongK: true},
+				B:      shaders.Operand{Kind: shaders.Ternary},
+				ScaleK: true, Accumulate: accumulate, Gain: 16 * gain(tokens), // dy is scaled by a mean weight
+			}, wholes(dy, w.codes, w.scale, dx)...)
+			e.product(shaders.MatMul{
+				M: n, N: k, K: tokens,
+				A:      shaders.Operand{Kind: shaders.F32},
+				B:      shaders.Operand{Kind: shaders.Int8},
+				ScaleK: true, Accumulate: true, Gain: 64 * gain(tokens), // dy is scaled by a 127th of an activation
+			}, wholes(dy, x.codes, x.scale, w.grad)...)
+		}
 		if residual != nil {
 			e.passGrad(y, residual)
 		}
 	})
 	return y
+}
+
+// integerGradients computes both gradients of BitLinear from int8 codes of dy:
+//
+//	dx[t] = s[t] sum_n code(dy[t, n] wscale[n] / s[t]) w[n]
+//	dw[n] += s[n] sum_t code(dy[t, n] scale[t] / s[n]) q[t]
+//
+// with s a 127th of the largest magnitude of the row, and of the column.
+func (e *emitter) integerGradients(x *Quantized, w *Param, dy, dx *Tensor, accumulate bool) {
+	tokens, n, k := dy.Rows, dy.Cols, w.Cols
+	codes := tensor("gradient codes", Int8, tokens, n)
+	scale := tensor("gradient scale", F32, tokens, 1)
+	e.run(shaders.Quantize{Target: e.target, Tokens: tokens, Width: n, Factor: true, Gradient: true}.Source(), dy, w.scale, codes, scale)
+	e.product(shaders.MatMul{
+		M: tokens, N: k, K: n,
+		A:        shaders.Operand{Kind: shaders.Int8, AlongK: true},
+		B:        shaders.Operand{Kind: shaders.Ternary},
+		RowScale: true, Accumulate: accumulate,
+	}, wholes(codes, w.codes, scale, dx)...)
+
+	// Without units for it, kernels of a CPU multiply float32 faster than codes that they have to unpack.
+	columns := shaders.QuantizeColumns{Target: e.target, Tokens: tokens, Width: n,
+		Float: e.target != shaders.GPU && !e.limits.Units.Has("i8", "i32")}
+	part := tensor("column maxima", F32, columns.Blocks(), n)
+	scale = tensor("column scale", F32, 1, n)
+	codes = tensor("column codes", Int8, tokens, n)
+	mm := shaders.MatMul{
+		Target: e.target, M: n, N: k, K: tokens,
+		A: shaders.Operand{Kind: shaders.Int8}, B: shaders.Operand{Kind: shaders.Int8},
+		RowScale: true, Accumulate: true,
+	}
+	if columns.Float {
+		codes.DType, mm.A.Kind = F32, shaders.F32
+	}
+	e.run(columns.AbsMax(), dy, x.scale, part)
+	e.run(columns.Scale(), part, scale)
+	e.run(columns.Source(), dy, x.scale, scale, codes)
+	if columns.Float {
+		e.run(mm.Source(), codes, x.codes, scale, w.grad)
+	} else {
+		e.product(mm, wholes(codes, x.codes, scale, w.grad)...)
+	}
 }

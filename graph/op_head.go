@@ -33,7 +33,7 @@ func (g *Graph) Loss(x *Tensor, table *Param) {
 			n := min(block, tokens-first)
 			of := func(t *Tensor) arg { return arg{t, first, n} }
 			part := arg{logits, 0, n}
-			e.runRows(e.product(shaders.MatMul{M: n, N: vocab, K: hidden, A: alongK, B: alongK}),
+			e.product(shaders.MatMul{M: n, N: vocab, K: hidden, A: alongK, B: alongK},
 				of(x), whole(table.master), part)
 			// targets and losses are one row and one column of the same positions
 			targets, loss := arg{g.targetColumn(), first, n}, of(g.loss)
@@ -43,9 +43,9 @@ func (g *Graph) Loss(x *Tensor, table *Param) {
 			}
 			e.runRows(shaders.CrossEntropy{Target: e.target, Rows: n, Vocab: vocab, Gradient: true}.Source(),
 				part, targets, loss, whole(g.params.step))
-			e.runRows(e.product(shaders.MatMul{M: n, N: hidden, K: vocab, A: alongK, B: plain, Gain: gain(tokens)}),
+			e.product(shaders.MatMul{M: n, N: hidden, K: vocab, A: alongK, B: plain, Gain: gain(tokens)},
 				part, whole(table.master), of(dx))
-			e.runRows(e.product(shaders.MatMul{M: vocab, N: hidden, K: n, A: plain, B: plain, Accumulate: true, Gain: gain(tokens)}),
+			e.product(shaders.MatMul{M: vocab, N: hidden, K: n, A: plain, B: plain, Accumulate: true, Gain: gain(tokens)},
 				part, of(x), whole(table.grad))
 		}
 		if e.training {

@@ -8,20 +8,26 @@ import (
 )
 
 // Precision is how products of gradients, and those of the output head, are
-// computed. The ternary forward is exact in each.
+// computed. The ternary forward is exact in each. An adapter without matrix
+// units for a precision rounds as they do and multiplies in float32.
 type Precision int
 
 const (
 	// Float32 keeps both factors in float32.
 	Float32 Precision = iota
 	// Mixed rounds both factors to float16, with gradients lifted into its
-	// range first, and sums products in float32 on matrix units. (Mixed
-	// precision training, arXiv 1710.03740.)
+	// range first, and sums products in float32. (Mixed precision training,
+	// arXiv 1710.03740.)
 	Mixed
+	// IntegerGradients is Mixed with the gradients of ternary projections rounded to int8:
+	// for the input's gradient with a scale for each token, for the weight's
+	// with one for each output feature. (As in SwitchBack, arXiv 2304.13013,
+	// which keeps the weight's gradient in 16 bits.)
+	IntegerGradients
 )
 
 // Precisions are their names, in order.
-var Precisions = []string{"f32", "mixed"}
+var Precisions = []string{"f32", "mixed", "int8"}
 
 func (p Precision) String() string { return Precisions[p] }
 
@@ -38,29 +44,69 @@ func ParsePrecision(name string) (Precision, error) {
 	return 0, fmt.Errorf("no precision is called %q: choose one of %s", name, strings.Join(Precisions, ", "))
 }
 
-// CheckPrecision says whether an adapter can compute in a precision.
-func (l Limits) CheckPrecision(p Precision) error {
-	if p == Mixed && !l.Units.Has("f16", "f32") {
-		return fmt.Errorf("precision %s needs matrix units for float16, and this adapter has none or its backend does not reach them: use --backend dawn (make dawn installs it) on a GPU that has some, or --precision f32", p)
+// Speeds reports whether an adapter computes a precision faster than float32,
+// by matrix units.
+func (l Limits) Speeds(p Precision) bool {
+	switch p {
+	case Mixed:
+		return l.Units.Has("f16", "f32")
+	case IntegerGradients:
+		return l.Units.Has("f16", "f32") || l.Units.Has("i8", "i32")
 	}
-	return nil
+	return true
 }
 
 // fewRows is the number of rows up to which a product is bound by reading its
 // other factor, so that matrix units gain nothing.
 const fewRows = 16
 
-// product chooses the kernel of a matrix product: on matrix units where that
-// changes no result, and with mixed precision wherever they fit.
-func (e *emitter) product(mm shaders.MatMul) shaders.Source {
+// product emits a matrix product of args, the bindings of mm in order: on matrix
+// units where that changes no result, or where the precision asks for it.
+func (e *emitter) product(mm shaders.MatMul, args ...arg) {
 	mm.Target = e.target
-	exact := mm.A.Kind == shaders.Int8 && mm.B.Kind == shaders.Ternary && !mm.ScaleK
-	if mm.M > fewRows && (exact && e.target == shaders.GPU || e.precision == Mixed) {
+	if mm.M <= fewRows {
+		e.runRows(mm.Source(), args...)
+		return
+	}
+	exact := mm.A.Kind == shaders.Int8 && mm.B.Kind != shaders.F32 && !mm.ScaleK
+	if exact && e.target == shaders.GPU || e.precision != Float32 {
 		if src, fits := mm.MatrixSource(e.limits.Units); fits {
-			return src
+			e.runRows(src, args...)
+			return
 		}
 	}
-	return mm.Source()
+	if !exact && e.precision != Float32 {
+		mm, args = e.rounded(mm, args)
+	}
+	e.runRows(mm.Source(), args...)
+}
+
+// rounded emits kernels that round the float32 factors of a product to float16,
+// as matrix units do on the way.
+func (e *emitter) rounded(mm shaders.MatMul, args []arg) (shaders.MatMul, []arg) {
+	out := append([]arg(nil), args...)
+	for i, o := range []shaders.Operand{mm.A, mm.B} {
+		if o.Kind != shaders.F32 {
+			continue
+		}
+		k := shaders.RoundHalf{Target: e.target, Rows: args[i].height(), Cols: args[i].t.Cols, Gain: 1}
+		of := []arg{args[i]}
+		if i == 0 {
+			k.Gain = mm.Gain
+			if mm.ScaleK {
+				k.ByCol, k.ByRow = o.AlongK, !o.AlongK
+				of = append(of, args[2])
+			}
+		}
+		t := tensor("rounded", F32, k.Rows, k.Cols)
+		e.runRows(k.Source(), append(of, whole(t))...)
+		out[i] = whole(t)
+	}
+	if mm.ScaleK && mm.A.Kind == shaders.F32 {
+		mm.ScaleK = false
+		out = append(out[:2], out[3:]...)
+	}
+	return mm, out
 }
 
 // gain lifts the gradients of a mean over tokens into the range of float16:

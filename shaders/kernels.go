@@ -95,8 +95,17 @@ type normParams struct {
 	Quantize      bool
 	Accumulate    bool
 	Odd           bool
+	Factor        bool
+	Floor         float32 // of the largest magnitude of a row
 	rowLayout
 }
+
+// Least magnitudes that quantisation reckons with: that of BitNet for
+// activations, and for gradients one that only keeps 0 from being divided by.
+const (
+	activationFloor = 1e-5
+	gradientFloor   = 1e-30
+)
 
 func (p normParams) Array(name string) loadArray { return loadArray{name, p.Width, p.Odd} }
 
@@ -107,19 +116,25 @@ func (k Norm) Source() Source {
 		label = "norm+quantize"
 	}
 	return source("norm.wgsl", fmt.Sprintf("%s %dx%d", label, k.Tokens, k.Width), groups, 8*float64(k.Tokens*k.Width),
-		normParams{k.Tokens, k.Width, k.Eps, k.Quantize, false, k.Width%4 != 0, layout})
+		normParams{Tokens: k.Tokens, Width: k.Width, Eps: k.Eps, Quantize: k.Quantize, Odd: k.Width%4 != 0, Floor: activationFloor, rowLayout: layout})
 }
 
-// Quantize is the int8 quantisation alone. Bindings: x, q, scale.
+// Quantize is the int8 quantisation alone. Bindings: x, w [Width] with Factor,
+// q, scale.
 type Quantize struct {
 	Target        Target
 	Tokens, Width int
+	Factor        bool // multiply column h by w[h] first
+	Gradient      bool // keep the scale of gradients, however small
 }
 
 func (k Quantize) Source() Source {
 	layout, groups := k.Target.rowwise(k.Tokens, k.Width)
-	return source("quantize.wgsl", fmt.Sprintf("quantize %dx%d", k.Tokens, k.Width), groups, 4*float64(k.Tokens*k.Width),
-		normParams{Tokens: k.Tokens, Width: k.Width, Odd: k.Width%4 != 0, rowLayout: layout})
+	p := normParams{Tokens: k.Tokens, Width: k.Width, Odd: k.Width%4 != 0, Factor: k.Factor, Floor: activationFloor, rowLayout: layout}
+	if k.Gradient {
+		p.Floor = gradientFloor
+	}
+	return source("quantize.wgsl", fmt.Sprintf("quantize %dx%d", k.Tokens, k.Width), groups, 4*float64(k.Tokens*k.Width), p)
 }
 
 // NormBackward is RMSNorm's gradient for its input. Bindings: dy, x, w, rstd, dx.
@@ -132,7 +147,7 @@ type NormBackward struct {
 func (k NormBackward) Source() Source {
 	layout, groups := k.Target.rowwise(k.Tokens, k.Width)
 	return source("norm_backward.wgsl", fmt.Sprintf("norm backward %dx%d", k.Tokens, k.Width), groups, 8*float64(k.Tokens*k.Width),
-		normParams{k.Tokens, k.Width, 0, false, k.Accumulate, k.Width%4 != 0, layout})
+		normParams{Tokens: k.Tokens, Width: k.Width, Accumulate: k.Accumulate, Odd: k.Width%4 != 0, rowLayout: layout})
 }
 
 // NormWeightBackward sums dy x rstd over blocks of rows. Bindings: dy, x, rstd, part [Blocks, Width].

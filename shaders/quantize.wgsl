@@ -4,7 +4,7 @@
 		let v = abs(value(row, c, r));
 		m = max(m, max(max(v.x, v.y), max(v.z, v.w)));
 	}
-	let absmax = max(largest(lane, m), 1e-5);
+	let absmax = max(largest(lane, m), {{f32 .Floor}});
 	let s = 127.0 / absmax;
 	if (lane == 0u) { scale[row] = absmax / 127.0; }
 	for (var c = lane; c < words; c += LANES) {
@@ -13,20 +13,29 @@
 		q[row * WORDS + c] = b.x | (b.y << 8u) | (b.z << 16u) | (b.w << 24u);
 	}
 {{end -}}
-// Per-token absmax int8 quantisation (BitNet b1.58): s = 127 / max(max_h |x|, 1e-5),
-// q = clamp(round(x s), -128, 127), round half to even.
-//   x [T, H] -> q [T, ceil(H/4)] u32, four int8 a word, zero past H; scale [T] = 1 / s
+// Per-token absmax int8 quantisation (BitNet b1.58){{if .Factor}} of y[t, h] = x[t, h] w[h]{{end}}: s = 127 / max(max_h |{{if .Factor}}y{{else}}x{{end}}|, {{f32 .Floor}}),
+// q = clamp(round({{if .Factor}}y{{else}}x{{end}} s), -128, 127), round half to even.
+//   x [T, H]{{if .Factor}}, w [H]{{end}} -> q [T, ceil(H/4)] u32, four int8 a word, zero past H; scale [T] = 1 / s
 const T = {{.Tokens}}u;
 const H = {{.Width}}u;
 const WORDS = (H + 3u) / 4u;
 
 @group(0) @binding(0) var<storage, read> x: array<{{if .Odd}}f32{{else}}vec4<f32>{{end}}>;
+{{- if .Factor}}
+@group(0) @binding(1) var<storage, read> w: array<{{if .Odd}}f32{{else}}vec4<f32>{{end}}>;
+@group(0) @binding(2) var<storage, read_write> q: array<u32>;
+@group(0) @binding(3) var<storage, read_write> scale: array<f32>;
+{{- else}}
 @group(0) @binding(1) var<storage, read_write> q: array<u32>;
 @group(0) @binding(2) var<storage, read_write> scale: array<f32>;
+{{- end}}
 {{template "reduce" .}}
 {{template "row" .}}
 {{template "load4" .Array "x"}}
-fn value(row: u32, c: u32, r: f32) -> vec4<f32> { return load_x(row, c) * r; }
+{{- if .Factor}}
+{{template "load4" .Array "w"}}
+{{- end}}
+fn value(row: u32, c: u32, r: f32) -> vec4<f32> { return load_x(row, c) * {{if .Factor}}load_w(0u, c){{else}}r{{end}}; }
 
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {

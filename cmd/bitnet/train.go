@@ -71,7 +71,7 @@ Ctrl-C saves a checkpoint and stops; a second one stops at once.`,
 	fl.StringVar(&f.runsDir, "runs-dir", "runs", "where runs are kept")
 	fl.StringVar(&f.device, "device", "", "adapter by number or part of its name; see bitnet devices")
 	fl.StringVar(&f.backend, "backend", "", backendHelp)
-	fl.StringVar(&f.precision, "precision", "", "products of gradients and of the head in f32, or mixed: in f16 with sums in f32, on matrix units")
+	fl.StringVar(&f.precision, "precision", "", "products of gradients and of the head in f32; mixed: in f16 with sums in f32; int8: those of projections in int8")
 	fl.IntVar(&f.logEvery, "log-interval", 0, "steps between lines of metrics; 0 for the end alone")
 	fl.IntVar(&f.evalEvery, "eval-interval", 0, "steps between evaluations; 0 for the end alone")
 	fl.IntVar(&f.sampleEvery, "sample-interval", 0, "steps between samples; 0 for the end alone")
