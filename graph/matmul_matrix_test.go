@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -54,6 +55,8 @@ func TestMatMulOnMatrixUnits(t *testing.T) {
 			for _, mm := range []shaders.MatMul{
 				{A: int8k, B: ternk, RowScale: true, ColScale: true},
 				{A: int8k, B: ternk, RowScale: true, ColScale: true, Residual: true},
+				{A: int8k, B: tern, RowScale: true, Accumulate: true},
+				{A: int8s, B: int8s, RowScale: true, Accumulate: true},
 				{A: f32k, B: tern, ScaleK: true},
 				{A: f32, B: int8s, ScaleK: true, Accumulate: true},
 				{A: f32k, B: f32k},
@@ -65,6 +68,9 @@ func TestMatMulOnMatrixUnits(t *testing.T) {
 				mm.Target, mm.M, mm.N, mm.K = shaders.GPU, s[0], s[1], s[2]
 				src, ok := mm.MatrixSource(units)
 				require.True(t, ok)
+				if mm.A.Kind == shaders.Int8 && units.Has("i8", "i32") && (mm.K%16 == 0 || !mm.B.AlongK) {
+					require.True(t, strings.HasSuffix(src.Label, " i8"), "%s multiplies integers", src.Label)
+				}
 				t.Run(fmt.Sprintf("%s %v %v", src.Label, mm.Residual, mm.Gain), func(t *testing.T) {
 					small := func(v float64) float64 { return coarse(v) / float64(max(mm.Gain, 1)) }
 					got, want := product(t, dev, mm, src, small, power)
@@ -139,6 +145,8 @@ func TestForeignMatrixShapesCompile(t *testing.T) {
 			units.Shapes = shapes
 			for _, mm := range []shaders.MatMul{
 				{A: shaders.Operand{Kind: shaders.Int8, AlongK: true}, B: shaders.Operand{Kind: shaders.Ternary, AlongK: true}, RowScale: true, ColScale: true, Residual: true},
+				{A: shaders.Operand{Kind: shaders.Int8, AlongK: true}, B: shaders.Operand{Kind: shaders.Ternary}, RowScale: true, Accumulate: true},
+				{A: shaders.Operand{Kind: shaders.Int8}, B: shaders.Operand{Kind: shaders.Int8}, RowScale: true, Accumulate: true},
 				{A: shaders.Operand{Kind: shaders.F32, AlongK: true}, B: shaders.Operand{Kind: shaders.Ternary}, ScaleK: true},
 				{A: shaders.Operand{Kind: shaders.F32}, B: shaders.Operand{Kind: shaders.Int8}, ScaleK: true, Accumulate: true},
 			} {

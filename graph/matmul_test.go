@@ -66,6 +66,8 @@ func TestMatMul(t *testing.T) {
 			for _, mm := range []shaders.MatMul{
 				{A: int8k, B: ternk, RowScale: true, ColScale: true},
 				{A: int8k, B: ternk, RowScale: true, ColScale: true, Residual: true},
+				{A: int8k, B: tern, RowScale: true, Accumulate: true},
+				{A: int8s, B: int8s, RowScale: true, Accumulate: true},
 				{A: f32k, B: tern, ScaleK: true},
 				{A: f32, B: int8s, ScaleK: true, Accumulate: true},
 				{A: f32k, B: f32k},
@@ -125,7 +127,10 @@ func product(t *testing.T, dev *gpu.Device, mm shaders.MatMul, src shaders.Sourc
 				sum += p
 			}
 			if mm.RowScale {
-				sum *= rows.v[m] * cols.v[n]
+				sum *= rows.v[m]
+			}
+			if mm.ColScale {
+				sum *= cols.v[n]
 			}
 			if mm.Residual {
 				sum += residual.v[m*mm.N+n]

@@ -59,6 +59,8 @@ func (o matrixOperand) At(outer string) string {
 		return fmt.Sprintf("%s * STRIDE_%s + k / %du", outer, o.Name, o.Packed)
 	case o.AlongK:
 		return fmt.Sprintf("%s * STRIDE_%s + k", outer, o.Name)
+	case o.Packed > 1:
+		return fmt.Sprintf("k * STRIDE_%s + %s / %du", o.Name, outer, o.Packed)
 	}
 	return fmt.Sprintf("k * STRIDE_%s + %s", o.Name, outer)
 }
@@ -80,8 +82,14 @@ func (t matmulMatrix) Subgroups() int  { return t.SubM * t.SubN }
 func (t matmulMatrix) PatchWidth() int { return t.RegN * t.Shape.N }
 func (t matmulMatrix) PatchSize() int  { return t.Shape.M * t.PatchWidth() }
 
-// MatrixSource specialises the kernel for matrix units: int8 by ternary in
-// integers, exactly, and everything else with both operands rounded to f16 and
+// integer says whether both factors are whole numbers, with nothing past the
+// end of a row that counts.
+func (k MatMul) integer() bool {
+	return k.A.Kind == Int8 && k.B.Kind != F32 && !k.ScaleK && (k.B.Kind == Int8 || !k.B.AlongK || k.K%16 == 0)
+}
+
+// MatrixSource specialises the kernel for matrix units: int8 by int8 or ternary
+// in integers, exactly, and everything else with both operands rounded to f16 and
 // sums in f32. It reports false where the units or the shapes do not fit.
 func (k MatMul) MatrixSource(units MatrixUnits) (Source, bool) {
 	all := k.MatrixVariants(units)
@@ -97,8 +105,8 @@ func (k MatMul) MatrixVariants(units MatrixUnits) []Variant {
 	t := matmulMatrix{matmulParams: matmulParams{MatMul: k, Shared: true}}
 	var ok bool
 	packed := 1
-	if k.A.Kind == Int8 && k.B.Kind == Ternary && k.A.AlongK && k.B.AlongK && !k.ScaleK && k.K%16 == 0 {
-		t.Shape, t.Integer = MatrixShape{}, true
+	if k.integer() {
+		t.Integer = true
 		t.Shape, ok = units.shape("i8", "i32")
 		packed = 4
 	}

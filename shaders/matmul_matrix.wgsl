@@ -46,16 +46,8 @@ var<workgroup> tile_{{.Name}}: array<{{if $integer}}i32{{else}}f16{{end}}, {{mul
 var<workgroup> patches: array<{{.Shape.Result}}, {{mul .Subgroups .PatchSize}}>;
 {{- end}}
 {{if .Integer}}
-fn fill_a(m0: u32, k0: u32, local: u32) {
-	for (var i = local; i < TILE_M * (TILE_K / 4u); i += THREADS) {
-		let row = m0 + i / (TILE_K / 4u);
-		let word = k0 / 4u + i % (TILE_K / 4u);
-		var v = 0u;
-		if ({{if .CheckM}}row < M{{else}}true{{end}}{{if .CheckK}} && word < K / 4u{{end}}) { v = a[row * (K / 4u) + word]; }
-		tile_a[(i / (TILE_K / 4u)) * STRIDE_a + i % (TILE_K / 4u)] = bitcast<i32>(v);
-	}
-}
-
+{{- range .Operands}}{{$ternary := eq .Kind.String "ternary"}}{{$per := 4}}{{if $ternary}}{{$per = 16}}{{end}}
+{{- if $ternary}}
 // Four codes w + 1 of two bits become four bytes w.
 fn unpack(codes: u32) -> i32 {
 	var v = codes & 0xffu;
@@ -63,17 +55,23 @@ fn unpack(codes: u32) -> i32 {
 	v = (v | (v << 6u)) & 0x03030303u;
 	return bitcast<i32>(((v | 0x80808080u) - 0x01010101u) ^ 0x80808080u);
 }
-
-fn fill_b(n0: u32, k0: u32, local: u32) {
-	for (var i = local; i < TILE_N * (TILE_K / 16u); i += THREADS) {
-		let row = n0 + i / (TILE_K / 16u);
-		let word = k0 / 16u + i % (TILE_K / 16u);
-		var codes = 0x55555555u;
-		if ({{if .CheckN}}row < N{{else}}true{{end}}{{if .CheckK}} && word < K / 16u{{end}}) { codes = b[row * (K / 16u) + word]; }
-		let to = (i / (TILE_K / 16u)) * STRIDE_b + 4u * (i % (TILE_K / 16u));
-		for (var j = 0u; j < 4u; j++) { tile_b[to + j] = unpack(codes >> (8u * j)); }
+{{end}}
+fn fill_{{.Name}}(o0: u32, k0: u32, local: u32) {
+	for (var i = local; i < {{div (mul .TileRows .TileCols) $per}}u; i += THREADS) {
+		let r = i / {{div .TileCols $per}}u;
+		let c = i % {{div .TileCols $per}}u;
+		let row = {{if .AlongK}}o0{{else}}k0{{end}} + r;
+		let word = {{if .AlongK}}k0{{else}}o0{{end}} / {{$per}}u + c;
+		var v = {{if $ternary}}0x55555555u{{else}}0u{{end}};
+		if ({{if .CheckRows}}row < {{.Rows}}u{{else}}true{{end}}{{if .CheckCols}} && word < {{.Words}}u{{end}}) { v = {{.Name}}[row * {{.Words}}u + word]; }
+{{- if $ternary}}
+		for (var j = 0u; j < 4u; j++) { tile_{{.Name}}[r * STRIDE_{{.Name}} + 4u * c + j] = unpack(v >> (8u * j)); }
+{{- else}}
+		tile_{{.Name}}[r * STRIDE_{{.Name}} + c] = bitcast<i32>(v);
+{{- end}}
 	}
 }
+{{end}}
 {{else}}
 {{- range .Operands}}
 {{template "fetch" .}}
