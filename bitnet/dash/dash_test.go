@@ -275,6 +275,34 @@ func TestStream(t *testing.T) {
 	require.Equal(t, []any{"another"}, got["gone"])
 }
 
+// A log too long to wait for shows its shape first, says so, and then comes whole.
+func TestLongLog(t *testing.T) {
+	root := t.TempDir()
+	dir := writeRun(t, root, "long", 1, 1)
+	appendText(t, filepath.Join(dir, "logs", "eval.jsonl"), `{"step":40,"loss":2.5}`+"\n")
+	log, err := os.OpenFile(filepath.Join(dir, "logs", "metrics.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	padding := strings.Repeat("x", 1<<20)
+	for step := 2; step <= 40; step++ { // few lines, but many bytes
+		_, err := fmt.Fprintf(log, `{"step":%d,"loss":1,"padding":"%s"}`+"\n", step, padding)
+		require.NoError(t, err)
+	}
+	require.NoError(t, log.Close())
+	s := httptest.NewServer(Handler(root))
+	t.Cleanup(s.Close)
+	next := listen(t, s, "run=long")
+	first := next("series")
+	require.Equal(t, 40, steps(first)[len(steps(first))-1])
+	percent := next("reading")["percent"].(float64)
+	require.True(t, percent >= 0 && percent <= 100, percent)
+	require.Len(t, steps(next("series")), 40)
+	logs := next("logs")
+	require.Equal(t, true, logs["reset"])
+	require.Len(t, logs["evals"], 1)
+	appendMetrics(t, dir, 41, 41)
+	require.Equal(t, []int{40, 41}, steps(next("patch")))
+}
+
 // A long log comes in a bounded number of rows that keep its spike; a part of
 // it comes line by line.
 func TestThinning(t *testing.T) {

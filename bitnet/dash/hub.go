@@ -72,8 +72,7 @@ func summarize(i runs.Info) summary {
 		Command: strings.Join(i.Command, " "), Checkpoint: i.CheckpointStep,
 		Started: millis(i.Started), Changed: millis(i.Changed), config: i.Config.Settings,
 	}
-	run := runs.Run{Name: i.Name, Dir: i.Dir}
-	if m, ok := runs.LastMetrics(run.Log("metrics")); ok {
+	if m := i.Last; i.Logged {
 		loss := number(m.LossMean)
 		s.Loss, s.TokensPerSec, s.StepTimeMS, s.Memory = &loss, number(m.TokensPerSec), number(m.StepTimeMS), m.Memory
 		if left := s.Steps - s.Step; i.State == runs.Running && left >= 0 && m.StepTimeMS > 0 {
@@ -152,7 +151,7 @@ func (h *hub) reader(name string) *reader {
 type reader struct {
 	used atomic.Int64 // when it was last looked at, in Unix nanoseconds
 
-	mu     sync.Mutex // held while logs are read, for seconds where they are long
+	mu     sync.Mutex // held while logs are read
 	logs   *runs.Reader
 	polled time.Time
 	failed string

@@ -65,6 +65,7 @@ type followed struct {
 	width, lines, slot        int64
 	evals, samples, anomalies int64
 	config                    map[string]string
+	reading                   int // percent of a long log, -1 if it is read
 }
 
 // look sends what is new.
@@ -151,11 +152,11 @@ func (s *stream) run(name string, config map[string]string) error {
 	f := s.follow[name]
 	var metrics *block
 	var other logs
-	event := "patch"
+	event, reading := "patch", -1
 	r.look(func() {
 		c := r.logs.Curves
 		if f == nil || f.by != r || f.epoch != r.epoch {
-			f = &followed{by: r, epoch: r.epoch, slot: math.MinInt64, lines: -1, evals: -1}
+			f = &followed{by: r, epoch: r.epoch, slot: math.MinInt64, lines: -1, evals: -1, reading: -1}
 			s.follow[name] = f
 		}
 		if f.lines != c.Lines {
@@ -169,9 +170,18 @@ func (s *stream) run(name string, config map[string]string) error {
 			}
 		}
 		other = newLogs(name, r, f)
+		if share, ok := r.logs.Reading(); ok {
+			reading = int(100 * share)
+		}
 	})
 	if metrics != nil {
 		if err := s.send(event, metrics); err != nil {
+			return err
+		}
+	}
+	if reading != f.reading {
+		f.reading = reading
+		if err := s.send("reading", map[string]any{"run": name, "percent": reading}); err != nil {
 			return err
 		}
 	}

@@ -1,18 +1,14 @@
 package runs
 
 import (
-	"bytes"
 	"errors"
-	"io"
-	"io/fs"
-	"os"
 	"slices"
 )
 
 // keep is how many records of each kind but metrics a Reader holds.
 const keep = 2000
 
-// Reader follows all the logs of a run.
+// Reader follows all the logs of a run. It is for one goroutine at a time.
 type Reader struct {
 	Run    *Run
 	Curves *Curves
@@ -27,13 +23,15 @@ type Reader struct {
 
 	limit                              int
 	metrics, evals, samples, anomalies *tail
-	started                            bool
+	line                               values
+	long                               int64 // bytes from which on metrics are read in the background
+	reading                            *background
 }
 
 // Change says what a Poll found.
 type Change struct {
 	Metrics, Evals, Samples, Anomalies int // new lines
-	// Reset says that logs were cut, as by a resumed run, and read anew: what
+	// Reset says that logs were read anew, as when a resumed run cut them: what
 	// was shown of the run before is out of date.
 	Reset bool
 }
@@ -41,38 +39,16 @@ type Change struct {
 // Follow makes a reader whose curves have at most limit points. The first Poll
 // reads what there is.
 func (r *Run) Follow(limit int) *Reader {
-	return &Reader{Run: r, Curves: NewCurves(limit), limit: limit, metrics: newTail(r.Log("metrics")), evals: newTail(r.Log("eval")),
+	return &Reader{Run: r, Curves: NewCurves(limit), limit: limit, long: 32 << 20, metrics: newTail(r.Log("metrics")), evals: newTail(r.Log("eval")),
 		samples: newTail(r.Log("samples")), anomalies: newTail(r.Log("anomalies"))}
 }
 
-// Poll reads what was appended since the last call.
+// Poll reads what was appended since the last call. It does not wait for a long
+// log of metrics: while Reading, Curves are those of a few lines in every part.
 func (r *Reader) Poll() (Change, error) {
 	var c Change
-	var errs []error
-	if !r.started {
-		n, err := r.first()
-		if err != nil {
-			return c, err
-		}
-		c.Metrics, r.started = n, true
-	}
-	var last []byte
-	errs = append(errs, r.metrics.poll(func() {
-		r.Curves, r.Last, c.Reset, last = NewCurves(r.limit), Metrics{}, true, nil
-	}, func(line []byte) {
-		c.Metrics++
-		before := r.Curves.Bad
-		r.Curves.Add(line)
-		if r.Curves.Bad == before {
-			last = append(last[:0], line...)
-		}
-	}))
-	if last != nil {
-		if m, ok := parseMetrics(last); ok {
-			r.Last = m
-		}
-	}
-	errs = append(errs,
+	errs := []error{
+		r.pollMetrics(&c),
 		pollRecords(r, r.evals, &r.Evals, parseEval, &c.Evals, &c.Reset),
 		pollRecords(r, r.samples, &r.Samples, parseSample, &c.Samples, &c.Reset),
 		r.anomalies.poll(func() {
@@ -81,8 +57,54 @@ func (r *Reader) Poll() (Change, error) {
 			c.Anomalies++
 			add(r, &r.Anomalies, parseAnomaly, line)
 			r.AnomalyCount++
-		}))
+		}),
+	}
 	return c, errors.Join(errs...)
+}
+
+// Reading says whether a long log is being read, and how much of it has been.
+func (r *Reader) Reading() (share float64, ok bool) {
+	if r.reading == nil {
+		return 0, false
+	}
+	return min(1, float64(r.reading.read.Load())/float64(r.reading.size)), true
+}
+
+func (r *Reader) pollMetrics(c *Change) error {
+	if r.reading != nil {
+		select {
+		case log := <-r.reading.done:
+			r.reading, r.Curves, c.Reset = nil, NewCurves(r.limit), true
+			if log.err != nil {
+				return log.err // the next Poll begins anew
+			}
+			r.Curves, r.metrics.file, r.metrics.offset = log.curves, log.file, log.end
+			c.Metrics = int(log.curves.Lines)
+		default:
+			return nil
+		}
+	}
+	if size, unread := r.metrics.unread(); unread >= r.long {
+		c.Reset = r.metrics.file != nil
+		r.Last, _ = LastMetrics(r.metrics.path)
+		r.reading = readInBackground(r.metrics.path, size, r.limit)
+		var err error
+		r.Curves, err = glance(r.metrics.path, size)
+		return err
+	}
+	var last []byte
+	err := r.metrics.poll(func() {
+		r.Curves, r.Last, c.Reset, last = NewCurves(r.limit), Metrics{}, true, nil
+	}, func(line []byte) {
+		c.Metrics++
+		if r.Curves.add(line, &r.line) {
+			last = append(last[:0], line...)
+		}
+	})
+	if m, ok := parseMetrics(last); ok {
+		r.Last = m
+	}
+	return err
 }
 
 func pollRecords[T any](r *Reader, t *tail, list *[]T, parse func([]byte) (T, bool), count *int, reset *bool) error {
@@ -104,49 +126,6 @@ func add[T any](r *Reader, list *[]T, parse func([]byte) (T, bool), line []byte)
 		*list = append((*list)[:0], (*list)[len(*list)-keep:]...)
 	}
 	*list = append(*list, v)
-}
-
-// first reads the metrics that there are on all processors, which a tail would
-// do on one.
-func (r *Reader) first() (int, error) {
-	f, err := os.Open(r.metrics.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	end, err := lastBreak(f, info.Size())
-	if err != nil {
-		return 0, err
-	}
-	if r.Curves, err = readPart(f, 0, end, r.limit); err != nil {
-		return 0, err
-	}
-	r.metrics.file, r.metrics.offset = info, end
-	r.Last, _ = LastMetrics(r.metrics.path)
-	return int(r.Curves.Lines), nil
-}
-
-// lastBreak is the offset behind the last line break before size.
-func lastBreak(f io.ReaderAt, size int64) (int64, error) {
-	buf := make([]byte, 64<<10)
-	for size > 0 {
-		n := min(size, int64(len(buf)))
-		if _, err := f.ReadAt(buf[:n], size-n); err != nil && !errors.Is(err, io.EOF) {
-			return 0, err
-		}
-		if i := bytes.LastIndexByte(buf[:n], '\n'); i >= 0 {
-			return size - n + int64(i) + 1, nil
-		}
-		size -= n
-	}
-	return 0, nil
 }
 
 // Evals reads the evaluations of a run, at most the last 10,000.

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -103,6 +104,62 @@ func TestFollowFromAnywhere(t *testing.T) {
 		require.Zero(t, f.Curves.Bad, cut)
 		require.EqualValues(t, 40, f.Last.Step)
 	}
+}
+
+// A long log shows its shape at once, and then what reading it line by line gives.
+func TestFollowLong(t *testing.T) {
+	r := newRun(t, map[string]string{"logs/metrics.jsonl": metricsLines(1, 20000) + `{"step":20001,`})
+	f := r.Follow(100)
+	f.long = 1 << 20
+	poll := func() Change {
+		c, err := f.Poll()
+		require.NoError(t, err)
+		return c
+	}
+	finish := func() Change {
+		for {
+			if c := poll(); c != (Change{}) {
+				return c
+			}
+			share, reading := f.Reading()
+			require.True(t, reading, "it is read, or being read")
+			require.True(t, share >= 0 && share <= 1, share)
+			time.Sleep(time.Millisecond)
+		}
+	}
+	ends := func(last float64) {
+		x := f.Curves.X(BySteps)
+		require.Greater(t, len(x), 50)
+		require.Less(t, x[0], 400.)
+		require.EqualValues(t, last, x[len(x)-1])
+		require.EqualValues(t, last, f.Last.Step)
+	}
+	require.Zero(t, poll())
+	ends(20000)
+	require.Equal(t, Change{Metrics: 20000, Reset: true}, finish())
+	ends(20000)
+	want := NewCurves(100)
+	for line := range strings.Lines(metricsLines(1, 20000)) {
+		want.Add([]byte(line))
+	}
+	require.Equal(t, want.Series(Loss), f.Curves.Series(Loss))
+	require.Zero(t, poll())
+	appendTo(t, r.Log("metrics"), `"loss":1}`+"\n")
+	require.Equal(t, Change{Metrics: 1}, poll())
+	ends(20001)
+
+	// Cut by a resumed run, and still long.
+	next := r.Log("metrics") + ".tmp"
+	put(t, next, metricsLines(1, 15000))
+	require.NoError(t, os.Rename(next, r.Log("metrics")))
+	require.Equal(t, Change{Reset: true}, poll())
+	ends(15000)
+	require.Equal(t, Change{Metrics: 15000, Reset: true}, finish())
+	ends(15000)
+
+	require.NoError(t, os.Remove(r.Log("metrics")))
+	require.Equal(t, Change{Reset: true}, poll())
+	require.Zero(t, f.Curves.Points())
 }
 
 func TestTailOfLongLines(t *testing.T) {

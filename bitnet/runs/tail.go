@@ -56,6 +56,18 @@ func (t *tail) poll(reset func(), each func(line []byte)) error {
 	return err
 }
 
+// unread is the size of the file, and how much of it poll would read.
+func (t *tail) unread() (size, unread int64) {
+	now, err := os.Stat(t.path)
+	switch {
+	case err != nil:
+		return 0, 0
+	case t.file == nil || !os.SameFile(t.file, now) || now.Size() < t.offset:
+		return now.Size(), now.Size()
+	}
+	return now.Size(), now.Size() - t.offset
+}
+
 // lines gives the whole lines of f that lie in [from, to). It returns where
 // the last one ends, and whether that is in a line that is being skipped.
 func lines(f io.ReaderAt, from, to int64, skip bool, each func([]byte)) (int64, bool, error) {

@@ -102,6 +102,8 @@ function drawCharts() {
   // Without the problems there are four small charts: two rows of two.
   $('charts').classList.toggle('even', KINDS.some((k) => k.optional && k.chart.element.hidden));
   $('reset').disabled = !state.view;
+  const reading = state.chosen.map((name) => data.get(name)?.reading).filter((percent) => percent >= 0);
+  setText($('reading'), reading.length ? `a first look; the whole log is being read: ${Math.min(...reading)} %` : '');
   setText($('range'), state.chosen.length ? `${position(state.axis, view[0], true)} to ${position(state.axis, view[1], true)}` : '');
 }
 
@@ -198,7 +200,10 @@ const list = new RunList({
   color: colorOf,
 });
 const cards = new Cards($('cards'));
-const ternary = new Ternary({ view: (name) => (state.view && data.get(name)?.whole ? data.get(name).toSteps(state.view, state.axis) : null) });
+const ternary = new Ternary({
+  view: (name) => (state.view && data.get(name)?.whole ? data.get(name).toSteps(state.view, state.axis) : null),
+  reading: (name) => data.get(name)?.reading >= 0,
+});
 
 // ---- drawing, once a frame at most
 
@@ -256,9 +261,16 @@ const live = new Live({
     if (!d) return;
     d.whole = block;
     d.window = null;
+    d.reading = -1;
     if (state.view) fetchWindows();
     ternary.renewed(block.run, block.step.at(-1) ?? 0);
     changed({ charts: true, details: true });
+  },
+  reading({ run, percent }) {
+    const d = data.get(run);
+    if (!d) return;
+    d.reading = percent;
+    changed({ charts: true });
   },
   patch(block) {
     const d = data.get(block.run);

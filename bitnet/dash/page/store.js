@@ -18,6 +18,7 @@ export class RunData {
     this.anomalies = [];
     this.config = {};
     this.told = false;   // whether the logs below were sent
+    this.reading = -1;   // percent of a long log that the server has read, -1 if it has all
   }
 
   /** Takes in the newest rows; false if they do not fit and all has to be sent again. */

@@ -27,7 +27,7 @@ function shade(t) {
 
 export class Ternary {
   constructor(owner) {
-    this.owner = owner; // {view(name): [from, to] in steps, or null for the whole run}
+    this.owner = owner; // {view(name): [from, to] in steps, or null for the whole run; reading(name): whether more of its log is to come}
     this.strips = new Map();
     this.data = null;
     for (const id of ['ternary-run', 'ternary-share', 'ternary-weight']) $(id).addEventListener('change', () => (id === 'ternary-run' ? this.load() : this.render()));
@@ -149,7 +149,7 @@ export class Ternary {
   render() {
     const d = this.data;
     const none = !d || !d.names.length || !d.step.length;
-    $('no-ternary').hidden = !none || !d;
+    $('no-ternary').hidden = !none || !d || this.owner.reading(d.run);
     $('ternary').hidden = none;
     $('scale-box').hidden = none;
     if (none) return;
