@@ -44,7 +44,8 @@ func power(v float64) float64 { return math.Exp2(math.Round(v)) }
 // matrixShapes fit the tiles exactly, in part and not at all.
 var matrixShapes = [][3]int{{64, 128, 64}, {20, 80, 528}, {5, 7, 9}, {130, 66, 80}}
 
-// Every product that the model has, with factors that f16 holds: so the only
+// Every product that the model has, on matrix units and with dot products of
+// four bytes, with factors that f16 holds: so the only
 // error is that of the sum in f32, and there is none in integers.
 func TestMatMulOnMatrixUnits(t *testing.T) {
 	f32k, f32 := shaders.Operand{Kind: shaders.F32, AlongK: true}, shaders.Operand{Kind: shaders.F32}
@@ -71,11 +72,17 @@ func TestMatMulOnMatrixUnits(t *testing.T) {
 				if mm.A.Kind == shaders.Int8 && units.Has("i8", "i32") && (mm.K%16 == 0 || !mm.B.AlongK) {
 					require.True(t, strings.HasSuffix(src.Label, " i8"), "%s multiplies integers", src.Label)
 				}
-				t.Run(fmt.Sprintf("%s %v %v", src.Label, mm.Residual, mm.Gain), func(t *testing.T) {
-					small := func(v float64) float64 { return coarse(v) / float64(max(mm.Gain, 1)) }
-					got, want := product(t, dev, mm, src, small, power)
-					near(t, "c", want, widen(got), exact32)
-				})
+				sources := []shaders.Source{src}
+				if packed := mm.PackedVariants(0); len(packed) > 0 && dev.Adapter().Has(gpu.PackedDot) {
+					sources = append(sources, packed[0].Source())
+				}
+				for _, src := range sources {
+					t.Run(fmt.Sprintf("%s %v %v", src.Label, mm.Residual, mm.Gain), func(t *testing.T) {
+						small := func(v float64) float64 { return coarse(v) / float64(max(mm.Gain, 1)) }
+						got, want := product(t, dev, mm, src, small, power)
+						near(t, "c", want, widen(got), exact32)
+					})
+				}
 			}
 		}
 	})
@@ -112,6 +119,10 @@ func TestIntegerForwardAgrees(t *testing.T) {
 			}
 			if src, ok := mm.MatrixSource(UnitsOf(a)); ok {
 				sources["matrix"] = src
+			}
+			mm.Target = shaders.GPU
+			if packed := mm.PackedVariants(0); len(packed) > 0 && a.Has(gpu.PackedDot) {
+				sources["packed"] = packed[0].Source()
 			}
 			for name, src := range sources {
 				name = fmt.Sprintf("%v by %s on %s through %s", s, name, a.Name, a.Backend)

@@ -98,6 +98,16 @@ fn signed_codes(word: u32) -> u32 {
 }
 {{end}}
 
+{{define "unpack" -}}
+// Four codes w + 1 of two bits become four bytes w.
+fn unpack(codes: u32) -> u32 {
+	var v = codes & 0xffu;
+	v = (v | (v << 12u)) & 0x000f000fu;
+	v = (v | (v << 6u)) & 0x03030303u;
+	return ((v | 0x80808080u) - 0x01010101u) ^ 0x80808080u;
+}
+{{end}}
+
 {{define "fetch" -}}
 {{- /* Of an operand of a product. */ -}}
 // Four neighbours of one stored row of {{.Name}} [{{.Rows}}, {{.Cols}}], col a multiple of 4.
@@ -124,6 +134,56 @@ fn fetch_{{.Name}}(row: u32, col: u32) -> vec4<f32> {
 {{- else}}
 	let word = {{.Name}}[row * {{.Words}}u + col / 16u] >> (2u * (col % 16u));
 	return vec4<f32>((vec4<u32>(word) >> vec4<u32>(0u, 2u, 4u, 6u)) & vec4<u32>(3u)) - vec4<f32>(1.0);
+{{- end}}
+}
+{{end}}
+
+{{define "product" -}}
+{{- /* Shapes and bindings of a product. */ -}}
+const M = {{.M}}u;
+const N = {{.N}}u;
+const K = {{.K}}u;
+{{- range .Operands}}
+@group(0) @binding({{.Binding}}) var<storage, read> {{.Name}}: array<{{.Element}}>;
+{{- end}}
+{{- range .Vectors}}
+@group(0) @binding({{.Binding}}) var<storage, read> {{.Name}}: array<f32>;
+{{- end}}
+{{- if .Residual}}
+@group(0) @binding({{.ResidualBinding}}) var<storage, read> residual: array<{{.OutElement}}>;
+{{- end}}
+@group(0) @binding({{.OutBinding}}) var<storage, read_write> c: array<{{.OutElement}}>;
+{{- end}}
+
+{{define "store4" -}}
+{{- /* Of the result of a product. */ -}}
+// Writes four neighbours of row m of the result.
+fn store(m: u32, n: u32, sum: vec4<f32>) {
+{{- if .CheckM}}
+	if (m >= M) { return; }
+{{- end}}
+{{- if .CheckN}}
+	if (n >= N) { return; }
+{{- end}}
+	var v = sum;
+{{- if .RowScale}}
+	v *= rows[m];
+{{- end}}
+{{- if .OddN}}
+	for (var i = 0u; i < {{if .Shared}}4u{{else}}often(4u){{end}}; i++) {
+		if (n + i >= N) { return; }
+		{{if .ColScale}}v[i] *= cols[n + i];{{end}}
+		{{if .Residual}}v[i] += residual[m * N + n + i];{{end}}
+		c[m * N + n + i] {{if .Accumulate}}+{{end}}= v[i];
+	}
+{{- else}}
+{{- if .ColScale}}
+	v *= vec4<f32>(cols[n], cols[n + 1u], cols[n + 2u], cols[n + 3u]);
+{{- end}}
+{{- if .Residual}}
+	v += residual[(m * N + n) / 4u];
+{{- end}}
+	c[(m * N + n) / 4u] {{if .Accumulate}}+{{end}}= v;
 {{- end}}
 }
 {{end}}

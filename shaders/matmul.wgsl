@@ -10,24 +10,11 @@
 {{- else}}
 // Each invocation holds {{.RegM}} x {{.RegN}} sums and loads its operands itself.
 {{- end}}
-const M = {{.M}}u;
-const N = {{.N}}u;
-const K = {{.K}}u;
-{{- range .Operands}}
-@group(0) @binding({{.Binding}}) var<storage, read> {{.Name}}: array<{{.Element}}>;
-{{- end}}
-{{- range .Vectors}}
-@group(0) @binding({{.Binding}}) var<storage, read> {{.Name}}: array<f32>;
-{{- end}}
-{{- if .Residual}}
-@group(0) @binding({{.ResidualBinding}}) var<storage, read> residual: array<{{.OutElement}}>;
-{{- end}}
-@group(0) @binding({{.OutBinding}}) var<storage, read_write> c: array<{{.OutElement}}>;
+{{template "product" .}}
 {{- if not .Shared}}
 // often returns n, which the compiler does not know: it leaves a loop up to it rolled.
 fn often(n: u32) -> u32 { return n + u32(arrayLength(&c) == 0u); }
 {{- end}}
-{{$often := "4u"}}{{if not .Shared}}{{$often = "often(4u)"}}{{end}}
 {{- range .Operands}}
 {{template "fetch" .}}
 // Column i holds {{.Name}} at o..o+3 for the k + i.
@@ -52,35 +39,7 @@ fn factor(k: u32) -> f32 {
 	return scale[k];
 }
 {{end}}
-// Writes four neighbours of row m of the result.
-fn store(m: u32, n: u32, sum: vec4<f32>) {
-{{- if .CheckM}}
-	if (m >= M) { return; }
-{{- end}}
-{{- if .CheckN}}
-	if (n >= N) { return; }
-{{- end}}
-	var v = sum;
-{{- if .RowScale}}
-	v *= rows[m];
-{{- end}}
-{{- if .OddN}}
-	for (var i = 0u; i < {{$often}}; i++) {
-		if (n + i >= N) { return; }
-		{{if .ColScale}}v[i] *= cols[n + i];{{end}}
-		{{if .Residual}}v[i] += residual[m * N + n + i];{{end}}
-		c[m * N + n + i] {{if .Accumulate}}+{{end}}= v[i];
-	}
-{{- else}}
-{{- if .ColScale}}
-	v *= vec4<f32>(cols[n], cols[n + 1u], cols[n + 2u], cols[n + 3u]);
-{{- end}}
-{{- if .Residual}}
-	v += residual[(m * N + n) / 4u];
-{{- end}}
-	c[(m * N + n) / 4u] {{if .Accumulate}}+{{end}}= v;
-{{- end}}
-}
+{{template "store4" .}}
 {{- $rm := div .RegM 4}}{{$rn := div .RegN 4}}{{$top := .}}
 {{if .Shared}}
 const TILE_M = {{.TileM}}u;

@@ -48,13 +48,7 @@ var<workgroup> patches: array<{{.Shape.Result}}, {{mul .Subgroups .PatchSize}}>;
 {{if .Integer}}
 {{- range .Operands}}{{$ternary := eq .Kind.String "ternary"}}{{$per := 4}}{{if $ternary}}{{$per = 16}}{{end}}
 {{- if $ternary}}
-// Four codes w + 1 of two bits become four bytes w.
-fn unpack(codes: u32) -> i32 {
-	var v = codes & 0xffu;
-	v = (v | (v << 12u)) & 0x000f000fu;
-	v = (v | (v << 6u)) & 0x03030303u;
-	return bitcast<i32>(((v | 0x80808080u) - 0x01010101u) ^ 0x80808080u);
-}
+{{template "unpack" .}}
 {{end}}
 fn fill_{{.Name}}(o0: u32, k0: u32, local: u32) {
 	for (var i = local; i < {{div (mul .TileRows .TileCols) $per}}u; i += THREADS) {
@@ -65,7 +59,7 @@ fn fill_{{.Name}}(o0: u32, k0: u32, local: u32) {
 		var v = {{if $ternary}}0x55555555u{{else}}0u{{end}};
 		if ({{if .CheckRows}}row < {{.Rows}}u{{else}}true{{end}}{{if .CheckCols}} && word < {{.Words}}u{{end}}) { v = {{.Name}}[row * {{.Words}}u + word]; }
 {{- if $ternary}}
-		for (var j = 0u; j < 4u; j++) { tile_{{.Name}}[r * STRIDE_{{.Name}} + 4u * c + j] = unpack(v >> (8u * j)); }
+		for (var j = 0u; j < 4u; j++) { tile_{{.Name}}[r * STRIDE_{{.Name}} + 4u * c + j] = bitcast<i32>(unpack(v >> (8u * j))); }
 {{- else}}
 		tile_{{.Name}}[r * STRIDE_{{.Name}} + c] = bitcast<i32>(v);
 {{- end}}
