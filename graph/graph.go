@@ -113,6 +113,8 @@ type emitter struct {
 	target    shaders.Target
 	limits    Limits
 	precision Precision
+	tuning    Tuning
+	products  []tunable // that have several variants
 	training  bool
 	op        string
 	calls     []call

@@ -12,10 +12,11 @@ import (
 type KernelCost struct {
 	Op      string  `json:"op"`
 	Kernel  string  `json:"kernel"`
-	Family  string  `json:"family"` // the variant: the file of its source
-	Calls   int     `json:"calls"`  // in a step
-	Flops   float64 `json:"flops"`  // of a call
-	Bytes   int64   `json:"bytes"`  // that a call must read or write, each once
+	Family  string  `json:"family"` // the file of its source
+	Variant string  `json:"variant,omitempty"`
+	Calls   int     `json:"calls"` // in a step
+	Flops   float64 `json:"flops"` // of a call
+	Bytes   int64   `json:"bytes"` // that a call must read or write, each once
 	Seconds float64 `json:"seconds"`
 	Fastest float64 `json:"fastest_seconds"`
 }
@@ -53,7 +54,7 @@ func (r *Program) Kernels(ctx context.Context, accum int) ([]KernelCost, error) 
 			return nil, fmt.Errorf("timing %s: %w", c.src.Label, err)
 		}
 		known[key] = len(out)
-		out = append(out, KernelCost{c.op, c.src.Label, c.src.Family, times, c.src.Flops, c.bytes(), seconds[len(seconds)/2], seconds[0]})
+		out = append(out, KernelCost{c.op, c.src.Label, c.src.Family, c.src.Variant, times, c.src.Flops, c.bytes(), seconds[len(seconds)/2], seconds[0]})
 	}
 	return out, nil
 }

@@ -49,17 +49,24 @@ func (w stopwatch) run(dispatches []gpu.Dispatch, repeats int) ([]float64, error
 	}
 	var out []float64
 	for range repeats {
-		began := time.Now()
-		if err := p.Run(); err != nil {
+		seconds, err := w.time(p)
+		if err != nil {
 			return nil, err
 		}
-		if err := w.dev.Wait(); err != nil {
-			return nil, err
-		}
-		out = append(out, max(time.Since(began), time.Microsecond).Seconds())
+		out = append(out, seconds)
 	}
 	slices.Sort(out)
 	return out, nil
+}
+
+// time runs a program once, with nothing else under way.
+func (w stopwatch) time(p *gpu.Program) (float64, error) {
+	began := time.Now()
+	if err := p.Run(); err != nil {
+		return 0, err
+	}
+	err := w.dev.Wait()
+	return max(time.Since(began), time.Microsecond).Seconds(), err
 }
 
 // dispatch compiles a kernel for buffers.

@@ -16,6 +16,7 @@ type Plan struct {
 	graph       *Graph
 	activations *arena
 	calls       []call
+	products    []tunable
 	micro       int // calls of one micro-batch; the rest is the update
 }
 
@@ -45,14 +46,14 @@ func (g *Graph) emitter(training bool) *emitter {
 }
 
 func newEmitter(ps *Params, training bool) *emitter {
-	return &emitter{target: ps.Target, limits: ps.Limits, precision: ps.Precision, training: training, grads: map[*Tensor]*Tensor{}}
+	return &emitter{target: ps.Target, limits: ps.Limits, precision: ps.Precision, tuning: ps.Tuning, training: training, grads: map[*Tensor]*Tensor{}}
 }
 
 func (g *Graph) plan(e *emitter, micro int) (*Plan, error) {
 	if g.err != nil {
 		return nil, g.err
 	}
-	p := &Plan{graph: g, calls: e.calls, micro: micro}
+	p := &Plan{graph: g, calls: e.calls, products: e.products, micro: micro}
 	var err error
 	p.activations, err = layOut(e)
 	return p, err

@@ -68,17 +68,21 @@ func (e *emitter) product(mm shaders.MatMul, args ...arg) {
 		e.runRows(mm.Source(), args...)
 		return
 	}
+	memory := e.limits.Units.WorkgroupMemory
 	exact := mm.A.Kind == shaders.Int8 && mm.B.Kind != shaders.F32 && !mm.ScaleK
 	if exact && e.target == shaders.GPU || e.precision != Float32 {
-		if src, fits := mm.MatrixSource(e.limits.Units); fits {
-			e.runRows(src, args...)
+		if variants := mm.MatrixVariants(e.limits.Units); len(variants) > 0 {
+			if exact {
+				variants = append(variants, mm.Variants(memory)[0])
+			}
+			e.runRows(e.pick(mm, !exact, variants), args...)
 			return
 		}
 	}
 	if !exact && e.precision != Float32 {
 		mm, args = e.rounded(mm, args)
 	}
-	e.runRows(mm.Source(), args...)
+	e.runRows(e.pick(mm, false, mm.Variants(memory)), args...)
 }
 
 // rounded emits kernels that round the float32 factors of a product to float16,
