@@ -374,6 +374,36 @@ func TestTernaryCollapse(t *testing.T) {
 	require.FileExists(t, filepath.Join(tr.Dir, got[0].Dump))
 }
 
+// A long log has the ternary shares on every tenth line at least, a short one
+// on every line; the first line always has.
+func TestSharesDue(t *testing.T) {
+	for _, row := range []struct {
+		steps, interval int
+		want            []int64 // the first lines that have them, and the last
+		count           int
+	}{
+		{30, 1, []int64{1, 2, 3, 30}, 30},
+		{100, 10, []int64{10, 20, 30, 100}, 10},
+		{10000, 100, []int64{100, 200, 300, 10000}, 100},
+		{300, 1, []int64{1, 3, 6, 300}, 101},
+		{400000, 100, []int64{100, 1000, 2000, 400000}, 401},
+	} {
+		c := tiny(t)
+		c.Train.Steps, c.Output.LogInterval = row.steps, row.interval
+		tr := &Trainer{Config: c}
+		tr.unlogged = make([]graph.StepResult, row.interval)
+		var due []int64
+		for tr.state.Step < int64(row.steps) {
+			tr.state.Step += int64(row.interval)
+			if tr.sharesDue() {
+				due = append(due, tr.state.Step)
+			}
+		}
+		require.Len(t, due, row.count, row)
+		require.Equal(t, row.want, append(due[:3:3], due[len(due)-1]), row)
+	}
+}
+
 // An untrained model that is asked to go on says one thing for ever.
 func TestCollapsedSamples(t *testing.T) {
 	dev := openDevice(t)

@@ -55,8 +55,18 @@ func (t *Trainer) closeLogs() {
 	}
 }
 
-// measure logs the steps that were observed since the last time.
-func (t *Trainer) measure() error {
+// sharesDue says whether the line of metrics of the present step has the
+// ternary shares: about a hundred lines of a run have, the first and every
+// tenth at least. They are the most of a line, and change slowly.
+func (t *Trainer) sharesDue() bool {
+	each := int64(max(t.Config.Output.LogInterval, 1))
+	lines := int64(t.Config.Train.Steps) / each
+	return t.state.Step == int64(len(t.unlogged)) || t.state.Step%(each*min(max(lines/100, 1), 10)) == 0
+}
+
+// measure logs the steps that were observed since the last time; withShares
+// says whether the line has the ternary shares.
+func (t *Trainer) measure(withShares bool) error {
 	took, history := time.Since(t.began).Seconds(), t.unlogged
 	c := &t.Config.Train
 	n := float64(len(history))
@@ -65,23 +75,21 @@ func (t *Trainer) measure() error {
 		Step: t.state.Step, Loss: float64(last.Loss), GradNorm: float64(last.GradNorm),
 		LR: c.learningRate(t.state.Step - 1), WeightDecay: c.weightDecay(t.state.Step - 1),
 		StepTimeMS: 1000 * took / n, TokensPerSec: n * float64(c.BatchSize*c.SeqLen*c.GradAccum) / took,
-		TokensSeen: t.state.TokensSeen, Memory: t.dev.Stats().Allocated, Ternary: map[string][3]float64{},
+		TokensSeen: t.state.TokensSeen, Memory: t.dev.Stats().Allocated,
 	}
 	for _, h := range history {
 		m.LossMean += float64(h.Loss) / n
 	}
-	if t.shares == nil {
+	var shares []graph.Shares
+	if withShares {
 		var err error
-		if t.shares, err = t.model.Params.NewShareCounter(t.dev); err != nil {
+		if shares, err = t.countShares(); err != nil {
 			return err
 		}
-	}
-	shares, err := t.shares.Count()
-	if err != nil {
-		return err
-	}
-	for _, s := range shares {
-		m.Ternary[s.Name] = [3]float64{s.Minus, s.Zero, s.Plus}
+		m.Ternary = make(map[string][3]float64, len(shares))
+		for _, s := range shares {
+			m.Ternary[s.Name] = [3]float64{s.Minus, s.Zero, s.Plus}
+		}
 	}
 	t.unlogged, t.loss = t.unlogged[:0], m.LossMean
 	if err := t.metrics.add(m); err != nil {
@@ -93,13 +101,27 @@ func (t *Trainer) measure() error {
 	if t.events.Metrics != nil {
 		t.events.Metrics(m)
 	}
-	found := judgeShares(shares)
-	for i := range found {
-		found[i].Step = t.state.Step
+	if withShares {
+		found := judgeShares(shares)
+		for i := range found {
+			found[i].Step = t.state.Step
+		}
+		if _, err := t.respond(t.watch.lasting(found, TernaryCollapse), shares); err != nil {
+			return err
+		}
 	}
-	_, err = t.respond(t.watch.lasting(found, TernaryCollapse), shares)
 	t.began = time.Now()
-	return err
+	return nil
+}
+
+func (t *Trainer) countShares() ([]graph.Shares, error) {
+	if t.shares == nil {
+		var err error
+		if t.shares, err = t.model.Params.NewShareCounter(t.dev); err != nil {
+			return nil, err
+		}
+	}
+	return t.shares.Count()
 }
 
 func (t *Trainer) evaluate() error {

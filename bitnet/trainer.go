@@ -26,7 +26,7 @@ type Metrics struct {
 	TokensPerSec float64               `json:"tokens_per_sec"`
 	TokensSeen   int64                 `json:"tokens_seen"`
 	Memory       int64                 `json:"device_memory_bytes"`
-	Ternary      map[string][3]float64 `json:"ternary,omitempty"` // shares of -1, 0, +1
+	Ternary      map[string][3]float64 `json:"ternary,omitempty"` // shares of -1, 0, +1; not in every line
 }
 
 // Sample is a line of logs/samples.jsonl.
@@ -318,13 +318,14 @@ func (t *Trainer) Run(ctx context.Context) error {
 				continue
 			}
 		}
+		evaluate := !stop && (last || every(o.EvalInterval))
 		if log {
-			if err := t.measure(); err != nil {
+			if err := t.measure(save || evaluate || t.sharesDue()); err != nil {
 				return err
 			}
 		}
 		besides := time.Now() // what is done besides training is not training time
-		if !stop && (last || every(o.EvalInterval)) {
+		if evaluate {
 			if err := t.evaluate(); err != nil {
 				return err
 			}

@@ -12,13 +12,14 @@ import (
 // Status is what there is to say of a run at a glance.
 type Status struct {
 	Info
-	Trend   *Trend        // nil with fewer than three lines
-	StepMS  float64       // median of the last 20 lines, 0 if unknown
-	Speed   float64       // tokens a second, likewise
-	Left    time.Duration // of training alone, 0 if unknown or done
-	Eval    *Eval         // the last, nil for none
-	Best    *Eval         // the one of the lowest loss among the last 1,000
-	Samples []Sample      // those of the last sampled step
+	Trend   *Trend                // nil with fewer than three lines
+	StepMS  float64               // median of the last 20 lines, 0 if unknown
+	Speed   float64               // tokens a second, likewise
+	Left    time.Duration         // of training alone, 0 if unknown or done
+	Ternary map[string][3]float64 // the newest shares of the last 20 lines, as in Metrics
+	Eval    *Eval                 // the last, nil for none
+	Best    *Eval                 // the one of the lowest loss among the last 1,000
+	Samples []Sample              // those of the last sampled step
 	// Anomalies are the last 5, and AnomalyCount how many there are by kind
 	// among the last 10,000.
 	Anomalies    []Anomaly
@@ -46,6 +47,9 @@ func (r *Run) Status() (Status, error) {
 		m, ok := parseMetrics(line)
 		if ok && m.StepTimeMS > 0 && !notFinite(m.StepTimeMS) {
 			times, speeds = append(times, m.StepTimeMS), append(speeds, m.TokensPerSec)
+		}
+		if s.Ternary == nil {
+			s.Ternary = m.Ternary
 		}
 		return len(times) < 20
 	})}

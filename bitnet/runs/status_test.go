@@ -91,9 +91,10 @@ func TestState(t *testing.T) {
 }
 
 func TestStatus(t *testing.T) {
+	const shares = `{"step":21,"loss":79.5,"loss_mean":79.5,"step_time_ms":10,"tokens_seen":1344,"ternary":{"q":[0.25,0.5,0.25]}}` + "\n"
 	r := newRun(t, map[string]string{
 		"config.yaml":                           config,
-		"logs/metrics.jsonl":                    metricsLines(1, 30) + `{"step":31,"lo`,
+		"logs/metrics.jsonl":                    metricsLines(1, 20) + shares + metricsLines(22, 30) + `{"step":31,"lo`,
 		"logs/eval.jsonl":                       `{"step":10,"loss":1}` + "\n" + `{"step":20,"loss":2}` + "\nbad\n",
 		"logs/samples.jsonl":                    `{"step":10,"prompt":"x","text":"old"}` + "\n" + `{"step":20,"prompt":"x","text":"new"}` + "\n" + `{"step":20,"prompt":"y","text":"newer"}` + "\n",
 		"logs/anomalies.jsonl":                  `{"step":3,"kind":"loss_spike"}` + "\n" + `{"step":4,"kind":"loss_spike"}` + "\n" + `{"step":5,"kind":"nan"}` + "\n",
@@ -119,6 +120,8 @@ func TestStatus(t *testing.T) {
 	require.True(t, s.Trend.Clear)
 	require.InDelta(t, -3, s.Trend.Change(), 1e-9)
 	require.EqualValues(t, 27, s.Trend.FromStep)
+	require.Nil(t, s.Last.Ternary)
+	require.Equal(t, map[string][3]float64{"q": {0.25, 0.5, 0.25}}, s.Ternary, "of the newest line that has some")
 }
 
 func TestFit(t *testing.T) {

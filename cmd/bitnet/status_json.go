@@ -35,7 +35,7 @@ func statusJSON(s *runs.Status) map[string]any {
 		m["metrics"] = map[string]any{
 			"step": l.Step, "loss": finite(l.Loss), "loss_mean": finite(l.LossMean), "lr": finite(l.LR), "wd": finite(l.WeightDecay),
 			"grad_norm": finite(l.GradNorm), "step_time_ms": finite(l.StepTimeMS), "tokens_per_sec": finite(l.TokensPerSec),
-			"tokens_seen": l.TokensSeen, "device_memory_bytes": l.Memory, "ternary": l.Ternary,
+			"tokens_seen": l.TokensSeen, "device_memory_bytes": l.Memory, "ternary": s.Ternary,
 		}
 		m["step_time_ms_median"], m["tokens_per_sec_median"] = s.StepMS, finite(s.Speed)
 		m["seconds_left"] = s.Left.Seconds()

@@ -67,7 +67,7 @@ func statusText(s *runs.Status, now time.Time, columns int, color bool) string {
 		if m.Memory > 0 {
 			row("memory", "%d MiB on the device", m.Memory>>20)
 		}
-		if text := ternaryText(m.Ternary); text != "" {
+		if text := ternaryText(s.Ternary); text != "" {
 			row("weights", "%s", text)
 		}
 	}
