@@ -116,7 +116,7 @@ func share(k graph.KernelCost, rates []Rate) KernelShare {
 		matrix("i8")
 	case k.Family == "matmul_matrix":
 		matrix("f16")
-	case k.Family == "matmul_integer_table": // one product of integers serves two tokens
+	case k.Family == "matmul_integer_table" || k.Family == "matmul_integer_columns": // one product of integers serves two tokens
 		arithmetic = 2 * rate(graph.PeakInt)
 	}
 	if arithmetic == 0 {

@@ -27,6 +27,8 @@ func (p matmulParams) tables() []Variant {
 	switch {
 	case p.A.Kind == Int8 && p.A.AlongK && p.B.Kind == Ternary && p.B.AlongK && !p.ScaleK && p.K%16 == 0:
 		file, t.Step, t.AElem, t.BElem = "matmul_integer_table.wgsl", 16, "vec4<u32>", "u32"
+	case p.A.Kind == Int8 && p.A.AlongK && p.B.Kind == Ternary && !p.B.AlongK && !p.ScaleK && p.N%16 == 0:
+		file, t.Rows, t.Cols, t.AElem, t.BElem = "matmul_integer_columns.wgsl", 8, 16, "u32", "u32"
 	case p.A.Kind != F32:
 		return nil
 	case p.B.Kind == F32:
