@@ -27,14 +27,14 @@ one is set against it. On a machine that does other work, compare in one sitting
 
 // benchFlags are those of every benchmark.
 type benchFlags struct {
-	device, backend, compare string
-	json                     bool
+	adapterFlags
+	compare string
+	json    bool
 }
 
 func (f *benchFlags) add(c *cobra.Command) {
 	fl := c.Flags()
-	fl.StringVar(&f.device, "device", "", "adapter by number or part of its name")
-	fl.StringVar(&f.backend, "backend", "", backendHelp)
+	f.adapterFlags.add(fl)
 	fl.BoolVar(&f.json, "json", false, "print JSON, for --compare")
 	fl.StringVar(&f.compare, "compare", "", "print ratios to an earlier result, a file with the --json output of the same command")
 }
@@ -48,7 +48,7 @@ func (f *benchFlags) run(c *cobra.Command, measure func(*gpu.Device) (bitnet.Ben
 			return err
 		}
 	}
-	dev, err := gpu.OpenOn(f.backend, f.device)
+	dev, err := f.open()
 	if err != nil {
 		return err
 	}

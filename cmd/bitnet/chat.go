@@ -27,7 +27,8 @@ const chatHelp = `  /reset        forget the conversation
 Ctrl-C stops an answer.`
 
 func chatCommand() *cobra.Command {
-	var device, format, runsDir, system string
+	var on adapterFlags
+	var format, runsDir, system string
 	var limit, contextLen int
 	c := &cobra.Command{
 		Use:   "chat [MODEL]",
@@ -51,7 +52,7 @@ run. A model that was taught no conversation goes on with what you write.
 		if err != nil {
 			return err
 		}
-		dev, m, err := openModel(c, device, path)
+		dev, m, err := openModel(c, &on, path)
 		if err != nil {
 			return err
 		}
@@ -82,7 +83,7 @@ run. A model that was taught no conversation goes on with what you write.
 	fl.IntVar(&limit, "max-tokens", 256, "most tokens of an answer")
 	fl.IntVar(&contextLen, "context", 0, "most tokens of the conversation (default: the model's, up to 4096)")
 	fl.StringVar(&runsDir, "runs-dir", "runs", "where runs are kept")
-	fl.StringVar(&device, "device", "", "adapter by number or part of its name")
+	on.add(fl)
 	return c
 }
 

@@ -60,9 +60,6 @@ func devicesCommand() *cobra.Command {
 	return c
 }
 
-// backendHelp is the help of --backend, wherever there is one.
-const backendHelp = "what reaches the adapter: auto, wgpu, or dawn after make dawn (default $BITNET_BACKEND, else auto)"
-
 func shapes(all []gpu.MatrixShape) string {
 	var out []string
 	for _, m := range all {

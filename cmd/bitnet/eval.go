@@ -10,12 +10,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"bitnet/bitnet"
-	"bitnet/gpu"
 )
 
 func evalCommand() *cobra.Command {
 	var o bitnet.EvalOptions
-	var device, backend, logprobs string
+	var on adapterFlags
+	var logprobs string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "eval RUN|CHECKPOINT",
@@ -25,7 +25,7 @@ func evalCommand() *cobra.Command {
   bitnet eval runs/my_run --data tokens:ids.u16 --logprobs out.jsonl`,
 		Args: exactly(1, "a run or a checkpoint"),
 		RunE: func(c *cobra.Command, args []string) (err error) {
-			dev, err := gpu.OpenOn(backend, device)
+			dev, err := on.open()
 			if err != nil {
 				return err
 			}
@@ -71,8 +71,7 @@ func evalCommand() *cobra.Command {
 	c.Flags().StringVar(&o.Data, "data", "", "what to measure on: tokens:FILE (default: what the run holds out)")
 	c.Flags().StringVar(&logprobs, "logprobs", "", "write the log-probability of every token to a file, as JSON lines")
 	c.Flags().IntVar(&o.Rows, "rows", 0, "at most so many sequences, and problems (default: all)")
-	c.Flags().StringVar(&device, "device", "", "adapter by number or part of its name")
-	c.Flags().StringVar(&backend, "backend", "", backendHelp)
+	on.add(c.Flags())
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

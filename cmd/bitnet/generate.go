@@ -31,8 +31,8 @@ func samplingFlags(fl *pflag.FlagSet) *bitnet.Sampling {
 }
 
 // openModel opens the device and the model that a command is about.
-func openModel(c *cobra.Command, device, path string) (*gpu.Device, *bitnet.Opened, error) {
-	dev, err := gpu.Open(device)
+func openModel(c *cobra.Command, on *adapterFlags, path string) (*gpu.Device, *bitnet.Opened, error) {
+	dev, err := on.open()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -45,7 +45,8 @@ func openModel(c *cobra.Command, device, path string) (*gpu.Device, *bitnet.Open
 }
 
 func generateCommand() *cobra.Command {
-	var device, prompt string
+	var on adapterFlags
+	var prompt string
 	var n, limit, context int
 	var stop []string
 	var asJSON bool
@@ -81,7 +82,7 @@ transformers model directory, or ORG/NAME on the hub.`,
 			}
 			prompt = string(text)
 		}
-		dev, m, err := openModel(c, device, args[0])
+		dev, m, err := openModel(c, &on, args[0])
 		if err != nil {
 			return err
 		}
@@ -135,7 +136,7 @@ transformers model directory, or ORG/NAME on the hub.`,
 	fl.IntVar(&limit, "max-tokens", 256, "most tokens to write; 0 for as many as fit the context")
 	fl.IntVar(&context, "context", 0, "most tokens of prompt and text (default: the model's, up to 4096)")
 	fl.StringArrayVar(&stop, "stop", nil, "end before this text; may be repeated")
-	fl.StringVar(&device, "device", "", "adapter by number or part of its name")
+	on.add(fl)
 	fl.BoolVar(&asJSON, "json", false, "print JSON, a line for each text")
 	return c
 }

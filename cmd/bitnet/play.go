@@ -27,7 +27,8 @@ func playCommand() *cobra.Command {
 }
 
 func playTicTacToeCommand() *cobra.Command {
-	var device, as, against, runsDir string
+	var on adapterFlags
+	var as, against, runsDir string
 	c := &cobra.Command{
 		Use:   "tictactoe [MODEL]",
 		Short: "Play tic-tac-toe",
@@ -49,7 +50,7 @@ chooses alone: what it chooses is played, and an illegal choice loses.`,
 			if err != nil {
 				return err
 			}
-			dev, m, err := openModel(c, device, path)
+			dev, m, err := openModel(c, &on, path)
 			if err != nil {
 				return err
 			}
@@ -65,7 +66,7 @@ chooses alone: what it chooses is played, and an illegal choice loses.`,
 	c.Flags().StringVar(&as, "as", "X", "the side that plays against the model: X begins")
 	c.Flags().StringVar(&against, "against", "person", "who plays against the model: person, random, perfect")
 	c.Flags().StringVar(&runsDir, "runs-dir", "runs", "where runs are kept")
-	c.Flags().StringVar(&device, "device", "", "adapter by number or part of its name")
+	on.add(c.Flags())
 	return c
 }
 
@@ -171,7 +172,7 @@ func (g *game) draw() {
 }
 
 func arenaCommand() *cobra.Command {
-	var device string
+	var on adapterFlags
 	var asJSON, list bool
 	var o bitnet.ArenaOptions
 	c := &cobra.Command{
@@ -185,7 +186,7 @@ and no rule corrects it: an illegal choice loses the game and is counted.`,
   bitnet arena testdata/tictactoe --games 100 --list`,
 		Args: exactly(1, "a run, a checkpoint or a model"),
 		RunE: func(c *cobra.Command, args []string) error {
-			dev, m, err := openModel(c, device, args[0])
+			dev, m, err := openModel(c, &on, args[0])
 			if err != nil {
 				return err
 			}
@@ -219,6 +220,6 @@ and no rule corrects it: an illegal choice loses the game and is counted.`,
 	c.Flags().Uint64Var(&o.Seed, "seed", 1, "of the other player")
 	c.Flags().BoolVar(&list, "list", false, "show every game")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	c.Flags().StringVar(&device, "device", "", "adapter by number or part of its name")
+	on.add(c.Flags())
 	return c
 }

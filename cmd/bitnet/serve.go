@@ -18,7 +18,8 @@ import (
 )
 
 func serveCommand() *cobra.Command {
-	var device, address, name, format string
+	var on adapterFlags
+	var address, name, format string
 	var contextLen int
 	limits := serve.DefaultLimits()
 	c := &cobra.Command{
@@ -38,7 +39,7 @@ reach it unless --addr says otherwise; it asks nobody for a key.`,
 				return fmt.Errorf("%w: choose another address with --addr", err)
 			}
 			defer listener.Close()
-			dev, m, err := openModel(c, device, args[0])
+			dev, m, err := openModel(c, &on, args[0])
 			if err != nil {
 				return err
 			}
@@ -91,6 +92,6 @@ reach it unless --addr says otherwise; it asks nobody for a key.`,
 	fl.IntVar(&contextLen, "context", 0, "most tokens of prompt and answer (default: the model's, up to 4096)")
 	fl.IntVar(&limits.MaxTokens, "max-tokens", limits.MaxTokens, "most tokens of an answer")
 	fl.IntVar(&limits.Queue, "queue", limits.Queue, "most requests that wait; more are refused")
-	fl.StringVar(&device, "device", "", "adapter by number or part of its name")
+	on.add(fl)
 	return c
 }

@@ -16,8 +16,8 @@ import (
 
 type trainFlags struct {
 	exp, config, data, resume, init, tok string
-	runID, runsDir, device, backend      string
-	precision                            string
+	runID, runsDir, precision            string
+	adapterFlags
 	set                                  []string
 	steps, batch, seq, accum             int
 	logEvery, evalEvery, sampleEvery, ck int
@@ -69,8 +69,7 @@ Ctrl-C saves a checkpoint and stops; a second one stops at once.`,
 	fl.Uint64Var(&f.seed, "seed", 0, "seed of weights and data order")
 	fl.StringVar(&f.runID, "run-id", "", "name of the run (default bitnet_<experiment>_<time>)")
 	fl.StringVar(&f.runsDir, "runs-dir", "runs", "where runs are kept")
-	fl.StringVar(&f.device, "device", "", "adapter by number or part of its name; see bitnet devices")
-	fl.StringVar(&f.backend, "backend", "", backendHelp)
+	f.adapterFlags.add(fl)
 	fl.StringVar(&f.precision, "precision", "", "products of gradients and of the head in f32; mixed: in f16 with sums in f32; int8: those of projections in int8")
 	fl.IntVar(&f.logEvery, "log-interval", 0, "steps between lines of metrics; 0 for the end alone")
 	fl.IntVar(&f.evalEvery, "eval-interval", 0, "steps between evaluations; 0 for the end alone")
@@ -180,17 +179,13 @@ func train(c *cobra.Command, f *trainFlags) error {
 	if err != nil {
 		return err
 	}
-	adapters, err := gpu.AdaptersOf(f.backend)
-	if err != nil {
-		return err
-	}
-	i, err := gpu.Choose(adapters, f.device)
+	adapter, err := f.choose()
 	if err != nil {
 		return err
 	}
 	out := c.OutOrStdout()
 	if f.dryRun {
-		return dryRun(out, cfg, adapters[i])
+		return dryRun(out, cfg, adapter)
 	}
 	var tell teller
 	switch {
@@ -201,10 +196,10 @@ func train(c *cobra.Command, f *trainFlags) error {
 	default:
 		tell = newProgress(out)
 	}
-	tell.prepare(cfg, adapters[i])
+	tell.prepare(cfg, adapter)
 	start := bitnet.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Init: f.init}
 	for losses := 0; ; losses++ {
-		t, err := trainOnce(c.Context(), cfg, adapters[i], start, tell)
+		t, err := trainOnce(c.Context(), cfg, adapter, start, tell)
 		if !errors.Is(err, gpu.ErrDeviceLost) || t == nil || losses == mostLosses {
 			return tell.end(t, err)
 		}
