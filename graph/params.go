@@ -42,16 +42,18 @@ type Params struct {
 	stepValues             [shaders.StepLen]float32 // scratch of SetStep
 }
 
-// Limits are what graphs must know of an adapter, in bytes, and its matrix units.
+// Limits are what graphs must know of an adapter: bytes, and what it multiplies fast.
 type Limits struct {
 	Binding int64 // of one storage binding
 	Buffer  int64 // of one buffer
 	Units   shaders.MatrixUnits
+	// PackedDot says that kernels can multiply four bytes at once.
+	PackedDot bool
 }
 
 // LimitsOf takes them from an adapter.
 func LimitsOf(a gpu.Adapter) Limits {
-	return Limits{Binding: a.Limits.BindingSize, Buffer: a.Limits.BufferSize, Units: UnitsOf(a)}
+	return Limits{Binding: a.Limits.BindingSize, Buffer: a.Limits.BufferSize, Units: UnitsOf(a), PackedDot: a.Has(gpu.PackedDot)}
 }
 
 // TargetOf says which layout of kernels suits an adapter.

@@ -61,7 +61,8 @@ func (l Limits) Speeds(p Precision) bool {
 const fewRows = 16
 
 // product emits a matrix product of args, the bindings of mm in order: on matrix
-// units where that changes no result, or where the precision asks for it.
+// units or with packed dot products where that changes no result, or where the
+// precision asks for it.
 func (e *emitter) product(mm shaders.MatMul, args ...arg) {
 	mm.Target = e.target
 	if mm.M <= fewRows {
@@ -70,14 +71,19 @@ func (e *emitter) product(mm shaders.MatMul, args ...arg) {
 	}
 	memory := e.limits.Units.WorkgroupMemory
 	exact := mm.A.Kind == shaders.Int8 && mm.B.Kind != shaders.F32 && !mm.ScaleK
+	var variants []shaders.Variant
 	if exact && e.target == shaders.GPU || e.precision != Float32 {
-		if variants := mm.MatrixVariants(e.limits.Units); len(variants) > 0 {
-			if exact {
-				variants = append(variants, mm.Variants(memory)[0])
-			}
-			e.runRows(e.pick(mm, !exact, variants), args...)
-			return
+		variants = mm.MatrixVariants(e.limits.Units)
+	}
+	if exact && e.limits.PackedDot {
+		variants = append(variants, mm.PackedVariants(memory)...)
+	}
+	if len(variants) > 0 {
+		if exact {
+			variants = append(variants, mm.Variants(memory)[0])
 		}
+		e.runRows(e.pick(mm, !exact, variants), args...)
+		return
 	}
 	if !exact && e.precision != Float32 {
 		mm, args = e.rounded(mm, args)
