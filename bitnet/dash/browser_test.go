@@ -240,7 +240,18 @@ func TestPageInChromium(t *testing.T) {
 
 	b.do(chromedp.KeyEvent("?"))
 	b.wait("? lists the keys", `document.getElementById('help').open`)
+	// Keys can be switched off but where a chart has the focus.
+	b.do(chromedp.Evaluate[chromedp.Void](`document.getElementById('keys-anywhere').click()`))
 	b.wait("and they can be put away", `(document.querySelector('#help button').click(), !document.getElementById('help').open)`)
+
+	axis := `document.getElementById('axis').value`
+	b.do(chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`))
+	b.do(chromedp.KeyEvent("x"))
+	require.Equal(t, "step", eval[string](b, axis), "x is switched off")
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector('.chart .plot').focus()`))
+	b.do(chromedp.KeyEvent("x"))
+	require.Equal(t, "tokens", eval[string](b, axis), "in a chart it works")
+	b.do(chromedp.Evaluate[chromedp.Void](`document.getElementById('keys-anywhere').click()`))
 
 	// Everything that can be used has a name.
 	tree, err := chromedp.Call(b.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})

@@ -362,8 +362,17 @@ addEventListener('theme', () => {
   ternary.render();
 });
 
+// Keys without Ctrl or Alt are pressed by accident, by voice control most of all:
+// they can be switched off, and then work in a chart alone (WCAG 2.1.4).
+const anywhere = $('keys-anywhere');
+try { anywhere.checked = localStorage.getItem('keys') !== 'charts'; } catch { /* private windows may forbid it */ }
+anywhere.addEventListener('change', () => {
+  try { localStorage.setItem('keys', anywhere.checked ? 'anywhere' : 'charts'); } catch { /* then until the page is left */ }
+});
+
 addEventListener('keydown', (e) => {
   if (e.ctrlKey || e.metaKey || e.altKey || $('help').open) return;
+  if (e.key.length === 1 && !anywhere.checked && !e.target.closest('.chart .plot')) return;
   if (e.target.matches('input[type=search], select, textarea')) {
     if (e.key === 'Escape') e.target.blur();
     return;
