@@ -165,10 +165,10 @@ func what(m protoreflect.Message) (s string) {
 }
 
 // TensorBoard's own reader sees the same.
-func TestReadByTensorBoard(t *testing.T) {
+func TestInteropTensorBoard(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil || exec.Command(python, "-c", "import tensorboard").Run() != nil {
-		t.Skip("Python's package tensorboard is not here")
+		t.Skip("Python has no package tensorboard: pip install tensorboard lets this test run")
 	}
 	script := `
 import sys, json
