@@ -93,6 +93,7 @@ type opTest struct {
 	// operation has to add to it.
 	residual  bool
 	precision Precision
+	tuning    Tuning
 }
 
 type opResult struct {
@@ -106,7 +107,7 @@ const poison = 0x7fc0dead // a NaN
 func (c opTest) run(t *testing.T, dev *gpu.Device, target shaders.Target) opResult {
 	t.Helper()
 	ps := NewParams(target, LimitsOf(dev.Adapter()))
-	ps.Precision = c.precision
+	ps.Precision, ps.Tuning = c.precision, c.tuning
 	var params []*Param
 	for i, m := range c.params {
 		switch {

@@ -16,7 +16,7 @@ import (
 // TuneOptions say what to measure and how long.
 type TuneOptions struct {
 	Known    Tuning        // products in it are left out
-	Budget   time.Duration // after it nothing new is begun; 0 for all the time it takes
+	Budget   time.Duration // after it no variant is begun; 0 for all the time it takes
 	Progress func(done, total int, product string)
 	Note     func(string) // of variants that fail
 }
@@ -44,12 +44,16 @@ func (p *Plan) Tune(ctx context.Context, dev *gpu.Device, o TuneOptions) (Tuning
 		}
 	}
 	slices.SortStableFunc(todo, func(a, b tunable) int { return cmp.Compare(b.work(), a.work()) })
-	t := tuner{stopwatch{dev: dev}, o, time.Now().Add(o.Budget), rand.New(rand.NewPCG(1, 2))}
+	t := tuner{stopwatch: stopwatch{dev: dev}, TuneOptions: o, rng: newRand()}
+	end := time.Now().Add(o.Budget)
 	out := Tuning{}
-	for _, x := range todo {
-		if t.late() {
+	for i, x := range todo {
+		left := time.Until(end)
+		if o.Budget > 0 && left <= 0 {
 			break
 		}
+		// What has more work may take more than its share.
+		t.end = time.Now().Add(2 * left / time.Duration(len(todo)-i))
 		c, err := t.contest(ctx, x, func(variant int) {
 			if o.Progress != nil {
 				o.Progress(done+variant, total, x.key)
@@ -63,6 +67,8 @@ func (p *Plan) Tune(ctx context.Context, dev *gpu.Device, o TuneOptions) (Tuning
 	}
 	return out, nil
 }
+
+func newRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
 
 // work is the arithmetic of all calls of a product.
 func (x tunable) work() int { return x.mm.M * x.mm.N * x.mm.K * x.calls }

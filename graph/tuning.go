@@ -80,14 +80,21 @@ func (t Tuning) Of(p *Plan) Tuning {
 	return out
 }
 
-// Untuned counts the products of the plan that have several variants and are
-// not in t.
-func (p *Plan) Untuned(t Tuning) int {
-	n := 0
+// Product is a matrix product of a plan that has several variants.
+type Product struct {
+	Name     string
+	Variants []string // the default first
+}
+
+// Products are those to tune.
+func (p *Plan) Products() []Product {
+	var out []Product
 	for _, x := range p.products {
-		if _, ok := t[x.key]; !ok {
-			n++
+		q := Product{Name: x.key}
+		for _, v := range x.variants {
+			q.Variants = append(q.Variants, v.Name)
 		}
+		out = append(out, q)
 	}
-	return n
+	return out
 }
