@@ -103,8 +103,8 @@ function drawCharts() {
   $('charts').classList.toggle('even', KINDS.some((k) => k.optional && k.chart.element.hidden));
   $('reset').disabled = !state.view;
   const reading = state.chosen.map((name) => data.get(name)?.reading).filter((percent) => percent >= 0);
-  setText($('reading'), reading.length ? `a first look; the whole log is being read: ${Math.min(...reading)} %` : '');
-  setText($('range'), state.chosen.length ? `${position(state.axis, view[0], true)} to ${position(state.axis, view[1], true)}` : '');
+  if (reading.length) setText($('range'), `a first look; reading the log: ${Math.min(...reading)} %`);
+  else setText($('range'), state.chosen.length ? `${position(state.axis, view[0], true)} to ${position(state.axis, view[1], true)}` : '');
 }
 
 // ---- the view
