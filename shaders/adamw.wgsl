@@ -2,16 +2,17 @@
 //   g <- clip g;  m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2
 //   p <- p (1 - lr wd) - lr (m / c1) / (sqrt(v / c2) + eps),  c1 = 1 - b1^t, c2 = 1 - b2^t
 // The gradient is set to zero for the next step's sums.{{if not .Decay}} Without weight decay.{{end}}
-//   p, g, m, v [N], step (lr, wd, 1/c1, 1/sqrt(c2)), state (clip); one invocation an element
-const N = {{.N}}u;
+//   p, g, m, v [N], step (lr, wd, 1/c1, 1/sqrt(c2)), state (clip); one invocation {{.Per}}
+alias V = {{.V}};
+const N = {{.N}}u{{.Over}}; // of V
 const B1 = {{f32 .Beta1}};
 const B2 = {{f32 .Beta2}};
 const EPS = {{f32 .Eps}};
 
-@group(0) @binding(0) var<storage, read_write> p: array<f32>;
-@group(0) @binding(1) var<storage, read_write> g: array<f32>;
-@group(0) @binding(2) var<storage, read_write> m: array<f32>;
-@group(0) @binding(3) var<storage, read_write> v: array<f32>;
+@group(0) @binding(0) var<storage, read_write> p: array<V>;
+@group(0) @binding(1) var<storage, read_write> g: array<V>;
+@group(0) @binding(2) var<storage, read_write> m: array<V>;
+@group(0) @binding(3) var<storage, read_write> v: array<V>;
 @group(0) @binding(4) var<storage, read> step: array<f32>;
 @group(0) @binding(5) var<storage, read> state: array<f32>;
 {{template "index" .}}
@@ -24,7 +25,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
 	let v1 = B2 * v[i] + (1.0 - B2) * grad * grad;
 	m[i] = m1;
 	v[i] = v1;
-	g[i] = 0.0;
+	g[i] = V(0.0);
 	let lr = step[{{.LR}}];
-	p[i] = p[i]{{if .Decay}} * (1.0 - lr * step[{{.WD}}]){{end}} - lr * step[{{.Correct1}}] * m1 / (sqrt(v1) * step[{{.Correct2}}] + EPS);
+	p[i] = p[i]{{if .Decay}} * (1.0 - lr * step[{{.WD}}]){{end}} - lr * step[{{.Correct1}}] * m1 / (sqrt(v1) * step[{{.Correct2}}] + V(EPS));
 }

@@ -76,6 +76,12 @@ fn load_{{.Name}}(row: u32, c: u32) -> vec4<f32> {
 }
 {{end}}
 
+{{define "weight"}}
+{{- /* Where the invocations of a workgroup have rows of their own, the same weights serve all. */ -}}
+{{- if .Table}}{{template "table"}}{{end}}
+fn weight(c: u32) -> vec4<f32> { return load_w(0u, {{if .Table}}{{un .Words "c"}}{{else}}c{{end}}); }
+{{end}}
+
 {{define "table"}}
 // The uniform table, table[i] = i: see gpu.UniformTable. Each function returns x, which is the same
 // in all invocations of a workgroup, and says so to lavapipe's compiler. It knows that of nothing but

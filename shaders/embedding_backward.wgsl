@@ -1,14 +1,15 @@
 // Gradient of the embedding: dtable[v, h] += sum over t with ids[t] = v of dy[t, h].
-//   ids [T], order [T] (the positions sorted by id, ties in order), dy [T, H] -> dtable [V, H]
+//   ids [T], order [T] (the positions sorted by id, ties in order), dy [T, H] -> dtable [vocabulary, H]
 // The invocations of the first position of each id add up its whole run, so
 // each element has one writer, a fixed order, and needs no float atomics.
+alias V = {{.V}};
 const T = {{.Tokens}}u;
-const H = {{.Width}}u;
+const H = {{.Width}}u{{.Over}}; // of V
 
 @group(0) @binding(0) var<storage, read> ids: array<u32>;
 @group(0) @binding(1) var<storage, read> order: array<u32>;
-@group(0) @binding(2) var<storage, read> dy: array<f32>;
-@group(0) @binding(3) var<storage, read_write> dtable: array<f32>;
+@group(0) @binding(2) var<storage, read> dy: array<V>;
+@group(0) @binding(3) var<storage, read_write> dtable: array<V>;
 {{template "index" .}}
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(global_invocation_id) gid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -18,7 +19,7 @@ fn main(@builtin(global_invocation_id) gid: vec3<u32>, @builtin(num_workgroups) 
 	let h = i % H;
 	let id = ids[order[first]];
 	if (first > 0u && ids[order[first - 1u]] == id) { return; }
-	var sum = 0.0;
+	var sum = V(0.0);
 	for (var n = first; n < T; n++) {
 		let t = order[n];
 		if (ids[t] != id) { break; }

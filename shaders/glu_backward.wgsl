@@ -1,12 +1,13 @@
 // Gradient of the gated activation:
 //   dg = dy u act'(g), du = dy act(g), act = {{if .Relu2}}max(x, 0)^2, act' = 2 max(x, 0){{else}}x s, act' = s (1 + x (1 - s)), s = 1 / (1 + exp(-x)){{end}}
-//   dy [T, F], gu [T, 2F] -> dgu [T, 2F]; one invocation an element of dy
+//   dy [T, F], gu [T, 2F] -> dgu [T, 2F]; one invocation {{.Per}} of dy
+alias V = {{.V}};
 const T = {{.Tokens}}u;
-const F = {{.Width}}u;
+const F = {{.Width}}u{{.Over}}; // of V
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;
-@group(0) @binding(1) var<storage, read> gu: array<f32>;
-@group(0) @binding(2) var<storage, read_write> dgu: array<f32>;
+@group(0) @binding(0) var<storage, read> dy: array<V>;
+@group(0) @binding(1) var<storage, read> gu: array<V>;
+@group(0) @binding(2) var<storage, read_write> dgu: array<V>;
 {{template "index" .}}
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -17,12 +18,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
 	let u = gu[p + F];
 	let d = dy[i];
 {{- if .Relu2}}
-	let a = max(g, 0.0);
+	let a = max(g, V(0.0));
 	dgu[p] = d * u * 2.0 * a;
 	dgu[p + F] = d * a * a;
 {{- else}}
-	let s = 1.0 / (1.0 + exp(-g));
-	dgu[p] = d * u * s * (1.0 + g * (1.0 - s));
+	let s = V(1.0) / (V(1.0) + exp(-g));
+	dgu[p] = d * u * s * (V(1.0) + g * (V(1.0) - s));
 	dgu[p + F] = d * g * s;
 {{- end}}
 }

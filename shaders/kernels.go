@@ -32,6 +32,22 @@ func (t Target) elementwise(n int) (threads1D, [3]uint32) {
 	return threads1D{t.threads()}, fold(ceilDiv(n, t.threads()))
 }
 
+// vectors is the part that kernels have which do the same with each element:
+// an invocation takes four where the rows' length allows it.
+type vectors struct {
+	threads1D
+	V, Over, Per string
+}
+
+func (t Target) vectors(rows, width int) (vectors, [3]uint32) {
+	if width%4 != 0 {
+		th, groups := t.elementwise(rows * width)
+		return vectors{th, "f32", "", "an element"}, groups
+	}
+	th, groups := t.elementwise(rows * width / 4)
+	return vectors{th, "vec4<f32>", " / 4u", "four elements"}, groups
+}
+
 // rowLayout is the part that every kernel over rows has.
 type rowLayout struct{ Threads, Lanes, RowsPerGroup int }
 
@@ -55,22 +71,22 @@ type Embedding struct {
 }
 
 func (k Embedding) Source() Source {
-	th, groups := k.Target.elementwise(k.Tokens * k.Width)
+	v, groups := k.Target.vectors(k.Tokens, k.Width)
 	return source("embedding.wgsl", fmt.Sprintf("embedding %dx%d", k.Tokens, k.Width), groups, 0, struct {
 		Embedding
-		threads1D
-	}{k, th})
+		vectors
+	}{k, v})
 }
 
 // EmbeddingBackward adds the gradient of the table. Bindings: ids, order, dy, dtable.
 type EmbeddingBackward Embedding
 
 func (k EmbeddingBackward) Source() Source {
-	th, groups := k.Target.elementwise(k.Tokens * k.Width)
+	v, groups := k.Target.vectors(k.Tokens, k.Width)
 	return source("embedding_backward.wgsl", fmt.Sprintf("embedding backward %dx%d", k.Tokens, k.Width), groups, float64(k.Tokens*k.Width), struct {
 		EmbeddingBackward
-		threads1D
-	}{k, th})
+		vectors
+	}{k, v})
 }
 
 // loadArray names an array for the load4 template.
@@ -90,6 +106,7 @@ type Norm struct {
 }
 
 type normParams struct {
+	Target        Target
 	Tokens, Width int
 	Eps           float32
 	Quantize      bool
@@ -107,6 +124,12 @@ const (
 	gradientFloor   = 1e-30
 )
 
+// Words is the number of vectors of four in a row.
+func (p normParams) Words() int { return Words4(p.Width) }
+
+// Table says whether weights are loaded through the uniform table.
+func (p normParams) Table() bool { return p.Target == CPUTable && p.Words() <= maxUniform }
+
 func (p normParams) Array(name string) loadArray { return loadArray{name, p.Width, p.Odd} }
 
 func (k Norm) Source() Source {
@@ -116,7 +139,7 @@ func (k Norm) Source() Source {
 		label = "norm+quantize"
 	}
 	return source("norm.wgsl", fmt.Sprintf("%s %dx%d", label, k.Tokens, k.Width), groups, 8*float64(k.Tokens*k.Width),
-		normParams{Tokens: k.Tokens, Width: k.Width, Eps: k.Eps, Quantize: k.Quantize, Odd: k.Width%4 != 0, Floor: activationFloor, rowLayout: layout})
+		normParams{Target: k.Target, Tokens: k.Tokens, Width: k.Width, Eps: k.Eps, Quantize: k.Quantize, Odd: k.Width%4 != 0, Floor: activationFloor, rowLayout: layout})
 }
 
 // Quantize is the int8 quantisation alone. Bindings: x, w [Width] with Factor,
@@ -130,7 +153,7 @@ type Quantize struct {
 
 func (k Quantize) Source() Source {
 	layout, groups := k.Target.rowwise(k.Tokens, k.Width)
-	p := normParams{Tokens: k.Tokens, Width: k.Width, Odd: k.Width%4 != 0, Factor: k.Factor, Floor: activationFloor, rowLayout: layout}
+	p := normParams{Target: k.Target, Tokens: k.Tokens, Width: k.Width, Odd: k.Width%4 != 0, Factor: k.Factor, Floor: activationFloor, rowLayout: layout}
 	if k.Gradient {
 		p.Floor = gradientFloor
 	}
@@ -147,7 +170,7 @@ type NormBackward struct {
 func (k NormBackward) Source() Source {
 	layout, groups := k.Target.rowwise(k.Tokens, k.Width)
 	return source("norm_backward.wgsl", fmt.Sprintf("norm backward %dx%d", k.Tokens, k.Width), groups, 8*float64(k.Tokens*k.Width),
-		normParams{Tokens: k.Tokens, Width: k.Width, Accumulate: k.Accumulate, Odd: k.Width%4 != 0, rowLayout: layout})
+		normParams{Target: k.Target, Tokens: k.Tokens, Width: k.Width, Accumulate: k.Accumulate, Odd: k.Width%4 != 0, rowLayout: layout})
 }
 
 // NormWeightBackward sums dy x rstd over blocks of rows. Bindings: dy, x, rstd, part [Blocks, Width].
@@ -212,22 +235,22 @@ type GLU struct {
 }
 
 func (k GLU) Source() Source {
-	th, groups := k.Target.elementwise(k.Tokens * k.Width)
+	v, groups := k.Target.vectors(k.Tokens, k.Width)
 	return source("glu.wgsl", fmt.Sprintf("glu %dx%d", k.Tokens, k.Width), groups, 6*float64(k.Tokens*k.Width), struct {
 		GLU
-		threads1D
-	}{k, th})
+		vectors
+	}{k, v})
 }
 
 // GLUBackward is its gradient. Bindings: dy, gu, dgu.
 type GLUBackward GLU
 
 func (k GLUBackward) Source() Source {
-	th, groups := k.Target.elementwise(k.Tokens * k.Width)
+	v, groups := k.Target.vectors(k.Tokens, k.Width)
 	return source("glu_backward.wgsl", fmt.Sprintf("glu backward %dx%d", k.Tokens, k.Width), groups, 12*float64(k.Tokens*k.Width), struct {
 		GLUBackward
-		threads1D
-	}{k, th})
+		vectors
+	}{k, v})
 }
 
 // CrossEntropy is the loss of rows of logits and, with Gradient, their
@@ -472,12 +495,12 @@ type AdamW struct {
 }
 
 func (k AdamW) Source() Source {
-	th, groups := k.Target.elementwise(k.N)
+	v, groups := k.Target.vectors(1, k.N)
 	return source("adamw.wgsl", fmt.Sprintf("adamw %d", k.N), groups, 15*float64(k.N), struct {
 		AdamW
-		threads1D
+		vectors
 		LR, WD, Correct1, Correct2, Clip int
-	}{k, th, StepLR, StepDecay, StepCorrect1, StepCorrect2, StateClip})
+	}{k, v, StepLR, StepDecay, StepCorrect1, StepCorrect2, StateClip})
 }
 
 // GatherRows copies chosen rows. Bindings: rows [Rows], x, y.

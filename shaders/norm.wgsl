@@ -25,7 +25,8 @@ const EPS = {{f32 .Eps}};
 {{template "row" .}}
 {{template "load4" .Array "x"}}
 {{template "load4" .Array "w"}}
-fn value(row: u32, c: u32, r: f32) -> vec4<f32> { return load_w(0u, c) * (load_x(row, c) * r); }
+{{template "weight" .}}
+fn value(row: u32, c: u32, r: f32) -> vec4<f32> { return weight(c) * (load_x(row, c) * r); }
 
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -35,13 +36,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	let words = rolled(WORDS, row);
 
 	var squares = 0.0;
+{{- if .Quantize}}
+	var m = 0.0;
+{{- end}}
 	for (var c = lane; c < words; c += LANES) {
 		let v = load_x(row, c);
 		squares += dot(v, v);
+{{- if .Quantize}}
+		let a = abs(weight(c) * v);
+		m = max(m, max(max(a.x, a.y), max(a.z, a.w)));
+{{- end}}
 	}
 	let r = 1.0 / sqrt(total(lane, squares) / f32(H) + EPS);
 	if (lane == 0u) { rstd[row] = r; }
 {{if .Quantize}}
+	m *= r;
 {{template "quantize" .}}{{- else}}
 	for (var c = lane; c < words; c += LANES) {
 		let v = value(row, c, r);

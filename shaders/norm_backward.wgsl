@@ -16,6 +16,7 @@ const WORDS = (H + 3u) / 4u;
 {{template "load4" .Array "dy"}}
 {{template "load4" .Array "x"}}
 {{template "load4" .Array "w"}}
+{{template "weight" .}}
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
 	let row = row_of(group, groups, local);
@@ -25,12 +26,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 
 	var inner = 0.0;
 	for (var c = lane; c < words; c += LANES) {
-		inner += dot(load_dy(row, c) * load_w(0u, c), load_x(row, c));
+		inner += dot(load_dy(row, c) * weight(c), load_x(row, c));
 	}
 	let r = rstd[row];
 	let pull = total(lane, inner) * r * r * r / f32(H);
 	for (var c = lane; c < words; c += LANES) {
-		let v = load_dy(row, c) * load_w(0u, c) * r - load_x(row, c) * pull;
+		let v = load_dy(row, c) * weight(c) * r - load_x(row, c) * pull;
 		for (var i = 0u; i < 4u; i++) {
 			if (c * 4u + i < H) { dx[row * H + c * 4u + i] {{if .Accumulate}}+{{end}}= v[i]; }
 		}

@@ -1,9 +1,5 @@
 {{define "quantize" -}}
-	var m = 0.0;
-	for (var c = lane; c < words; c += LANES) {
-		let v = abs(value(row, c, r));
-		m = max(m, max(max(v.x, v.y), max(v.z, v.w)));
-	}
+{{- /* Codes and scale of a row, of which an invocation's largest magnitude is m. */ -}}
 	let absmax = max(largest(lane, m), {{f32 .Floor}});
 	let s = 127.0 / absmax;
 	if (lane == 0u) { scale[row] = absmax / 127.0; }
@@ -34,8 +30,9 @@ const WORDS = (H + 3u) / 4u;
 {{template "load4" .Array "x"}}
 {{- if .Factor}}
 {{template "load4" .Array "w"}}
+{{template "weight" .}}
 {{- end}}
-fn value(row: u32, c: u32, r: f32) -> vec4<f32> { return load_x(row, c) * {{if .Factor}}load_w(0u, c){{else}}r{{end}}; }
+fn value(row: u32, c: u32, r: f32) -> vec4<f32> { return load_x(row, c) * {{if .Factor}}weight(c){{else}}r{{end}}; }
 
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -44,5 +41,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	let lane = local % LANES;
 	let words = rolled(WORDS, row);
 	let r = 1.0;
+	var m = 0.0;
+	for (var c = lane; c < words; c += LANES) {
+		let v = abs(value(row, c, r));
+		m = max(m, max(max(v.x, v.y), max(v.z, v.w)));
+	}
 {{template "quantize" .}}
 }
