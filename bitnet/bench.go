@@ -54,7 +54,7 @@ func (b *StepBench) Figures() []Figure {
 
 // BenchStep trains for a few steps in a run that is thrown away. Text is
 // replaced by random tokens, so that nothing has to be prepared.
-func BenchStep(ctx context.Context, c *Config, dev *gpu.Device, repeat int) (*StepBench, error) {
+func BenchStep(ctx context.Context, c *Config, dev *gpu.Device, repeat int, note func(string)) (*StepBench, error) {
 	tmp, err := os.MkdirTemp("", "bitnet-bench-")
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func BenchStep(ctx context.Context, c *Config, dev *gpu.Device, repeat int) (*St
 			return nil, err
 		}
 	}
-	t, err := NewTrainer(ctx, c, dev, Start{RunsDir: tmp, RunID: "bench"}, Events{})
+	t, err := NewTrainer(ctx, c, dev, Start{RunsDir: tmp, RunID: "bench"}, Events{Note: note})
 	if err != nil {
 		return nil, err
 	}

@@ -51,9 +51,9 @@ func (b *KernelsBench) StepSeconds() float64 {
 }
 
 // BenchKernels times the kernels of a training step one by one.
-func BenchKernels(ctx context.Context, c *Config, dev *gpu.Device) (*KernelsBench, error) {
+func BenchKernels(ctx context.Context, c *Config, dev *gpu.Device, note func(string)) (*KernelsBench, error) {
 	b := &KernelsBench{Machine: machineOf(dev), Experiment: c.Name, BatchSize: c.Train.BatchSize, SeqLen: c.Train.SeqLen, GradAccum: c.Train.GradAccum}
-	m, plan, err := Prepare(c, dev.Adapter())
+	m, plan, err := prepareTuned(ctx, c, dev, nil, note)
 	if err != nil {
 		return nil, err
 	}

@@ -82,6 +82,7 @@ type TrainConfig struct {
 	Seed             uint64  `yaml:"seed"`
 	OnAnomaly        string  `yaml:"on_anomaly"` // warn, stop or rollback
 	Precision        string  `yaml:"precision"`  // of gradients and head: f32, mixed or int8
+	Tuning           string  `yaml:"tuning"`     // of kernels: auto, stored, off or a file of bitnet tune
 }
 
 // OutputConfig says what is written and how often, in steps; 0 means only at
@@ -140,6 +141,9 @@ func parseConfig(where string, text []byte) (*Config, error) {
 	}
 	if c.Train.Precision == "" {
 		c.Train.Precision = graph.Float32.String()
+	}
+	if c.Train.Tuning == "" {
+		c.Train.Tuning = TuneAuto
 	}
 	if c.Train.OnAnomaly == "" {
 		c.Train.OnAnomaly = Warn

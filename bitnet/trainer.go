@@ -83,8 +83,11 @@ type Start struct {
 	Init           string // a model directory whose weights to begin with, or ""
 }
 
-// Prepare plans a run without touching the disk or a device's memory.
-func Prepare(c *Config, a gpu.Adapter) (*Model, *graph.Plan, error) {
+// Prepare plans a run, with the default kernels, without touching the disk or a
+// device's memory.
+func Prepare(c *Config, a gpu.Adapter) (*Model, *graph.Plan, error) { return prepare(c, a, nil) }
+
+func prepare(c *Config, a gpu.Adapter, tuning graph.Tuning) (*Model, *graph.Plan, error) {
 	if err := c.Check(); err != nil {
 		return nil, nil, err
 	}
@@ -93,6 +96,7 @@ func Prepare(c *Config, a gpu.Adapter) (*Model, *graph.Plan, error) {
 	if m.Params.Precision, err = graph.ParsePrecision(c.Train.Precision); err != nil {
 		return nil, nil, err
 	}
+	m.Params.Tuning = tuning
 	if err := m.Params.Layout(true); err != nil {
 		return nil, nil, err
 	}
@@ -148,7 +152,11 @@ func NewTrainer(ctx context.Context, c *Config, dev *gpu.Device, start Start, ev
 	if t.corpus, err = openCorpus(ctx, c, tok, from != "", events); err != nil {
 		return nil, err
 	}
-	if t.model, t.Plan, err = Prepare(c, dev.Adapter()); err != nil {
+	var tuning *TuningFile
+	if start.Resume != "" {
+		tuning = runTuning(from, c, dev.Adapter(), events.note)
+	}
+	if t.model, t.Plan, err = prepareTuned(ctx, c, dev, tuning, events.note); err != nil {
 		return nil, err
 	}
 	if ps := t.model.Params; !ps.Limits.Speeds(ps.Precision) {
@@ -184,12 +192,18 @@ func NewTrainer(ctx context.Context, c *Config, dev *gpu.Device, start Start, ev
 		if err := sweep(t.Dir); err != nil {
 			return nil, fmt.Errorf("cleaning up after the run: %w", err)
 		}
+		if err := t.writeTuning(); err != nil {
+			return nil, err
+		}
 		return t, atomicfile.Write(filepath.Join(t.Dir, "config.yaml"), c.YAML())
 	}
 	if start.RunID == "" {
 		start.RunID = RunName(c, time.Now())
 	}
 	if t.Dir, err = CreateRun(start.RunsDir, start.RunID, c); err != nil {
+		return nil, err
+	}
+	if err := t.writeTuning(); err != nil {
 		return nil, err
 	}
 	return t, t.writeProvenance(start)

@@ -24,5 +24,5 @@ func Measure(ctx context.Context, c *bitnet.Config, dev *gpu.Device) (*bitnet.St
 			short.Train.BatchSize /= 2
 		}
 	}
-	return bitnet.BenchStep(ctx, &short, dev, 3)
+	return bitnet.BenchStep(ctx, &short, dev, 3, func(string) {})
 }

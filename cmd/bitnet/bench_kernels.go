@@ -31,13 +31,13 @@ moving its data takes longer. Data that caches hold can move faster than that.`,
 	f.add(c)
 	addShapeFlags(c, &t)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		cfg, err := t.configuration(c)
+		cfg, err := t.benchConfiguration(c)
 		if err != nil {
 			return err
 		}
 		var b *bitnet.KernelsBench
 		return f.run(c, func(dev *gpu.Device) (bitnet.Bench, error) {
-			b, err = bitnet.BenchKernels(c.Context(), cfg, dev)
+			b, err = bitnet.BenchKernels(c.Context(), cfg, dev, noteTo(c))
 			return b, err
 		}, func(out io.Writer) {
 			printRates(out, b.Rates)
@@ -55,8 +55,12 @@ moving its data takes longer. Data that caches hold can move faster than that.`,
 					left++
 					continue
 				}
+				variant := k.Family
+				if k.Variant != "" {
+					variant += " in " + k.Variant
+				}
 				fmt.Fprintf(out, "%9.2f %6d %5.1f%% %10.3f %9.1f %8.1f %5.0f%%  %s, %s: %s, %s\n", 1e3*all, k.Calls, 100*all/b.StepSeconds(), 1e3*k.Seconds,
-					k.Flops/k.Seconds/1e9, float64(k.Bytes)/k.Seconds/1e9, 100*k.Share, k.Limit, k.Op, k.Kernel, k.Family)
+					k.Flops/k.Seconds/1e9, float64(k.Bytes)/k.Seconds/1e9, 100*k.Share, k.Limit, k.Op, k.Kernel, variant)
 			}
 			if left > 0 {
 				fmt.Fprintf(out, "%9.2f in %d kernels that take less than 0.5%% each (--all lists them)\n", 1e3*rest, left)

@@ -31,13 +31,13 @@ func benchStepCommand() *cobra.Command {
 	c.Flags().IntVar(&repeat, "repeat", 7, "steps to measure")
 	c.Flags().BoolVar(&kernels, "kernels", false, "list each kernel and not each operation")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		cfg, err := t.configuration(c)
+		cfg, err := t.benchConfiguration(c)
 		if err != nil {
 			return err
 		}
 		var b *bitnet.StepBench
 		return f.run(c, func(dev *gpu.Device) (bitnet.Bench, error) {
-			b, err = bitnet.BenchStep(c.Context(), cfg, dev, repeat)
+			b, err = bitnet.BenchStep(c.Context(), cfg, dev, repeat, noteTo(c))
 			return b, err
 		}, func(out io.Writer) {
 			fmt.Fprintf(out, "%s, step of %d x %d x %d tokens: median %.1f ms of %d (fastest %.1f), %.0f tokens/s, %.2f GFLOP/s\n",
@@ -62,6 +62,23 @@ func addShapeFlags(c *cobra.Command, f *trainFlags) {
 	fl.IntVar(&f.batch, "batch-size", 0, "sequences of a micro-batch")
 	fl.IntVar(&f.seq, "seq-len", 0, "tokens of a sequence")
 	fl.IntVar(&f.accum, "grad-accum", 0, "micro-batches of a step")
+	fl.StringVar(&f.precision, "precision", "", precisionHelp)
+	fl.StringVar(&f.tuning, "tuning", bitnet.TuneStored, tuningHelp)
+}
+
+// benchConfiguration is that of a training step to measure. Nothing is tuned on
+// the way unless a flag says so.
+func (f *trainFlags) benchConfiguration(c *cobra.Command) (*bitnet.Config, error) {
+	cfg, err := f.configuration(c)
+	if err == nil && !c.Flags().Changed("tuning") && cfg.Train.Tuning == bitnet.TuneAuto {
+		cfg.Train.Tuning = f.tuning
+	}
+	return cfg, err
+}
+
+// noteTo writes notes to standard error.
+func noteTo(c *cobra.Command) func(string) {
+	return func(s string) { fmt.Fprintln(c.ErrOrStderr(), s) }
 }
 
 func printProfile(out io.Writer, all []bitnet.KernelTime, kernels bool) {

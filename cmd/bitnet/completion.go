@@ -26,6 +26,7 @@ func addCompletions(c *cobra.Command) {
 		"backend":    matching(func(*cobra.Command) []string { return gpu.Backends }),
 		"on-anomaly": matching(func(*cobra.Command) []string { return []string{bitnet.Warn, bitnet.Stop, bitnet.RollBack} }),
 		"device":     matching(devices),
+		"tuning":     matching(func(*cobra.Command) []string { return []string{bitnet.TuneAuto, bitnet.TuneStored, bitnet.TuneOff} }),
 		"resume":     matching(runFolders),
 		"init":       matching(runFolders),
 	} {

@@ -54,7 +54,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(trainCommand(), evalCommand(), dataCommand(), tokenizerCommand(), exportCommand(), generateCommand(), chatCommand(), serveCommand(), playCommand(), arenaCommand(), statusCommand(), plotCommand(), dashCommand(), devicesCommand(), doctorCommand(), costCommand(), benchCommand())
+	root.AddCommand(trainCommand(), evalCommand(), dataCommand(), tokenizerCommand(), exportCommand(), generateCommand(), chatCommand(), serveCommand(), playCommand(), arenaCommand(), statusCommand(), plotCommand(), dashCommand(), devicesCommand(), doctorCommand(), costCommand(), benchCommand(), tuneCommand())
 	addCompletions(root)
 	return root
 }

@@ -16,7 +16,7 @@ import (
 
 type trainFlags struct {
 	exp, config, data, resume, init, tok string
-	runID, runsDir, precision            string
+	runID, runsDir, precision, tuning    string
 	adapterFlags
 	set                                  []string
 	steps, batch, seq, accum             int
@@ -70,7 +70,8 @@ Ctrl-C saves a checkpoint and stops; a second one stops at once.`,
 	fl.StringVar(&f.runID, "run-id", "", "name of the run (default bitnet_<experiment>_<time>)")
 	fl.StringVar(&f.runsDir, "runs-dir", "runs", "where runs are kept")
 	f.adapterFlags.add(fl)
-	fl.StringVar(&f.precision, "precision", "", "products of gradients and of the head in f32; mixed: in f16 with sums in f32; int8: those of projections in int8")
+	fl.StringVar(&f.precision, "precision", "", precisionHelp)
+	fl.StringVar(&f.tuning, "tuning", "", tuningHelp+" (default auto)")
 	fl.IntVar(&f.logEvery, "log-interval", 0, "steps between lines of metrics; 0 for the end alone")
 	fl.IntVar(&f.evalEvery, "eval-interval", 0, "steps between evaluations; 0 for the end alone")
 	fl.IntVar(&f.sampleEvery, "sample-interval", 0, "steps between samples; 0 for the end alone")
@@ -82,6 +83,12 @@ Ctrl-C saves a checkpoint and stops; a second one stops at once.`,
 	fl.BoolVar(&f.json, "json", false, "print one JSON object a line for all that happens")
 	return c
 }
+
+// Help of flags that several commands have.
+const (
+	precisionHelp = "products of gradients and of the head in f32; mixed: in f16 with sums in f32; int8: those of projections in int8"
+	tuningHelp    = "variants of kernels: stored, as bitnet tune has found; auto, and on a GPU measure what is not stored; off, the defaults; or a FILE of bitnet tune"
+)
 
 // configuration puts together the experiment and the flags.
 func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
@@ -128,6 +135,9 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 	}
 	if changed("precision") {
 		cfg.Train.Precision = f.precision
+	}
+	if changed("tuning") {
+		cfg.Train.Tuning = f.tuning
 	}
 	if changed("lr") {
 		cfg.Train.LearningRate = f.lr
