@@ -86,7 +86,7 @@ func storedTuning(path string, a gpu.Adapter, note func(string)) *TuningFile {
 	default:
 		return t
 	}
-	return newTuning(a)
+	return NewTuning(a)
 }
 
 // prepareTuned is Prepare with the variants that train.tuning says, or with
@@ -112,7 +112,7 @@ func chooseTuning(ctx context.Context, c *Config, dev *gpu.Device, plan *graph.P
 	a := dev.Adapter()
 	switch c.Train.Tuning {
 	case TuneOff:
-		return newTuning(a), nil
+		return NewTuning(a), nil
 	case TuneAuto, TuneStored:
 	default:
 		t, err := ReadTuning(c.Train.Tuning)
@@ -130,7 +130,7 @@ func chooseTuning(ctx context.Context, c *Config, dev *gpu.Device, plan *graph.P
 	path, err := TuningPath(a)
 	if err != nil {
 		note(err.Error())
-		return newTuning(a), nil
+		return NewTuning(a), nil
 	}
 	t := storedTuning(path, a, note)
 	missing := len(plan.Products()) - len(t.Products.Of(plan))
@@ -175,7 +175,7 @@ func runTuning(checkpoint string, c *Config, a gpu.Adapter, note func(string)) *
 	t, err := ReadTuning(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return newTuning(a)
+		return NewTuning(a)
 	case err != nil:
 		note(err.Error())
 		return nil
@@ -191,7 +191,7 @@ func runTuning(checkpoint string, c *Config, a gpu.Adapter, note func(string)) *
 // writeTuning keeps the tuning of the run in its directory.
 func (t *Trainer) writeTuning() error {
 	path := filepath.Join(t.Dir, tuningName)
-	file := newTuning(t.dev.Adapter())
+	file := NewTuning(t.dev.Adapter())
 	if file.Products = t.model.Params.Tuning; len(file.Products) > 0 {
 		return file.write(path)
 	}

@@ -26,7 +26,8 @@ type TuningFile struct {
 	Products graph.Tuning `json:"products"`
 }
 
-func newTuning(a gpu.Adapter) *TuningFile {
+// NewTuning is an empty tuning of an adapter with these kernels.
+func NewTuning(a gpu.Adapter) *TuningFile {
 	return &TuningFile{a.Name, a.Driver, a.Backend, shaders.Version(), graph.Tuning{}}
 }
 

@@ -46,7 +46,7 @@ func TestTuningPath(t *testing.T) {
 
 func TestTuningFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "deep", "tuning.json")
-	want := newTuning(card)
+	want := NewTuning(card)
 	want.Products["matmul 1x2x3"] = graph.Choice{Variant: "fast", Seconds: 0.5, Default: "usual", DefaultSeconds: 1}
 	require.NoError(t, want.write(path))
 	got, err := ReadTuning(path)
@@ -60,7 +60,7 @@ func TestTuningFile(t *testing.T) {
 	whole, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.NoError(t, os.Remove(path))
-	require.Equal(t, newTuning(card), stored())
+	require.Equal(t, NewTuning(card), stored())
 	require.Empty(t, notes, "nothing is stored yet: no word about it")
 	_, err = ReadTuning(path)
 	require.ErrorIs(t, err, fs.ErrNotExist)
@@ -82,7 +82,7 @@ func TestTuningFile(t *testing.T) {
 	} {
 		notes = nil
 		require.NoError(t, os.WriteFile(path, []byte(row.text), 0o600))
-		require.Equal(t, newTuning(card), stored(), name)
+		require.Equal(t, NewTuning(card), stored(), name)
 		require.Len(t, notes, 1, name)
 		require.Contains(t, notes[0], row.note, name)
 		require.NotContains(t, notes[0], "\n", name)
@@ -101,7 +101,7 @@ func TestTuningFile(t *testing.T) {
 func otherVariants(t *testing.T, c *Config, a gpu.Adapter) *TuningFile {
 	_, plan, err := Prepare(c, a)
 	require.NoError(t, err)
-	file := newTuning(a)
+	file := NewTuning(a)
 	for _, p := range plan.Products() {
 		file.Products[p.Name] = graph.Choice{Variant: p.Variants[len(p.Variants)-1], Default: p.Variants[0]}
 	}
