@@ -51,6 +51,10 @@ func Tune(ctx context.Context, c *Config, dev *gpu.Device, path string, force bo
 		if path, err = TuningPath(a); err != nil {
 			return nil, err
 		}
+	} else if t, err := ReadTuning(path); err == nil && t.fits(a) != nil {
+		return nil, fmt.Errorf("%s is kept: %w: choose another file", path, t.fits(a))
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
 	if o.Note == nil {
 		o.Note = func(string) {}
@@ -139,17 +143,17 @@ func chooseTuning(ctx context.Context, c *Config, dev *gpu.Device, plan *graph.P
 	}
 	note(fmt.Sprintf("measuring variants of %d products for at most %.0f s (bitnet tune does it ahead, --tuning off leaves it out)", missing, tuneAtStart.Seconds()))
 	found, err := plan.Tune(ctx, dev, graph.TuneOptions{Known: t.Products, Budget: tuneAtStart, Note: note})
-	if ctx.Err() != nil || errors.Is(err, gpu.ErrDeviceLost) {
-		return nil, err
-	}
-	if err != nil {
-		note(fmt.Sprintf("%v: going on with what was measured before", err))
-	}
 	maps.Copy(t.Products, found)
 	if len(found) > 0 {
 		if err := t.write(path); err != nil {
 			note(err.Error())
 		}
+	}
+	if ctx.Err() != nil || errors.Is(err, gpu.ErrDeviceLost) {
+		return nil, err
+	}
+	if err != nil {
+		note(fmt.Sprintf("%v: going on with what was measured before", err))
 	}
 	return t, nil
 }

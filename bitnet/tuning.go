@@ -67,9 +67,9 @@ func ReadTuning(path string) (*TuningFile, error) {
 	case len(text) > mostTuning:
 		return nil, fmt.Errorf("%s is no tuning: it has more than %d MiB", path, mostTuning>>20)
 	case err != nil:
-		return nil, fmt.Errorf("%s is no tuning: %s: make it anew with bitnet tune", path, oneLine(err))
+		return nil, fmt.Errorf("%s is no tuning: %s: make one with bitnet tune", path, oneLine(err))
 	case t.Products == nil:
-		return nil, fmt.Errorf("%s is no tuning: it has no products: make it anew with bitnet tune", path)
+		return nil, fmt.Errorf("%s is no tuning: it has no products: make one with bitnet tune", path)
 	}
 	return &t, nil
 }

@@ -255,6 +255,14 @@ func TestTuneStores(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, r.TuningFile, *stored)
 
+	// No other file is written over.
+	for text, want := range map[string]string{"steps: 9\n": "is no tuning", `{"products": {}}`: "is kept"} {
+		other := filepath.Join(t.TempDir(), "other")
+		require.NoError(t, os.WriteFile(other, []byte(text), 0o600))
+		_, err = Tune(t.Context(), c, dev, other, true, TuneOptions{})
+		require.ErrorContains(t, err, want)
+	}
+
 	again, err := Tune(t.Context(), c, dev, path, false, TuneOptions{})
 	require.NoError(t, err)
 	require.Zero(t, again.Measured)

@@ -32,7 +32,7 @@ type Params struct {
 	Target    shaders.Target
 	Limits    Limits
 	Precision Precision // of the graphs that are planned from now on
-	Tuning    Tuning    // of their products, too
+	Tuning    Tuning    // chooses the variants of their products
 
 	list                   []*Param // decayed ones first, once laid out
 	masters, grads, ms, vs *arena

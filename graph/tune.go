@@ -33,7 +33,9 @@ const (
 // Tune measures the variants of the plan's products, those with the most work
 // first, on made-up operands of their shapes. A variant is chosen only if it
 // computes what the default does: to the bit where sums are exact, and else
-// within rounding. The plan needs no memory on the device for it.
+// within rounding. The plan needs no memory on the device for it. With an error
+// it gives what was chosen before, and the default for a product that lost the
+// device.
 func (p *Plan) Tune(ctx context.Context, dev *gpu.Device, o TuneOptions) (Tuning, error) {
 	var todo []tunable
 	total, done := 0, 0
@@ -59,6 +61,9 @@ func (p *Plan) Tune(ctx context.Context, dev *gpu.Device, o TuneOptions) (Tuning
 				o.Progress(done+variant, total, x.key)
 			}
 		})
+		if errors.Is(err, gpu.ErrDeviceLost) { // what loses the device is not tried again
+			out[x.key] = Choice{Variant: x.variants[0].Name, Default: x.variants[0].Name}
+		}
 		if err != nil {
 			return out, fmt.Errorf("tuning %s: %w", x.key, err)
 		}

@@ -15,7 +15,12 @@ type Choice struct {
 }
 
 // Gain is how many times as fast as the default the choice is.
-func (c Choice) Gain() float64 { return c.DefaultSeconds / max(c.Seconds, 1e-12) }
+func (c Choice) Gain() float64 {
+	if c.Seconds <= 0 { // it could not be measured
+		return 1
+	}
+	return c.DefaultSeconds / c.Seconds
+}
 
 // Tuning chooses the variants of products. A product that is not in it, or
 // whose variant there is not (any more) or does not fit, takes the default.
