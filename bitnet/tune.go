@@ -137,11 +137,28 @@ func chooseTuning(ctx context.Context, c *Config, dev *gpu.Device, plan *graph.P
 		return NewTuning(a), nil
 	}
 	t := storedTuning(path, a, note)
-	missing := len(plan.Products()) - len(t.Products.Of(plan))
-	if missing == 0 || c.Train.Tuning == TuneStored || a.Kind == gpu.CPU || c.flops(plan) < tuneFrom {
+	if !c.measures(plan, a) {
 		return t, nil
 	}
-	note(fmt.Sprintf("measuring variants of %d products for at most %.0f s (bitnet tune does it ahead, --tuning off leaves it out)", missing, tuneAtStart.Seconds()))
+	return t, t.complete(ctx, dev, plan, path, note)
+}
+
+// measures says whether a run on an adapter measures what is not stored. On a
+// CPU compiling takes too long, and in a short run measuring does.
+func (c *Config) measures(p *graph.Plan, a gpu.Adapter) bool {
+	t := c.Train
+	flops := p.FlopsPerToken() * float64(t.BatchSize) * float64(t.SeqLen) * float64(t.GradAccum) * float64(t.Steps)
+	return t.Tuning == TuneAuto && a.Kind != gpu.CPU && flops >= tuneFrom
+}
+
+// complete measures what a plan needs and is not there, in short, and stores it.
+// It fails only where the run cannot go on.
+func (t *TuningFile) complete(ctx context.Context, dev *gpu.Device, plan *graph.Plan, path string, note func(string)) error {
+	missing := len(plan.Products()) - len(t.Products.Of(plan))
+	if missing == 0 {
+		return nil
+	}
+	note(fmt.Sprintf("measuring the variants of matrix products, %d of them, for at most %.0f s (bitnet tune does it ahead, --tuning off leaves it out)", missing, tuneAtStart.Seconds()))
 	found, err := plan.Tune(ctx, dev, graph.TuneOptions{Known: t.Products, Budget: tuneAtStart, Note: note})
 	maps.Copy(t.Products, found)
 	if len(found) > 0 {
@@ -150,18 +167,12 @@ func chooseTuning(ctx context.Context, c *Config, dev *gpu.Device, plan *graph.P
 		}
 	}
 	if ctx.Err() != nil || errors.Is(err, gpu.ErrDeviceLost) {
-		return nil, err
+		return err
 	}
 	if err != nil {
 		note(fmt.Sprintf("%v: going on with what was measured before", err))
 	}
-	return t, nil
-}
-
-// flops is the arithmetic of a whole run.
-func (c *Config) flops(p *graph.Plan) float64 {
-	t := c.Train
-	return p.FlopsPerToken() * float64(t.BatchSize) * float64(t.SeqLen) * float64(t.GradAccum) * float64(t.Steps)
+	return nil
 }
 
 // tuningName is the file of a run's directory with the tuning that it uses, if

@@ -164,6 +164,57 @@ func TestChooseTuning(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
+// A long run on a card measures what is not stored.
+func TestMeasureAtStart(t *testing.T) {
+	dev := openDevice(t)
+	card := card
+	card.Limits = dev.Adapter().Limits
+	c, err := Preset("baseline")
+	require.NoError(t, err)
+	for _, row := range []struct {
+		set  string
+		a    gpu.Adapter
+		want bool
+	}{
+		{"tuning=auto", card, true},
+		{"tuning=stored", card, false},
+		{"tuning=off", card, false},
+		{"steps=10", card, false},
+		{"tuning=auto", dev.Adapter(), dev.Adapter().Kind != gpu.CPU},
+	} {
+		changed := *c
+		require.NoError(t, changed.Set(row.set))
+		_, plan, err := Prepare(&changed, row.a)
+		require.NoError(t, err)
+		require.Equal(t, row.want, changed.measures(plan, row.a), row.set)
+	}
+
+	c = tiny(t)
+	_, plan, err := Prepare(c, dev.Adapter())
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "tuning.json")
+	file := otherVariants(t, c, dev.Adapter())
+	var notes []string
+	note := func(s string) { notes = append(notes, s) }
+	require.NoError(t, file.complete(t.Context(), dev, plan, path, note))
+	require.Empty(t, notes)
+	require.NoFileExists(t, path)
+
+	delete(file.Products, plan.Products()[0].Name)
+	require.NoError(t, file.complete(t.Context(), dev, plan, path, note))
+	require.Len(t, notes, 1)
+	require.Contains(t, notes[0], "products, 1 of them")
+	require.Len(t, file.Products, len(plan.Products()))
+	stored, err := ReadTuning(path)
+	require.NoError(t, err)
+	require.Equal(t, file, stored)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	delete(file.Products, plan.Products()[0].Name)
+	require.ErrorIs(t, file.complete(ctx, dev, plan, path, note), context.Canceled)
+}
+
 // A run keeps its tuning: it goes on bit for bit, whatever is stored by then.
 func TestResumeKeepsTuning(t *testing.T) {
 	dev := openDevice(t)
