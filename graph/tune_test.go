@@ -80,6 +80,9 @@ func TestVariantsOnMatrixUnits(t *testing.T) {
 			mm.Target, mm.M, mm.N, mm.K = shaders.GPU, 2*s[0], s[1], s[2]
 			variants := mm.MatrixVariants(units)
 			require.NotEmpty(t, variants)
+			if dev.Adapter().Has(gpu.PackedDot) {
+				variants = append(variants, mm.PackedVariants(units.WorkgroupMemory)...)
+			}
 			for j := i; j < len(variants); j += every {
 				src := variants[j].Source()
 				t.Run(src.Variant+" "+src.Label, func(t *testing.T) {
