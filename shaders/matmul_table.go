@@ -28,15 +28,18 @@ func (p matmulParams) tables() []Variant {
 	case p.A.Kind == Int8 && p.A.AlongK && p.B.Kind == Ternary && p.B.AlongK && !p.ScaleK && p.K%16 == 0:
 		file, t.Step, t.AElem, t.BElem = "matmul_integer_table.wgsl", 16, "vec4<u32>", "u32"
 	case p.A.Kind == Int8 && p.A.AlongK && p.B.Kind == Ternary && !p.B.AlongK && !p.ScaleK && p.N%16 == 0:
-		file, t.Rows, t.Cols, t.AElem, t.BElem = "matmul_integer_columns.wgsl", 8, 16, "u32", "u32"
+		file, t.Rows, t.Cols, t.Lanes, t.AElem, t.BElem = "matmul_integer_columns.wgsl", 16, 16, wideLanes(p.N), "u32", "u32"
 	case p.A.Kind != F32:
 		return nil
 	case p.B.Kind == F32:
 		t.Rows = 32
+		if p.M*p.N*p.K >= 1<<28 { // it pays for its time to compile
+			t.Rows = 64
+		}
 	case p.B.Kind == Int8 && !p.B.AlongK:
 		t.BElem, t.Rows = "u32", 32
 	case p.B.Kind == Ternary && !p.B.AlongK && p.N%16 == 0: // a word has 16 columns
-		t.BElem, t.Rows, t.Cols = "u32", 8, 16
+		t.BElem, t.Rows, t.Cols, t.Lanes = "u32", 16, 16, wideLanes(p.N)
 	default:
 		return nil
 	}
@@ -51,7 +54,7 @@ func (p matmulParams) tables() []Variant {
 	layouts := [][2]int{{t.Rows, t.Lanes}}
 	for _, l := range tableLayouts {
 		// More rows do not fit the registers any better where a lane has more columns.
-		if l[0]*t.Cols <= 128 && l[0] < 2*p.M && l != layouts[0] {
+		if l[0]*t.Cols <= 256 && l[0] < 2*p.M && l != layouts[0] {
 			layouts = append(layouts, l)
 		}
 	}
@@ -66,6 +69,14 @@ func (p matmulParams) tables() []Variant {
 		}
 	}
 	return out
+}
+
+// wideLanes is how many lanes with 16 columns each leave the fewest of them idle.
+func wideLanes(n int) int {
+	if 2*ceilDiv(n, 32*16) == ceilDiv(n, 16*16) {
+		return 32
+	}
+	return 16
 }
 
 func (t matmulTable) groups() [3]uint32 {

@@ -85,7 +85,7 @@ func (k MatMul) tilings(memory int) []tiling {
 }
 
 // tableLayouts are rows of sums and lanes.
-var tableLayouts = [][2]int{{32, 16}, {16, 16}, {8, 16}, {16, 32}, {16, 8}, {8, 32}, {8, 8}}
+var tableLayouts = [][2]int{{64, 16}, {32, 16}, {16, 16}, {8, 16}, {16, 32}, {16, 8}, {8, 32}, {8, 8}}
 
 // squares cuts a product up for matrix units: a workgroup of subM x subN
 // subgroups, each with m x n of the result, in slices of k.
