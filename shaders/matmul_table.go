@@ -28,18 +28,18 @@ func (p matmulParams) tables() []Variant {
 	case p.A.Kind == Int8 && p.A.AlongK && p.B.Kind == Ternary && p.B.AlongK && !p.ScaleK && p.K%16 == 0:
 		file, t.Step, t.AElem, t.BElem = "matmul_integer_table.wgsl", 16, "vec4<u32>", "u32"
 	case p.A.Kind == Int8 && p.A.AlongK && p.B.Kind == Ternary && !p.B.AlongK && !p.ScaleK && p.N%16 == 0:
-		file, t.Rows, t.Cols, t.Lanes, t.AElem, t.BElem = "matmul_integer_columns.wgsl", 16, 16, wideLanes(p.N), "u32", "u32"
+		file, t.Rows, t.Cols, t.Lanes, t.AElem, t.BElem = "matmul_integer_columns.wgsl", 8, 16, wideLanes(p.N), "u32", "u32"
 	case p.A.Kind != F32:
 		return nil
 	case p.B.Kind == F32:
 		t.Rows = 32
-		if p.M*p.N*p.K >= 1<<28 { // it pays for its time to compile
+		if p.A.AlongK && p.M*p.N*p.K >= 1<<28 { // it pays for its time to compile
 			t.Rows = 64
 		}
 	case p.B.Kind == Int8 && !p.B.AlongK:
 		t.BElem, t.Rows = "u32", 32
 	case p.B.Kind == Ternary && !p.B.AlongK && p.N%16 == 0: // a word has 16 columns
-		t.BElem, t.Rows, t.Cols, t.Lanes = "u32", 16, 16, wideLanes(p.N)
+		t.BElem, t.Rows, t.Cols, t.Lanes = "u32", 8, 16, wideLanes(p.N)
 	default:
 		return nil
 	}
