@@ -5,11 +5,13 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
 
-// background is the reading of a long log of metrics, on all processors.
+// background is the reading of a long log of metrics. It leaves a processor to
+// those who look at the curves.
 type background struct {
 	size int64
 	read atomic.Int64 // bytes
@@ -44,7 +46,7 @@ func readInBackground(path string, size int64, limit int) *background {
 			log.end, err = lastBreak(f, log.file.Size())
 		}
 		if err == nil {
-			log.curves, err = readPart(&counted{f, &b.read}, 0, log.end, limit)
+			log.curves, err = readPart(&counted{f, &b.read}, 0, log.end, limit, runtime.GOMAXPROCS(0)-1)
 		}
 		log.err = err
 		b.done <- log

@@ -109,17 +109,17 @@ func ReadCurves(path string, from, to int64, limit int, keys ...Key) (*Curves, e
 	if to > 0 {
 		end = seekStep(f, info.Size(), to+1)
 	}
-	return readPart(f, begin, end, limit, keys...)
+	return readPart(f, begin, end, limit, runtime.GOMAXPROCS(0), keys...)
 }
 
-// readPart reads the whole lines that begin in [begin, end); a line begins at
-// begin.
-func readPart(f io.ReaderAt, begin, end int64, limit int, keys ...Key) (*Curves, error) {
+// readPart reads the whole lines that begin in [begin, end) on at most so many
+// processors; a line begins at begin.
+func readPart(f io.ReaderAt, begin, end int64, limit, processors int, keys ...Key) (*Curves, error) {
 	var want uint32
 	for _, k := range keys {
 		want |= 1<<k | 1<<Step
 	}
-	workers := int(max(1, min(int64(runtime.GOMAXPROCS(0)), (end-begin)/chunk)))
+	workers := int(max(1, min(int64(processors), (end-begin)/chunk)))
 	parts := make([]*Curves, workers)
 	errs := make([]error, workers)
 	var next atomic.Int64

@@ -102,9 +102,15 @@ function drawCharts() {
   // Without the problems there are four small charts: two rows of two.
   $('charts').classList.toggle('even', KINDS.some((k) => k.optional && k.chart.element.hidden));
   $('reset').disabled = !state.view;
+  showRange();
+}
+
+/** Says what is in view, or that there is more to come of it. */
+function showRange() {
   const reading = state.chosen.map((name) => data.get(name)?.reading).filter((percent) => percent >= 0);
+  const [a, b] = state.view ?? bounds();
   if (reading.length) setText($('range'), `a first look; reading the log: ${Math.min(...reading)} %`);
-  else setText($('range'), state.chosen.length ? `${position(state.axis, view[0], true)} to ${position(state.axis, view[1], true)}` : '');
+  else setText($('range'), state.chosen.length ? `${position(state.axis, a, true)} to ${position(state.axis, b, true)}` : '');
 }
 
 // ---- the view
@@ -270,7 +276,7 @@ const live = new Live({
     const d = data.get(run);
     if (!d) return;
     d.reading = percent;
-    changed({ charts: true });
+    showRange();
   },
   patch(block) {
     const d = data.get(block.run);
