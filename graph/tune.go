@@ -26,8 +26,8 @@ const (
 	tuneSpan   = 20 * time.Millisecond // at least, of one measurement
 	tuneHope   = 1.25                  // times the fastest so far, above which a variant is given up
 	tuneFinal  = 3                     // variants that take turns with the default at last
-	tuneRounds = 7                     // of those turns
-	tuneGain   = 1.03                  // of the median round, that a variant has to reach
+	tuneRounds = 9                     // of those turns; a variant has to win all but one
+	tuneGain   = 1.03                  // of the median round, that it has to reach
 )
 
 // Tune measures the variants of the plan's products, those with the most work
@@ -138,8 +138,9 @@ func (t *tuner) contest(ctx context.Context, x tunable, progress func(variant in
 	}
 	slices.SortStableFunc(field[1:], func(a, b *contender) int { return cmp.Compare(a.fastest, b.fastest) })
 	final := field[:min(len(field), 1+tuneFinal)]
-	for range tuneRounds {
-		for _, c := range final {
+	for round := range tuneRounds {
+		for i := range final {
+			c := final[(round+i)%len(final)]
 			seconds, err := t.time(c.program)
 			if err != nil {
 				return Choice{}, err
@@ -193,8 +194,8 @@ func (t *tuner) best(x tunable, s *scratch, final []*contender) (*contender, err
 	slices.SortStableFunc(order, func(a, b *contender) int { return cmp.Compare(b.gain(usual), a.gain(usual)) })
 	var want []float32
 	for _, c := range order {
-		if c.gain(usual) < tuneGain {
-			break
+		if !c.beats(usual) {
+			continue
 		}
 		var err error
 		if want == nil {
@@ -221,13 +222,22 @@ func (t *tuner) note(x tunable, variant, why string) {
 	}
 }
 
-// gain is how many times as fast as another a contender was, in the median round.
-func (c *contender) gain(other *contender) float64 {
-	ratios := make([]float64, len(c.rounds))
-	for i := range ratios {
-		ratios[i] = other.rounds[i] / c.rounds[i]
+// ratios are how many times as fast as another a contender was in each round,
+// the least first.
+func (c *contender) ratios(other *contender) []float64 {
+	out := make([]float64, len(c.rounds))
+	for i := range out {
+		out[i] = other.rounds[i] / c.rounds[i]
 	}
-	return median(ratios)
+	slices.Sort(out)
+	return out
+}
+
+// gain is that of the median round.
+func (c *contender) gain(other *contender) float64 { return median(c.ratios(other)) }
+
+func (c *contender) beats(other *contender) bool {
+	return c.ratios(other)[1] > 1 && c.gain(other) >= tuneGain
 }
 
 func median(v []float64) float64 {

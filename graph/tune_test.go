@@ -169,15 +169,17 @@ func TestBestVariant(t *testing.T) {
 		wrong := src
 		require.Contains(t, wrong.Code, "var v = sum;")
 		wrong.Code = strings.Replace(wrong.Code, "var v = sum;", "var v = sum; if (m == 3u) { v.y *= 1.01; }", 1)
-		usual := enter("usual", src, 10, 10, 50)
-		bad := enter("bad", wrong, 1, 1, 1)
+		usual := enter("usual", src, 10, 10, 50, 10, 10)
+		bad := enter("bad", wrong, 1, 1, 1, 1, 1)
 		for _, row := range []struct {
 			rounds []float64
 			want   string
 		}{
-			{[]float64{5, 5, 5}, "good"},
-			{[]float64{9.8, 9.8, 9.8}, "usual"}, // less than noise
-			{[]float64{12, 12, 1}, "usual"},     // one lucky round
+			{[]float64{5, 5, 5, 5, 5}, "good"},
+			{[]float64{5, 5, 99, 5, 5}, "good"},           // one unlucky round
+			{[]float64{9.8, 9.8, 9.8, 9.8, 9.8}, "usual"}, // less than noise
+			{[]float64{12, 12, 1, 12, 12}, "usual"},       // one lucky round
+			{[]float64{5, 5, 5, 12, 12}, "usual"},         // more than one unlucky round
 		} {
 			notes = nil
 			best, err := tn.best(x, s, []*contender{usual, enter("good", x.variants[1].Source(), row.rounds...), bad})
