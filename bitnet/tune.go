@@ -60,9 +60,8 @@ func Tune(ctx context.Context, c *Config, dev *gpu.Device, path string, force bo
 		o.Note = func(string) {}
 	}
 	stored := storedTuning(path, a, o.Note)
-	if o.Known = stored.Products; force {
-		o.Known = nil
-	}
+	o.Known = maps.Clone(stored.Products)
+	maps.DeleteFunc(o.Known, func(_ string, c graph.Choice) bool { return force || c.Cut })
 	found, err := plan.Tune(ctx, dev, o)
 	maps.Copy(stored.Products, found)
 	if len(found) > 0 {

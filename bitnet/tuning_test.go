@@ -318,6 +318,20 @@ func TestTuneStores(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, again.Measured)
 
+	short, err := plan.Tune(t.Context(), dev, TuneOptions{Budget: 1})
+	require.NoError(t, err)
+	for _, c := range short { // at most one, begun in time
+		require.True(t, c.Cut)
+	}
+	part := stored.Products[left.Name]
+	part.Cut = true
+	stored.Products[left.Name] = part
+	require.NoError(t, stored.write(path))
+	r, err = Tune(t.Context(), c, dev, path, false, TuneOptions{})
+	require.NoError(t, err)
+	require.Equal(t, 1, r.Measured, "what was measured in short is measured whole")
+	require.False(t, r.Products[left.Name].Cut)
+
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	stopped, err := Tune(ctx, c, dev, path, true, TuneOptions{})

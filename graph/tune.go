@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"bitnet/gpu"
@@ -55,7 +56,7 @@ func (p *Plan) Tune(ctx context.Context, dev *gpu.Device, o TuneOptions) (Tuning
 			break
 		}
 		// What has more work may take more than its share.
-		t.end = time.Now().Add(2 * left / time.Duration(len(todo)-i))
+		t.end = time.Now().Add(min(left, 2*left/time.Duration(len(todo)-i)))
 		c, err := t.contest(ctx, x, func(variant int) {
 			if o.Progress != nil {
 				o.Progress(done+variant, total, x.key)
@@ -111,11 +112,12 @@ func (t *tuner) contest(ctx context.Context, x tunable, progress func(variant in
 		}
 	}()
 	calls, fastest := 0, 0.0 // of a program
+	cut := false
 	for i, v := range x.variants {
 		if err := ctx.Err(); err != nil {
 			return Choice{}, err
 		}
-		if i > 0 && t.late() {
+		if cut = i > 0 && t.late(); cut {
 			break
 		}
 		progress(i)
@@ -124,7 +126,7 @@ func (t *tuner) contest(ctx context.Context, x tunable, progress func(variant in
 			if i == 0 || errors.Is(err, gpu.ErrDeviceLost) {
 				return Choice{}, err
 			}
-			t.note(x, v.Name, err.Error())
+			t.note(x, v.Name, strings.Join(strings.Fields(err.Error()), " "))
 			continue
 		}
 		if calls = n; i == 0 || c.fastest < fastest {
@@ -151,7 +153,7 @@ func (t *tuner) contest(ctx context.Context, x tunable, progress func(variant in
 	usual := final[0]
 	seconds := median(usual.rounds) / float64(calls)
 	best, err := t.best(x, s, final)
-	return Choice{best.name, seconds / best.gain(usual), usual.name, seconds}, err
+	return Choice{best.name, seconds / best.gain(usual), usual.name, seconds, cut}, err
 }
 
 // enter compiles a variant and measures it in short, calls times; 0 is for as

@@ -12,6 +12,7 @@ type Choice struct {
 	Seconds        float64 `json:"seconds"`
 	Default        string  `json:"default"` // what would be taken without tuning
 	DefaultSeconds float64 `json:"default_seconds"`
+	Cut            bool    `json:"cut,omitempty"` // there was no time for all variants
 }
 
 // Gain is how many times as fast as the default the choice is.
