@@ -77,6 +77,25 @@ func TestStatusText(t *testing.T) {
 	}
 }
 
+func TestFirstLine(t *testing.T) {
+	for _, row := range []struct {
+		step, interval, steps int64
+		state                 runs.State
+		want                  string
+	}{
+		{0, 100, 10000, runs.Running, ": the first come at step 100"},
+		{30, 100, 60, runs.Running, ": the first come at step 60"},
+		{150, 100, 10000, runs.Running, ": the first come at step 200"},
+		{0, 0, 60, runs.Running, ": the first come at step 60"},
+		{0, 100, 10000, runs.Crashed, ""},
+		{60, 100, 60, runs.Running, ""},
+	} {
+		var s runs.Status
+		s.Step, s.State, s.Config.Output.LogInterval, s.Config.Train.Steps = row.step, row.state, row.interval, row.steps
+		require.Equal(t, row.want, firstLine(&s), row)
+	}
+}
+
 func TestStatusCommand(t *testing.T) {
 	dir := crashed(t, "run_1")
 	root := filepath.Dir(dir)

@@ -52,7 +52,7 @@ func statusText(s *runs.Status, now time.Time, columns int, color bool) string {
 		row("step", "%s", thousands(s.Step))
 	}
 	if !s.Logged {
-		row("metrics", "none yet")
+		row("metrics", "none yet%s", firstLine(s))
 	} else {
 		m := &s.Last
 		row("loss", "%s%s", number(m.LossMean), trendText(s.Trend))
@@ -100,6 +100,18 @@ func statusText(s *runs.Status, now time.Time, columns int, color bool) string {
 		line("%s", next)
 	}
 	return b.String()
+}
+
+// firstLine says when a run that goes on will have metrics.
+func firstLine(s *runs.Status) string {
+	at := s.Config.Train.Steps
+	if every := s.Config.Output.LogInterval; every > 0 {
+		at = min(at, (s.Step/every+1)*every)
+	}
+	if s.State != runs.Running || at <= s.Step {
+		return ""
+	}
+	return fmt.Sprintf(": the first come at step %s", thousands(at))
 }
 
 // about says what a run is: experiment, size, device, age.

@@ -20,7 +20,7 @@ import (
 )
 
 // ErrEmpty says that there is nothing to draw.
-var ErrEmpty = errors.New("there is nothing to draw yet: no metrics have been written")
+var ErrEmpty = errors.New("there is nothing to draw yet: no metrics have been written; bitnet status says when they come")
 
 // Format checks the name of an image and gives its format, png or svg.
 func Format(path string) (string, error) {

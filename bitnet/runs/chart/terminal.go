@@ -12,7 +12,7 @@ import (
 func Terminal(sources []Source, o Options, columns int, color bool) string {
 	panels, xLabel := Panels(sources, o)
 	if len(panels) == 0 {
-		return "there is nothing to draw yet: no metrics have been written\n"
+		return "there is nothing to draw yet: no metrics have been written; bitnet status says when they come\n"
 	}
 	columns = max(columns, 40)
 	var b strings.Builder
