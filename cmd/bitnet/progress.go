@@ -45,7 +45,7 @@ type progress struct {
 const (
 	drawEvery    = 200 * time.Millisecond // on a terminal
 	prepareEvery = 15 * time.Second       // elsewhere
-	smoothSteps  = 50                     // over which the loss is smoothed
+	smoothSteps  = 50                     // over which the loss is smoothed, at most
 )
 
 func newProgress(out io.Writer) *progress {
@@ -148,7 +148,8 @@ func (p *progress) measured(m bitnet.Metrics) {
 	if old := p.metrics; old == nil || m.Step <= old.Step || math.IsNaN(p.loss) {
 		p.loss = m.LossMean
 	} else {
-		p.loss += (m.LossMean - p.loss) * (1 - math.Exp(-float64(m.Step-old.Step)/smoothSteps))
+		over := min(smoothSteps, float64(m.Step)/4) // less where the loss still falls fast
+		p.loss += (m.LossMean - p.loss) * (1 - math.Exp(-float64(m.Step-old.Step)/over))
 	}
 	p.metrics = &m
 }

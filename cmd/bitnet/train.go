@@ -61,7 +61,7 @@ Ctrl-C saves a checkpoint and stops; a second one stops at once.`,
 	fl.StringVar(&f.data, "data", "", "what to train on: a text file or folder, text:NAME of a data set, shards:FOLDER of bitnet data prepare, arithmetic, tictactoe, or tokens:FILE of little-endian ids (uint32 if FILE ends in .u32, else uint16)")
 	fl.StringVar(&f.tok, "tokenizer", "", "tokenizer of text: a file, a folder or ORG/NAME on the hub (default: train one)")
 	fl.BoolVar(&f.noShuffle, "no-shuffle", false, "take the windows of a token file in order")
-	fl.IntVar(&f.steps, "num-steps", 0, "optimizer steps")
+	fl.IntVar(&f.steps, "num-steps", 0, "optimizer steps; ten lines of metrics at least")
 	fl.IntVar(&f.batch, "batch-size", 0, "sequences of a micro-batch")
 	fl.IntVar(&f.seq, "seq-len", 0, "tokens of a sequence")
 	fl.IntVar(&f.accum, "grad-accum", 0, "micro-batches of a step")
@@ -132,6 +132,10 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 		if changed(v.flag) {
 			*v.to = v.from
 		}
+	}
+	if changed("num-steps") && !changed("log-interval") && f.resume == "" {
+		// A run that was made short has curves to look at all the same.
+		cfg.Output.LogInterval = min(cfg.Output.LogInterval, max(cfg.Train.Steps/10, 1))
 	}
 	if changed("precision") {
 		cfg.Train.Precision = f.precision
@@ -207,6 +211,13 @@ func train(c *cobra.Command, f *trainFlags) error {
 		tell = newProgress(out)
 	}
 	tell.prepare(cfg, adapter)
+	note := tell.events().Note
+	if note == nil {
+		note = func(string) {}
+	}
+	if c := cfg.Train; c.WarmupSteps >= c.Steps {
+		note(fmt.Sprintf("the learning rate rises for %d steps, longer than this run: --set warmup_steps=%d lets it fall again", c.WarmupSteps, max(c.Steps/10, 1)))
+	}
 	start := bitnet.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Init: f.init}
 	for losses := 0; ; losses++ {
 		t, err := trainOnce(c.Context(), cfg, adapter, start, tell)
@@ -217,9 +228,7 @@ func train(c *cobra.Command, f *trainFlags) error {
 		if noCheckpoint != nil {
 			return tell.end(t, err)
 		}
-		if note := tell.events().Note; note != nil {
-			note(fmt.Sprintf("%v: opening it again, to go on from step %d", err, state.Step))
-		}
+		note(fmt.Sprintf("%v: opening it again, to go on from step %d", err, state.Step))
 		if start.State == nil || state.Step > start.State.Step {
 			losses = 0
 		}
