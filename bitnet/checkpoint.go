@@ -321,7 +321,7 @@ func FindCheckpoint(path string, warn func(string)) (dir string, state State, er
 		}
 		warn(fmt.Sprintf("skipping %v", err))
 	}
-	return "", State{}, fmt.Errorf("run %s has no whole checkpoint yet: start it again without --resume", path)
+	return "", State{}, fmt.Errorf("run %s has no whole checkpoint yet: wait for one, or train again from the beginning", path)
 }
 
 // prune removes checkpoints beyond the newest keep; those of the stage

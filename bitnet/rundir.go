@@ -33,7 +33,7 @@ func CreateRun(runsDir, name string, c *Config) (string, error) {
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		if errors.Is(err, fs.ErrExist) {
-			return "", fmt.Errorf("run %s exists: resume it with --resume %s, or choose another --run-id", dir, dir)
+			return "", fmt.Errorf("run %s exists: resume it with --resume %s, remove it, or choose another --run-id", dir, dir)
 		}
 		return "", fmt.Errorf("making the run directory: %w", err)
 	}
