@@ -215,7 +215,7 @@ func train(c *cobra.Command, f *trainFlags) error {
 	if note == nil {
 		note = func(string) {}
 	}
-	if c := cfg.Train; c.WarmupSteps >= c.Steps {
+	if c := cfg.Train; c.WarmupSteps >= c.Steps && f.resume == "" {
 		note(fmt.Sprintf("the learning rate rises for %d steps, longer than this run: --set warmup_steps=%d lets it fall again", c.WarmupSteps, max(c.Steps/10, 1)))
 	}
 	start := bitnet.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Init: f.init}
