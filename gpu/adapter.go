@@ -3,6 +3,7 @@ package gpu
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -63,4 +64,11 @@ func (a Adapter) Open() (*Device, error) {
 		return nil, err
 	}
 	return &Device{adapter: a, driver: d, kernels: map[string]*Kernel{}}, nil
+}
+
+// Without is the adapter as if it did not have some features; they are named
+// as for Has.
+func (a Adapter) Without(features ...string) Adapter {
+	a.Features = slices.DeleteFunc(slices.Clone(a.Features), func(f string) bool { return slices.Contains(features, f) })
+	return a
 }

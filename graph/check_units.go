@@ -1,0 +1,115 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"bitnet/gpu"
+	"bitnet/shaders"
+)
+
+// Fault is a feature of an adapter that computes wrong results.
+type Fault struct {
+	Feature string // its WebGPU name
+	What    string // a line that says what went wrong
+}
+
+// checkShapes are [M, N, K] of the products that are checked: with parts of
+// tiles on all sides, and in the tiles of large products.
+var checkShapes = [][3]int{{160, 200, 272}, {1280, 1296, 64}}
+
+// CheckUnits multiplies made-up operands on the matrix units of a device and by
+// packed dot products, and compares what comes with plain float32: kernels that
+// no test has run on this adapter and driver must not decide what is learned.
+// After a fault that lost the device, features that were not reached are
+// unchecked.
+func CheckUnits(dev *gpu.Device) ([]Fault, error) {
+	return checkUnits(dev, checkShapes, func(s shaders.Source) shaders.Source { return s })
+}
+
+// checkUnits lets a test choose the shapes and alter the kernels.
+func checkUnits(dev *gpu.Device, shapes [][3]int, alter func(shaders.Source) shaders.Source) ([]Fault, error) {
+	limits := LimitsOf(dev.Adapter())
+	t := tuner{stopwatch: stopwatch{dev: dev}, rng: newRand()}
+	var faults []Fault
+	for _, feature := range []string{gpu.SubgroupMatrix, gpu.PackedDot} {
+		what, err := t.checkFeature(feature, limits, shapes, alter)
+		if what != "" {
+			faults = append(faults, Fault{feature, what})
+		}
+		if err != nil {
+			if errors.Is(err, gpu.ErrDeviceLost) && len(faults) > 0 {
+				err = nil
+			}
+			return faults, err
+		}
+	}
+	return faults, nil
+}
+
+// checkFeature says what is wrong with one feature, and nothing where the
+// adapter does not have it.
+func (t *tuner) checkFeature(feature string, limits Limits, shapes [][3]int, alter func(shaders.Source) shaders.Source) (string, error) {
+	plain, alongK := shaders.Operand{Kind: shaders.F32}, shaders.Operand{Kind: shaders.F32, AlongK: true}
+	codes, codesAlongK := shaders.Operand{Kind: shaders.Int8}, shaders.Operand{Kind: shaders.Int8, AlongK: true}
+	ternary, ternaryAlongK := shaders.Operand{Kind: shaders.Ternary}, shaders.Operand{Kind: shaders.Ternary, AlongK: true}
+	for _, shape := range shapes {
+		for _, mm := range []shaders.MatMul{
+			{A: codesAlongK, B: ternaryAlongK, RowScale: true, ColScale: true, Residual: true},
+			{A: codesAlongK, B: ternary, RowScale: true, Accumulate: true},
+			{A: codes, B: codes, RowScale: true, Accumulate: true},
+			{A: alongK, B: ternary, ScaleK: true, Gain: 1024},
+			{A: plain, B: codes, ScaleK: true, Accumulate: true},
+			{A: alongK, B: alongK},
+			{A: plain, B: plain, Accumulate: true},
+		} {
+			mm.Target, mm.M, mm.N, mm.K = shaders.GPU, shape[0], shape[1], shape[2]
+			var variants []shaders.Variant
+			switch {
+			case feature == gpu.SubgroupMatrix:
+				variants = mm.MatrixVariants(limits.Units)
+			case limits.PackedDot:
+				variants = mm.PackedVariants(limits.Units.WorkgroupMemory)
+			}
+			if len(variants) == 0 {
+				continue
+			}
+			src := alter(variants[0].Source())
+			what, err := t.compare(mm, src)
+			if err != nil && errors.Is(err, gpu.ErrDeviceLost) {
+				what = "the device is lost"
+			} else if err != nil {
+				return "", err
+			}
+			if what != "" {
+				return fmt.Sprintf("%s (%s): %s", src.Label, src.Variant, what), err
+			}
+		}
+	}
+	return "", nil
+}
+
+// compare says how a kernel's result differs from that of the plain kernel. A
+// kernel that does not compile differs.
+func (t *tuner) compare(mm shaders.MatMul, src shaders.Source) (string, error) {
+	s, err := t.scratch(mm)
+	if err != nil {
+		return "", err
+	}
+	defer s.release()
+	var results [2][]float32
+	for i, source := range []shaders.Source{mm.Source(), src} {
+		k, err := compileSource(t.dev, source)
+		if err != nil {
+			if i == 0 || errors.Is(err, gpu.ErrDeviceLost) {
+				return "", err
+			}
+			return strings.Join(strings.Fields(err.Error()), " "), nil
+		}
+		if results[i], err = s.result(t.dev, gpu.Dispatch{Kernel: k, Groups: source.Groups, Label: source.Label, Bindings: s.bindings(source)}); err != nil {
+			return "", err
+		}
+	}
+	return tunable{mm: mm, rounded: mm.A.Kind == shaders.F32}.differ(results[0], results[1]), nil
+}
