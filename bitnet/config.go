@@ -92,7 +92,8 @@ type OutputConfig struct {
 	EvalInterval       int      `yaml:"eval_interval"`
 	SampleInterval     int      `yaml:"sample_interval"`
 	CheckpointInterval int      `yaml:"checkpoint_interval"`
-	KeepCheckpoints    int      `yaml:"keep_checkpoints"` // besides those at the stage boundary
+	CheckpointMinutes  float64  `yaml:"checkpoint_minutes"` // the longest time without a checkpoint; 0 for any
+	KeepCheckpoints    int      `yaml:"keep_checkpoints"`   // besides those at the stage boundary
 	EvalSamples        int      `yaml:"eval_samples"`
 	Prompts            []string `yaml:"prompts"`
 	TensorBoard        bool     `yaml:"tensorboard"` // write event files into the run's folder tensorboard
@@ -282,6 +283,8 @@ func (c *Config) Check() error {
 		}
 	}
 	switch {
+	case !(o.CheckpointMinutes >= 0):
+		return fmt.Errorf("output.checkpoint_minutes %g must not be negative", o.CheckpointMinutes)
 	case t.SeqLen > m.MaxPositions:
 		return fmt.Errorf("train.seq_len %d is longer than model.max_position_embeddings %d", t.SeqLen, m.MaxPositions)
 	case !(c.Data.HeldOut >= 0 && c.Data.HeldOut <= 0.5):

@@ -70,6 +70,7 @@ type Trainer struct {
 	batches []*data.Batch
 	state   State
 	saved   int64 // step of the newest checkpoint, -1 for none
+	savedAt time.Time
 	events  Events
 	report
 	watch anomalyWatch
@@ -307,6 +308,7 @@ func (t *Trainer) Run(ctx context.Context) error {
 	}
 	every := func(interval int) bool { return interval > 0 && t.state.Step%int64(interval) == 0 }
 	t.began = time.Now()
+	t.savedAt = t.began
 	for t.state.Step < int64(c.Steps) {
 		if err := t.step(); err != nil {
 			return err
@@ -317,7 +319,8 @@ func (t *Trainer) Run(ctx context.Context) error {
 		last := t.state.Step == int64(c.Steps)
 		stop := ctx.Err() != nil
 		log := last || stop || every(o.LogInterval) || t.state.Step-t.observed == graph.HistorySlots
-		save := last || stop || every(o.CheckpointInterval) || c.stageBoundary(t.state.Step)
+		overdue := o.CheckpointMinutes > 0 && time.Since(t.savedAt).Minutes() >= o.CheckpointMinutes
+		save := last || stop || overdue || every(o.CheckpointInterval) || c.stageBoundary(t.state.Step)
 		if log || save { // nothing that is not finite gets into a checkpoint
 			found, err := t.observe()
 			if err != nil {
@@ -370,7 +373,7 @@ func (t *Trainer) save() error {
 	if err := SaveCheckpoint(dir, t.model, t.corpus.tokenizer, t.Config, t.state); err != nil {
 		return err
 	}
-	t.saved = t.state.Step
+	t.saved, t.savedAt = t.state.Step, time.Now()
 	if t.events.Checkpoint != nil {
 		t.events.Checkpoint(t.saved, dir)
 	}

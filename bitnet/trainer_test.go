@@ -330,6 +330,29 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	require.Empty(t, left, "what a kill left is swept up")
 }
 
+// However long steps take, a checkpoint is never older than was asked for.
+func TestCheckpointMinutes(t *testing.T) {
+	dev := openDevice(t)
+	for minutes, want := range map[string][]string{ // steps 3 and 4 lie at the boundary of the stages
+		"0": {"step_00000003", "step_00000004", "step_00000006"}, "1e-9": {"step_00000003", "step_00000004", "step_00000005", "step_00000006"},
+	} {
+		c := tiny(t)
+		for _, s := range []string{"steps=6", "warmup_steps=0", "checkpoint_interval=0", "keep_checkpoints=2", "checkpoint_minutes=" + minutes} {
+			require.NoError(t, c.Set(s))
+		}
+		tr, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{})
+		require.NoError(t, err)
+		require.NoError(t, tr.Run(context.Background()))
+		entries, err := os.ReadDir(filepath.Join(tr.Dir, "checkpoints"))
+		require.NoError(t, err)
+		var got []string
+		for _, e := range entries {
+			got = append(got, e.Name())
+		}
+		require.Equal(t, want, got, "checkpoint_minutes=%s", minutes)
+	}
+}
+
 func TestNothingAllocatedInTheLoop(t *testing.T) {
 	dev := openDevice(t)
 	tr, err := NewTrainer(context.Background(), tiny(t), dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{})

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"fmt"
+
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"bitnet/bitnet"
 	"bitnet/gpu"
 )
 
@@ -29,10 +33,11 @@ func (f *adapterFlags) choose() (gpu.Adapter, error) {
 	return all[i], nil
 }
 
-func (f *adapterFlags) open() (*gpu.Device, error) {
+// open opens the adapter that was chosen, and says what of it is not used.
+func (f *adapterFlags) open(c *cobra.Command) (*gpu.Device, error) {
 	a, err := f.choose()
 	if err != nil {
 		return nil, err
 	}
-	return a.Open()
+	return bitnet.OpenDevice(a, func(s string) { fmt.Fprintln(c.ErrOrStderr(), s) })
 }

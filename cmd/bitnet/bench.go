@@ -48,7 +48,7 @@ func (f *benchFlags) run(c *cobra.Command, measure func(*gpu.Device) (bitnet.Ben
 			return err
 		}
 	}
-	dev, err := f.open()
+	dev, err := f.open(c)
 	if err != nil {
 		return err
 	}

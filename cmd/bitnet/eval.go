@@ -25,7 +25,7 @@ func evalCommand() *cobra.Command {
   bitnet eval runs/my_run --data tokens:ids.u16 --logprobs out.jsonl`,
 		Args: exactly(1, "a run or a checkpoint"),
 		RunE: func(c *cobra.Command, args []string) (err error) {
-			dev, err := on.open()
+			dev, err := on.open(c)
 			if err != nil {
 				return err
 			}

@@ -32,7 +32,7 @@ func samplingFlags(fl *pflag.FlagSet) *bitnet.Sampling {
 
 // openModel opens the device and the model that a command is about.
 func openModel(c *cobra.Command, on *adapterFlags, path string) (*gpu.Device, *bitnet.Opened, error) {
-	dev, err := on.open()
+	dev, err := on.open(c)
 	if err != nil {
 		return nil, nil, err
 	}

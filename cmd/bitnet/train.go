@@ -21,7 +21,7 @@ type trainFlags struct {
 	set                                  []string
 	steps, batch, seq, accum             int
 	logEvery, evalEvery, sampleEvery, ck int
-	lr                                   float64
+	lr, ckMinutes                        float64
 	seed                                 uint64
 	noShuffle, dryRun, quiet, json       bool
 	onAnomaly                            string
@@ -76,6 +76,7 @@ Ctrl-C saves a checkpoint and stops; a second one stops at once.`,
 	fl.IntVar(&f.evalEvery, "eval-interval", 0, "steps between evaluations; 0 for the end alone")
 	fl.IntVar(&f.sampleEvery, "sample-interval", 0, "steps between samples; 0 for the end alone")
 	fl.IntVar(&f.ck, "checkpoint-interval", 0, "steps between checkpoints; 0 for the end alone")
+	fl.Float64Var(&f.ckMinutes, "checkpoint-minutes", 0, "the longest time without a checkpoint; 0 for any (default 10)")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print parameters, memory and work of a step, and stop")
 	fl.StringVar(&f.onAnomaly, "on-anomaly", "", "when something goes wrong (NaN, loss spike, ...): warn, stop, or rollback to the last checkpoint and leave out the batches (default warn)")
 	fl.BoolVar(&f.tensorboard, "tensorboard", false, "also write event files for TensorBoard, into the run's folder tensorboard")
@@ -136,6 +137,9 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 	if changed("num-steps") && !changed("log-interval") && f.resume == "" {
 		// A run that was made short has curves to look at all the same.
 		cfg.Output.LogInterval = min(cfg.Output.LogInterval, max(cfg.Train.Steps/10, 1))
+	}
+	if changed("checkpoint-minutes") {
+		cfg.Output.CheckpointMinutes = f.ckMinutes
 	}
 	if changed("precision") {
 		cfg.Train.Precision = f.precision
@@ -220,7 +224,7 @@ func train(c *cobra.Command, f *trainFlags) error {
 	}
 	start := bitnet.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Init: f.init}
 	for losses := 0; ; losses++ {
-		t, err := trainOnce(c.Context(), cfg, adapter, start, tell)
+		t, err := trainOnce(c.Context(), cfg, adapter, start, tell, note)
 		if !errors.Is(err, gpu.ErrDeviceLost) || t == nil || losses == mostLosses {
 			return tell.end(t, err)
 		}
@@ -241,8 +245,8 @@ func train(c *cobra.Command, f *trainFlags) error {
 const mostLosses = 3
 
 // trainOnce trains until the end or an error; the trainer is nil if it could not begin.
-func trainOnce(ctx context.Context, cfg *bitnet.Config, a gpu.Adapter, start bitnet.Start, tell teller) (*bitnet.Trainer, error) {
-	dev, err := a.Open()
+func trainOnce(ctx context.Context, cfg *bitnet.Config, a gpu.Adapter, start bitnet.Start, tell teller, note func(string)) (*bitnet.Trainer, error) {
+	dev, err := bitnet.OpenDevice(a, note)
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ Ctrl-C keeps what was measured.`,
 		if err != nil {
 			return err
 		}
-		dev, err := t.open()
+		dev, err := t.open(c)
 		if err != nil {
 			return err
 		}
