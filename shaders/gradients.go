@@ -30,7 +30,7 @@ type QuantizeColumns struct {
 	Float         bool // write the codes as f32
 }
 
-func (k QuantizeColumns) block() int { return max(16, ceilDiv(k.Tokens, 64)) }
+func (k QuantizeColumns) block() int { return tokenBlock(k.Tokens) }
 
 // Blocks is the number of rows of the partial maxima.
 func (k QuantizeColumns) Blocks() int { return ceilDiv(k.Tokens, k.block()) }

@@ -64,6 +64,10 @@ func (t Target) single() rowLayout {
 	return rowLayout{256, 256, 1}
 }
 
+// tokenBlock is how many rows a kernel over columns takes at once: few enough to
+// keep all invocations of a card busy, and at most 64 blocks.
+func tokenBlock(tokens int) int { return max(16, ceilDiv(tokens, 64)) }
+
 // Embedding: y[t] = table[ids[t]]. Bindings: ids, table, y.
 type Embedding struct {
 	Target        Target
@@ -179,7 +183,7 @@ type NormWeightBackward struct {
 	Tokens, Width int
 }
 
-func (k NormWeightBackward) block() int { return max(16, ceilDiv(k.Tokens, 64)) }
+func (k NormWeightBackward) block() int { return tokenBlock(k.Tokens) }
 
 // Blocks is the number of rows of the partial sums.
 func (k NormWeightBackward) Blocks() int { return ceilDiv(k.Tokens, k.block()) }

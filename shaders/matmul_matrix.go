@@ -152,6 +152,7 @@ func (t *matmulMatrix) layOut(s squares, packed int) {
 	t.Lift = !t.Integer && k.Gain != 0 && k.Gain != 1
 	t.Direct = !t.Integer && !t.Lift && !k.RowScale && !k.ColScale && !k.Residual && !t.CheckM && !t.CheckN
 	t.assign()
+	t.OutElement = "f32"
 	t.A = matrixOperand{matmulOperand: t.matmulParams.A, Packed: packed}
 	t.B = matrixOperand{matmulOperand: t.matmulParams.B, Packed: packed}
 	for _, o := range []*matrixOperand{&t.A, &t.B} {

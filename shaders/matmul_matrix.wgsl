@@ -13,24 +13,11 @@ enable subgroup_size_control;
 {{- if not .Integer}}
 // Products are exact and sums are f32; the error is that of rounding the operands to 11 bits.
 {{- end}}
-const M = {{.M}}u;
-const N = {{.N}}u;
-const K = {{.K}}u;
+{{template "product" .}}
 const TILE_M = {{.TileM}}u;
 const TILE_N = {{.TileN}}u;
 const TILE_K = {{.TileK}}u;
 const THREADS = {{.Threads}}u;
-{{- range .Operands}}
-@group(0) @binding({{.Binding}}) var<storage, read> {{.Name}}: array<{{.Element}}>;
-{{- end}}
-{{- range .Vectors}}
-@group(0) @binding({{.Binding}}) var<storage, read> {{.Name}}: array<f32>;
-{{- end}}
-{{- if .Residual}}
-@group(0) @binding({{.ResidualBinding}}) var<storage, read> residual: array<f32>;
-{{- end}}
-@group(0) @binding({{.OutBinding}}) var<storage, read_write> c: array<f32>;
-
 alias Left = subgroup_matrix_left<{{.Shape.Component}}, {{.Shape.K}}, {{.Shape.M}}>;
 alias Right = subgroup_matrix_right<{{.Shape.Component}}, {{.Shape.N}}, {{.Shape.K}}>;
 alias Sums = subgroup_matrix_result<{{.Shape.Result}}, {{.Shape.N}}, {{.Shape.M}}>;
