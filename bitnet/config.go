@@ -81,7 +81,7 @@ type TrainConfig struct {
 	MaxGradNorm      float64 `yaml:"max_grad_norm"`
 	Seed             uint64  `yaml:"seed"`
 	OnAnomaly        string  `yaml:"on_anomaly"` // warn, stop or rollback
-	Precision        string  `yaml:"precision"`  // of gradients and head: f32, mixed or int8
+	Precision        string  `yaml:"precision"`  // of gradients and head: auto, f32, mixed or int8
 	Tuning           string  `yaml:"tuning"`     // of kernels: auto, stored, off or a file of bitnet tune
 }
 
@@ -302,7 +302,7 @@ func (c *Config) Check() error {
 	case t.OnAnomaly != Warn && t.OnAnomaly != Stop && t.OnAnomaly != RollBack:
 		return fmt.Errorf("train.on_anomaly is %q: it must be %s, %s or %s", t.OnAnomaly, Warn, Stop, RollBack)
 	}
-	if _, err := graph.ParsePrecision(t.Precision); err != nil {
+	if _, err := graph.ParsePrecision(t.Precision); err != nil && t.Precision != graph.AutoPrecision {
 		return fmt.Errorf("train.precision: %w", err)
 	}
 	return nil

@@ -93,8 +93,7 @@ func prepare(c *Config, a gpu.Adapter, tuning graph.Tuning) (*Model, *graph.Plan
 		return nil, nil, err
 	}
 	m := NewModel(c.Model, a)
-	var err error
-	if m.Params.Precision, err = graph.ParsePrecision(c.Train.Precision); err != nil {
+	if err := m.Params.SetPrecision(c.Train.Precision); err != nil {
 		return nil, nil, err
 	}
 	m.Params.Tuning = tuning
@@ -160,7 +159,14 @@ func NewTrainer(ctx context.Context, c *Config, dev *gpu.Device, start Start, ev
 	if t.model, t.Plan, err = prepareTuned(ctx, c, dev, tuning, events.note); err != nil {
 		return nil, err
 	}
-	if ps := t.model.Params; !ps.Limits.Speeds(ps.Precision) {
+	switch ps := t.model.Params; {
+	case c.Train.Precision == graph.AutoPrecision:
+		// The run goes on with it wherever it is resumed.
+		c.Train.Precision = ps.Precision.String()
+		if ps.Precision != graph.Float32 {
+			events.note(fmt.Sprintf("precision %s: gradients and output head are computed on matrix units (--precision f32 leaves them in float32)", ps.Precision))
+		}
+	case !ps.Limits.Speeds(ps.Precision):
 		events.note(fmt.Sprintf("precision %s: %s has no matrix units for it, or its backend does not reach them, so it rounds the same but gains no speed", ps.Precision, dev.Adapter().Name))
 	}
 	if err := t.model.Params.Allocate(dev); err != nil {

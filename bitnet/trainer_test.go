@@ -18,6 +18,7 @@ import (
 	"bitnet/bitnet/runs"
 	"bitnet/data"
 	"bitnet/gpu"
+	"bitnet/graph"
 )
 
 func openDevice(t testing.TB) *gpu.Device {
@@ -328,6 +329,19 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(runsDir, "run", "checkpoints", ".*"))
 	require.NoError(t, err)
 	require.Empty(t, left, "what a kill left is swept up")
+}
+
+// A run keeps the precision that was chosen for it.
+func TestAutoPrecision(t *testing.T) {
+	dev := openDevice(t)
+	c := tiny(t)
+	require.Equal(t, graph.AutoPrecision, c.Train.Precision)
+	tr, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{})
+	require.NoError(t, err)
+	kept, err := LoadConfig(filepath.Join(tr.Dir, "config.yaml"))
+	require.NoError(t, err)
+	require.Equal(t, tr.model.Params.Precision.String(), kept.Train.Precision)
+	require.Contains(t, graph.Precisions, kept.Train.Precision)
 }
 
 // However long steps take, a checkpoint is never older than was asked for.

@@ -31,6 +31,24 @@ var Precisions = []string{"f32", "mixed", "int8"}
 
 func (p Precision) String() string { return Precisions[p] }
 
+// AutoPrecision is the name of no precision of its own: it is Mixed on a GPU
+// that is faster with it, and else Float32.
+const AutoPrecision = "auto"
+
+// SetPrecision chooses that of the graphs that are planned from now on, by its
+// name or AutoPrecision.
+func (ps *Params) SetPrecision(name string) (err error) {
+	switch {
+	case name != AutoPrecision:
+		ps.Precision, err = ParsePrecision(name)
+	case ps.Target == shaders.GPU && ps.Limits.Speeds(Mixed):
+		ps.Precision = Mixed
+	default:
+		ps.Precision = Float32
+	}
+	return err
+}
+
 // ParsePrecision finds a precision by its name; "" is f32.
 func ParsePrecision(name string) (Precision, error) {
 	if name == "" {
@@ -41,7 +59,7 @@ func ParsePrecision(name string) (Precision, error) {
 			return Precision(i), nil
 		}
 	}
-	return 0, fmt.Errorf("no precision is called %q: choose one of %s", name, strings.Join(Precisions, ", "))
+	return 0, fmt.Errorf("no precision is called %q: choose one of %s, %s", name, AutoPrecision, strings.Join(Precisions, ", "))
 }
 
 // Speeds reports whether an adapter computes a precision faster than float32,

@@ -277,7 +277,7 @@ func TestParsePrecision(t *testing.T) {
 		require.Equal(t, want, got)
 	}
 	_, err := ParsePrecision("f64")
-	require.ErrorContains(t, err, "choose one of f32, mixed, int8")
+	require.ErrorContains(t, err, "choose one of auto, f32, mixed, int8")
 	for units, want := range map[string][3]bool{"": {true, false, false}, "f16 f32": {true, true, true}, "i8 i32": {true, false, true}} {
 		var l Limits
 		if c, r, ok := strings.Cut(units, " "); ok {
@@ -285,6 +285,17 @@ func TestParsePrecision(t *testing.T) {
 		}
 		for p := range Precisions {
 			require.Equal(t, want[p], l.Speeds(Precision(p)), "%s with %q", Precision(p), units)
+		}
+		for target, auto := range map[shaders.Target]Precision{shaders.GPU: Mixed, shaders.CPU: Float32, shaders.CPUTable: Float32} {
+			if !want[Mixed] {
+				auto = Float32
+			}
+			ps := NewParams(target, l)
+			require.NoError(t, ps.SetPrecision(AutoPrecision))
+			require.Equal(t, auto, ps.Precision, "auto on %s with %q", target, units)
+			require.NoError(t, ps.SetPrecision("int8"))
+			require.Equal(t, IntegerGradients, ps.Precision)
+			require.ErrorContains(t, ps.SetPrecision("f64"), "choose one of auto")
 		}
 	}
 }

@@ -87,7 +87,7 @@ Ctrl-C saves a checkpoint and stops; a second one stops at once.`,
 
 // Help of flags that several commands have.
 const (
-	precisionHelp = "products of gradients and of the head in f32; mixed: in f16 with sums in f32; int8: those of projections in int8"
+	precisionHelp = "products of gradients and of the head in f32; mixed: in f16 with sums in f32; int8: those of projections in int8; auto: mixed on a GPU with matrix units for it, else f32 (default auto)"
 	tuningHelp    = "variants of kernels: stored, as bitnet tune has found; auto, and on a GPU measure what is not stored; off, the defaults; or a FILE of bitnet tune"
 )
 
