@@ -14,7 +14,6 @@ import (
 
 	"bitnet/bitnet"
 	"bitnet/bitnet/cost"
-	"bitnet/gpu"
 )
 
 type costFlags struct {
@@ -134,7 +133,7 @@ func (f *costFlags) report(c *cobra.Command) (*costReport, error) {
 		}
 		return r, f.speeds(r)
 	}
-	dev, err := gpu.OpenOn(f.backend, "")
+	dev, err := (&adapterFlags{backend: f.backend}).open(c)
 	if err != nil {
 		return nil, err
 	}
