@@ -100,14 +100,14 @@ func (t *tuner) compare(mm shaders.MatMul, src shaders.Source) (string, error) {
 	defer s.release()
 	var results [2][]float32
 	for i, source := range []shaders.Source{mm.Source(), src} {
-		k, err := compileSource(t.dev, source)
+		d, err := s.dispatch(t.stopwatch, source)
 		if err != nil {
 			if i == 0 || errors.Is(err, gpu.ErrDeviceLost) {
 				return "", err
 			}
 			return strings.Join(strings.Fields(err.Error()), " "), nil
 		}
-		if results[i], err = s.result(t.dev, gpu.Dispatch{Kernel: k, Groups: source.Groups, Label: source.Label, Bindings: s.bindings(source)}); err != nil {
+		if results[i], err = s.result(t.dev, d); err != nil {
 			return "", err
 		}
 	}

@@ -132,13 +132,7 @@ func (x arg) binding() gpu.Binding {
 func assemble(dev *gpu.Device, label string, calls []call) (*gpu.Program, error) {
 	ds := make([]gpu.Dispatch, len(calls))
 	for i, c := range calls {
-		access := make([]gpu.Access, len(c.src.Writes))
-		for j, w := range c.src.Writes {
-			if w {
-				access[j] = gpu.ReadWrite
-			}
-		}
-		k, err := dev.Kernel(c.src.Label, c.src.Code, access...)
+		k, err := compileSource(dev, c.src)
 		if err != nil {
 			return nil, err
 		}

@@ -88,7 +88,7 @@ func (e *emitter) product(mm shaders.MatMul, args ...arg) {
 		return
 	}
 	memory := e.limits.Units.WorkgroupMemory
-	exact := mm.A.Kind == shaders.Int8 && mm.B.Kind != shaders.F32 && !mm.ScaleK
+	exact := mm.Whole()
 	var variants []shaders.Variant
 	if exact && e.target == shaders.GPU || e.precision != Float32 {
 		variants = mm.MatrixVariants(e.limits.Units)

@@ -159,12 +159,11 @@ func (t *tuner) contest(ctx context.Context, x tunable, progress func(variant in
 // enter compiles a variant and measures it in short, calls times; 0 is for as
 // often as a measurement needs.
 func (t *tuner) enter(v shaders.Variant, s *scratch, calls int) (*contender, int, error) {
-	src := v.Source()
-	k, err := compileSource(t.dev, src)
+	once, err := s.dispatch(t.stopwatch, v.Source())
 	if err != nil {
 		return nil, 0, err
 	}
-	c := &contender{name: v.Name, once: gpu.Dispatch{Kernel: k, Groups: src.Groups, Label: src.Label, Bindings: s.bindings(src)}}
+	c := &contender{name: v.Name, once: once}
 	if calls == 0 {
 		one, err := t.run([]gpu.Dispatch{c.once}, 2) // the first run warms up
 		if err != nil {

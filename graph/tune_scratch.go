@@ -59,12 +59,13 @@ func (s *scratch) release() {
 	}
 }
 
-func (s *scratch) bindings(src shaders.Source) []gpu.Binding {
-	var out []gpu.Binding
+// dispatch compiles a kernel for the operands.
+func (s *scratch) dispatch(w stopwatch, src shaders.Source) (gpu.Dispatch, error) {
+	var buffers []*gpu.Buffer
 	for _, name := range src.Names {
-		out = append(out, gpu.Binding{Buffer: s.buffers[name]})
+		buffers = append(buffers, s.buffers[name])
 	}
-	return out
+	return w.dispatch(src, buffers...)
 }
 
 // result runs a product once.
@@ -93,7 +94,7 @@ func (x tunable) differ(want, got []float32) string {
 	if mm.B.Kind == shaders.Int8 {
 		largest *= 127
 	}
-	exact := mm.A.Kind == shaders.Int8 && mm.B.Kind != shaders.F32 && !mm.ScaleK && largest < 1<<24
+	exact := mm.Whole() && largest < 1<<24
 	size := 0.0
 	for _, w := range want {
 		size = max(size, math.Abs(float64(w)))

@@ -161,9 +161,9 @@ func TestBestVariant(t *testing.T) {
 		require.NoError(t, err)
 		defer s.release()
 		enter := func(name string, src shaders.Source, rounds ...float64) *contender {
-			k, err := compileSource(dev, src)
+			once, err := s.dispatch(tn.stopwatch, src)
 			require.NoError(t, err)
-			return &contender{name: name, once: gpu.Dispatch{Kernel: k, Groups: src.Groups, Bindings: s.bindings(src)}, rounds: rounds}
+			return &contender{name: name, once: once, rounds: rounds}
 		}
 		src := x.variants[0].Source()
 		wrong := src

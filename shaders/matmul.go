@@ -37,6 +37,9 @@ type MatMul struct {
 	Gain float32
 }
 
+// Whole says whether it sums products of whole numbers: int8 by int8 or ternary.
+func (k MatMul) Whole() bool { return k.A.Kind == Int8 && k.B.Kind != F32 && !k.ScaleK }
+
 type matmulOperand struct {
 	Operand
 	Name                 string

@@ -85,7 +85,7 @@ func (t matmulMatrix) PatchSize() int  { return t.Shape.M * t.PatchWidth() }
 // integer says whether both factors are whole numbers, with nothing past the
 // end of a row that counts.
 func (k MatMul) integer() bool {
-	return k.A.Kind == Int8 && k.B.Kind != F32 && !k.ScaleK && (k.B.Kind == Int8 || !k.B.AlongK || k.K%16 == 0)
+	return k.Whole() && (k.B.Kind == Int8 || !k.B.AlongK || k.K%16 == 0)
 }
 
 // MatrixSource specialises the kernel for matrix units: int8 by int8 or ternary

@@ -39,5 +39,10 @@ func (f *adapterFlags) open(c *cobra.Command) (*gpu.Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	return bitnet.OpenDevice(a, func(s string) { fmt.Fprintln(c.ErrOrStderr(), s) })
+	return bitnet.OpenDevice(a, noteTo(c))
+}
+
+// noteTo writes notes to standard error.
+func noteTo(c *cobra.Command) func(string) {
+	return func(s string) { fmt.Fprintln(c.ErrOrStderr(), s) }
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -67,7 +66,7 @@ random weights.`,
 // benchModel opens a model, or makes one of an experiment's shapes up.
 func benchModel(c *cobra.Command, dev *gpu.Device, exp string, args []string) (string, *bitnet.Model, error) {
 	if len(args) > 0 {
-		m, err := bitnet.Open(c.Context(), dev, args[0], func(s string) { fmt.Fprintln(os.Stderr, s) })
+		m, err := bitnet.Open(c.Context(), dev, args[0], noteTo(c))
 		if err != nil {
 			return "", nil, err
 		}

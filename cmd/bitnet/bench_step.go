@@ -76,11 +76,6 @@ func (f *trainFlags) benchConfiguration(c *cobra.Command) (*bitnet.Config, error
 	return cfg, err
 }
 
-// noteTo writes notes to standard error.
-func noteTo(c *cobra.Command) func(string) {
-	return func(s string) { fmt.Fprintln(c.ErrOrStderr(), s) }
-}
-
 func printProfile(out io.Writer, all []bitnet.KernelTime, kernels bool) {
 	type group struct {
 		name  string

@@ -40,7 +40,7 @@ func evalCommand() *cobra.Command {
 				o.Each = func(p bitnet.TokenLogProb) error { return enc.Encode(p) }
 				defer func() { err = errors.Join(err, w.Flush(), f.Close()) }()
 			}
-			r, err := bitnet.Evaluate(c.Context(), dev, args[0], o, func(s string) { fmt.Fprintln(os.Stderr, s) })
+			r, err := bitnet.Evaluate(c.Context(), dev, args[0], o, noteTo(c))
 			if err != nil {
 				return err
 			}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -34,7 +33,7 @@ tq2_0, q4_0 and f16 that fits.`,
 			if o.Out == "" {
 				return usageError{fmt.Errorf("say where to write with --out; see %s --help", c.CommandPath())}
 			}
-			o.Note = func(s string) { fmt.Fprintln(os.Stderr, s) }
+			o.Note = noteTo(c)
 			e, err := bitnet.Export(c.Context(), args[0], o)
 			if err != nil {
 				return err

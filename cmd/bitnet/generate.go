@@ -36,7 +36,7 @@ func openModel(c *cobra.Command, on *adapterFlags, path string) (*gpu.Device, *b
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := bitnet.Open(c.Context(), dev, path, func(s string) { fmt.Fprintln(os.Stderr, s) })
+	m, err := bitnet.Open(c.Context(), dev, path, noteTo(c))
 	if err != nil {
 		dev.Close()
 		return nil, nil, err

@@ -76,16 +76,20 @@ func (p *progress) start(t *bitnet.Trainer) {
 	p.line("run %s: steps %d to %d, %d tokens a step", t.Dir, t.Step()+1, c.Steps, c.BatchSize*c.SeqLen*c.GradAccum)
 }
 
+// pace is how often a line about what is being done is drawn anew.
+func (p *progress) pace() time.Duration {
+	if p.live {
+		return drawEvery
+	}
+	return prepareEvery
+}
+
 func (p *progress) events() bitnet.Events {
 	return bitnet.Events{
 		Note: func(s string) { p.line("%s", s) },
 		Prepare: func(now bitnet.Preparation) {
-			every := prepareEvery
-			if p.live {
-				every = drawEvery
-			}
 			if s := preparationLine(now); s != "" {
-				p.bottom(s, every)
+				p.bottom(s, p.pace())
 			}
 		},
 		Step: p.stepped,

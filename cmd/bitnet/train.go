@@ -104,7 +104,7 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 		return nil, usageError{errors.New("give --exp or --config, not both")}
 	case f.resume != "":
 		var state bitnet.State
-		if f.from, state, err = bitnet.FindCheckpoint(f.resume, func(s string) { fmt.Fprintln(c.ErrOrStderr(), s) }); err != nil {
+		if f.from, state, err = bitnet.FindCheckpoint(f.resume, noteTo(c)); err != nil {
 			return nil, err
 		}
 		f.state = &state
@@ -173,8 +173,7 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 		cfg.Data.Tokenizer = f.tok
 	}
 	if f.init != "" {
-		note := func(s string) { fmt.Fprintln(c.ErrOrStderr(), s) }
-		if f.init, err = bitnet.ResolveModel(c.Context(), f.init, note); err != nil {
+		if f.init, err = bitnet.ResolveModel(c.Context(), f.init, noteTo(c)); err != nil {
 			return nil, err
 		}
 		if cfg.Model, err = bitnet.ReadModelConfig(f.init); err != nil {

@@ -74,11 +74,7 @@ Ctrl-C keeps what was measured.`,
 				if now.ETA > 0 {
 					line += "  left " + brief(now.ETA)
 				}
-				every := prepareEvery
-				if p.live {
-					every = drawEvery
-				}
-				p.bottom(line, every)
+				p.bottom(line, p.pace())
 			},
 		})
 		if m != nil {
