@@ -124,3 +124,41 @@ func benchProfile(b *testing.B, p *Program) string {
 	}
 	return out
 }
+
+// BenchmarkUpdate times the optimizer's update and the quantisation of the
+// weights after it, each kernel by itself.
+func BenchmarkUpdate(b *testing.B) {
+	all, err := devices()
+	require.NoError(b, err)
+	for _, dev := range all {
+		ps := NewParams(TargetOf(dev.Adapter()), LimitsOf(dev.Adapter()))
+		benchModel(ps, benchShape{layers: 6, hidden: 384, ffn: 1152, vocab: 2048, batch: 1, seq: 1, heads: Heads{8, 4, 48}})
+		require.NoError(b, ps.Layout(true))
+		require.NoError(b, ps.Allocate(dev))
+		for i, p := range ps.All() {
+			require.NoError(b, p.Write(Master, random(uint64(i), p.Rows, p.Cols).f32()))
+		}
+		e := newEmitter(ps, true)
+		ps.emitUpdate(e, AdamW{0.9, 0.95, 1e-8})
+		ps.emitQuantize(e)
+		scratch, err := layOut(e)
+		require.NoError(b, err)
+		require.NoError(b, scratch.allocate(dev))
+		for _, c := range e.calls {
+			program, err := assemble(dev, c.src.Label, []call{c})
+			require.NoError(b, err)
+			b.Run(fmt.Sprintf("%s/%s", dev.Adapter().Name, c.src.Label), func(b *testing.B) {
+				require.NoError(b, program.Run()) // drivers compile at the first run
+				require.NoError(b, dev.Wait())
+				b.SetBytes(c.bytes())
+				for b.Loop() {
+					require.NoError(b, program.Run())
+					require.NoError(b, dev.Wait())
+				}
+			})
+			program.Release()
+		}
+		scratch.release()
+		ps.Release()
+	}
+}

@@ -349,13 +349,7 @@ func runCalls(t *testing.T, dev *gpu.Device, a *arena, target shaders.Target, te
 		require.NoError(t, a.append(x))
 	}
 	require.NoError(t, a.allocate(dev))
-	for i, n := range a.sizes {
-		bad := make([]uint32, n/4)
-		for j := range bad {
-			bad[j] = poison
-		}
-		require.NoError(t, a.slabs[i].Write(0, gpu.Bytes(bad)))
-	}
+	fillPoison(t, a)
 	fill()
 	e := &emitter{target: target}
 	emit(e)

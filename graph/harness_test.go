@@ -104,6 +104,20 @@ type opResult struct {
 
 const poison = 0x7fc0dead // a NaN
 
+// fillPoison writes NaN over all of some arenas.
+func fillPoison(t *testing.T, arenas ...*arena) {
+	t.Helper()
+	for _, a := range arenas {
+		for i, n := range a.sizes {
+			bad := make([]uint32, n/4)
+			for j := range bad {
+				bad[j] = poison
+			}
+			require.NoError(t, a.slabs[i].Write(0, gpu.Bytes(bad)))
+		}
+	}
+}
+
 func (c opTest) run(t *testing.T, dev *gpu.Device, target shaders.Target) opResult {
 	t.Helper()
 	ps := NewParams(target, LimitsOf(dev.Adapter()))
@@ -176,15 +190,7 @@ func (c opTest) run(t *testing.T, dev *gpu.Device, target shaders.Target) opResu
 	defer p.Release()
 
 	// Everything that the operation does not read starts as NaN.
-	for _, a := range []*arena{g.inputs, plan.activations} {
-		for i, n := range a.sizes {
-			bad := make([]uint32, n/4)
-			for j := range bad {
-				bad[j] = poison
-			}
-			require.NoError(t, a.slabs[i].Write(0, gpu.Bytes(bad)))
-		}
-	}
+	fillPoison(t, g.inputs, plan.activations)
 	for _, k := range g.constants {
 		require.NoError(t, k.t.write(gpu.Bytes(k.values)))
 	}

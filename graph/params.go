@@ -36,7 +36,8 @@ type Params struct {
 
 	list                   []*Param // decayed ones first, once laid out
 	masters, grads, ms, vs *arena
-	quantized              *arena
+	codes, scales          *arena // the ternary form
+	runs                   []*ternaryRun
 	step, state, history   *Tensor
 	small                  *arena
 	stepValues             [shaders.StepLen]float32 // scratch of SetStep
@@ -140,7 +141,7 @@ func (ps *Params) layout(training, masters bool) error {
 		}
 		return t, a.append(t)
 	}
-	ps.masters, ps.quantized, ps.small = flat("parameters"), flat("ternary weights"), flat("step")
+	ps.masters, ps.codes, ps.scales, ps.small = flat("parameters"), flat("ternary weights"), flat("ternary scales"), flat("step")
 	if training {
 		ps.grads, ps.ms, ps.vs = flat("parameter gradients"), flat("optimizer m"), flat("optimizer v")
 	}
@@ -165,10 +166,10 @@ func (ps *Params) layout(training, masters bool) error {
 		if p.ternary {
 			p.codes = &Tensor{Name: p.Parts[0].Name + " codes", DType: Ternary, Rows: p.Rows, Cols: p.Cols}
 			p.scale = &Tensor{Name: p.Parts[0].Name + " scale", Rows: 1, Cols: p.Rows}
-			if err := ps.quantized.append(p.codes); err != nil {
+			if err := ps.codes.append(p.codes); err != nil {
 				return err
 			}
-			if err := ps.quantized.append(p.scale); err != nil {
+			if err := ps.scales.append(p.scale); err != nil {
 				return err
 			}
 		}
@@ -181,11 +182,14 @@ func (ps *Params) layout(training, masters bool) error {
 			return err
 		}
 	}
+	if masters {
+		return ps.layoutRuns()
+	}
 	return nil
 }
 
 func (ps *Params) arenas() []*arena {
-	all := []*arena{ps.masters, ps.quantized, ps.small}
+	all := []*arena{ps.masters, ps.codes, ps.scales, ps.small}
 	if ps.grads != nil {
 		all = append(all, ps.grads, ps.ms, ps.vs)
 	}
@@ -199,7 +203,7 @@ func (ps *Params) Allocate(dev *gpu.Device) error {
 			return err
 		}
 	}
-	return nil
+	return ps.writePlaces()
 }
 
 // Release frees the buffers.

@@ -195,26 +195,3 @@ func (ps *Params) emitUpdate(e *emitter, opt AdamW) {
 		e.run(k.Source(), r.of(ps.masters), r.of(ps.grads), r.of(ps.ms), r.of(ps.vs), ps.step, ps.state)
 	}
 }
-
-// emitQuantize emits the ternary form of all parameters that have one.
-func (ps *Params) emitQuantize(e *emitter) {
-	e.op = "quantize weights"
-	for _, p := range ps.list {
-		if !p.ternary {
-			continue
-		}
-		k := p.group(e.target)
-		part := tensor("absmean sums", F32, 1, k.Parts())
-		e.run(k.AbsMean(), p.master, part)
-		e.run(k.Scale(), part, p.scale)
-		e.run(k.Pack(), p.master, p.scale, p.codes)
-	}
-}
-
-func (p *Param) group(target shaders.Target) shaders.TernaryGroup {
-	k := shaders.TernaryGroup{Target: target, K: p.Cols}
-	for _, part := range p.Parts {
-		k.Rows = append(k.Rows, part.Rows)
-	}
-	return k
-}

@@ -202,14 +202,6 @@ func (ps *Params) History(from, to int64) ([]StepResult, error) {
 	return out, nil
 }
 
-// Quantize brings the ternary form of all parameters up to date, after their
-// masters were written.
-func (ps *Params) Quantize(dev *gpu.Device) error {
-	e := newEmitter(ps, false)
-	ps.emitQuantize(e)
-	return ps.once(dev, e, "quantize weights")
-}
-
 // once lays out, runs and releases a program.
 func (ps *Params) once(dev *gpu.Device, e *emitter, label string) error {
 	if len(e.calls) == 0 {

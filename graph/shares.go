@@ -1,6 +1,9 @@
 package graph
 
-import "bitnet/gpu"
+import (
+	"bitnet/gpu"
+	"bitnet/shaders"
+)
 
 // Shares are the fractions of a projection's weights that are -1, 0 and +1.
 type Shares struct {
@@ -36,7 +39,7 @@ func (ps *Params) NewShareCounter(dev *gpu.Device) (*ShareCounter, error) {
 			}
 			s.counts = append(s.counts, counted{p, t})
 			largest = max(largest, p.Rows)
-			e.run(p.group(ps.Target).Count(), p.codes, t)
+			e.run(shaders.TernaryCount{Target: ps.Target, N: p.Rows, K: p.Cols}.Source(), p.codes, t)
 		}
 	}
 	if len(e.calls) == 0 || e.err != nil {

@@ -383,65 +383,6 @@ func (k CachedAttention) Source() Source {
 		4*float64(rows)*float64(k.Context)*float64(k.HeadDim), p)
 }
 
-// TernaryGroup has the shapes of projections that share an input: Rows output
-// rows each, stored one after another as [N, K].
-type TernaryGroup struct {
-	Target Target
-	Rows   []int
-	K      int
-}
-
-type ternaryParams struct {
-	TernaryGroup
-	rowLayout
-	N, Parts int
-	First    []int
-}
-
-func (k TernaryGroup) params() ternaryParams {
-	p := ternaryParams{TernaryGroup: k, Parts: 64, First: []int{0}}
-	for _, r := range k.Rows {
-		p.N += r
-		p.First = append(p.First, p.N)
-	}
-	return p
-}
-
-// Parts is the number of partial sums of the whole group.
-func (k TernaryGroup) Parts() int { return k.params().Parts * len(k.Rows) }
-
-// AbsMean starts the quantisation. Bindings: w, part [Parts()].
-func (k TernaryGroup) AbsMean() Source {
-	p := k.params()
-	var groups [3]uint32
-	p.rowLayout, groups = k.Target.rowwise(k.Parts(), 1024)
-	return source("ternary_absmean.wgsl", fmt.Sprintf("ternary absmean %dx%d", p.N, k.K), groups, float64(p.N*k.K), p)
-}
-
-// Scale is the scale of each row. Bindings: part, scale [N].
-func (k TernaryGroup) Scale() Source {
-	p := k.params()
-	th, groups := k.Target.elementwise(p.N)
-	p.Threads = th.Threads
-	return source("ternary_scale.wgsl", fmt.Sprintf("ternary scale %d", p.N), groups, 0, p)
-}
-
-// Pack quantises and packs. Bindings: w, scale, codes.
-func (k TernaryGroup) Pack() Source {
-	p := k.params()
-	th, groups := k.Target.elementwise(p.N * Words16(k.K))
-	p.Threads = th.Threads
-	return source("ternary_pack.wgsl", fmt.Sprintf("ternary pack %dx%d", p.N, k.K), groups, 4*float64(p.N*k.K), p)
-}
-
-// Count counts -1, 0 and +1 in each row. Bindings: codes, counts [N, 3].
-func (k TernaryGroup) Count() Source {
-	p := k.params()
-	th, groups := k.Target.elementwise(p.N)
-	p.Threads = th.Threads
-	return source("ternary_count.wgsl", fmt.Sprintf("ternary count %dx%d", p.N, k.K), groups, 0, p)
-}
-
 // SumSquares writes partial sums of squares of N values at At of a list of
 // partial sums. Bindings: x, part.
 type SumSquares struct {

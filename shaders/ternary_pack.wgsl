@@ -1,26 +1,42 @@
-// Absmean ternary quantisation (BitNet b1.58): code = clamp(round(w / scale[n]), -1, 1) + 1, round half to even.
-//   w [N, K], scale [N] -> codes [N, ceil(K/16)] u32, 16 a word from the low bits, code 1 (zero) past K
-// One invocation a word.
-const N = {{.N}}u;
-const K = {{.K}}u;
-const WORDS = (K + 15u) / 16u;
+// Last third: code = clamp(round(w / scale), -1, 1) + 1, round half to even.
+//   places, w, scale -> codes, ceil(K/16) words a row, 16 codes a word from the low bits, code 1 (zero) past K
+// {{.Lanes}} invocations a chunk; each takes whole words.
+{{template "places" .}}
+@group(0) @binding(1) var<storage, read> w: array<{{if .Odd}}f32{{else}}vec4<f32>{{end}}>;
+@group(0) @binding(2) var<storage, read> scale: array<f32>;
+@group(0) @binding(3) var<storage, read_write> codes: array<u32>;
+{{template "reduce" .}}
+{{template "row" .}}
+// Four codes of weights in units of the scale. Only what lies beyond a half is not rounded to 0.
+fn four(x: vec4<f32>) -> u32 {
+	let c = select(select(vec4<u32>(1u), vec4<u32>(0u), x < vec4<f32>(-0.5)), vec4<u32>(2u), x > vec4<f32>(0.5));
+	return c.x | (c.y << 2u) | (c.z << 4u) | (c.w << 6u);
+}
 
-@group(0) @binding(0) var<storage, read> w: array<f32>;
-@group(0) @binding(1) var<storage, read> scale: array<f32>;
-@group(0) @binding(2) var<storage, read_write> codes: array<u32>;
-{{template "index" .}}
 @compute @workgroup_size({{.Threads}})
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-	let i = index(id, groups);
-	if (i >= N * WORDS) { return; }
-	let n = i / WORDS;
-	let k0 = (i % WORDS) * 16u;
-	let s = 1.0 / scale[n];
-	var word = 0u;
-	for (var k = 0u; k < 16u; k++) {
-		var code = 1u;
-		if (k0 + k < K) { code = u32(clamp(round(w[n * K + k0 + k] * s), -1.0, 1.0) + 1.0); }
-		word |= code << (2u * k);
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+	let row = row_of(group, groups, local);
+	if (row >= {{.Chunks}}u) { return; }
+	let lane = local % LANES;
+	let chunk = places.chunks[row];
+	let s = 1.0 / scale[chunk.scale];
+	let words = (chunk.k + 15u) / 16u;
+	for (var i = lane; i < chunk.rows * words; i += LANES) {
+{{- if .Odd}}
+		let first = chunk.weight + i / words * chunk.k;
+		let k = i % words * 16u;
+		var word = 0u;
+		for (var j = 0u; j < 16u; j += 4u) {
+			var x = vec4<f32>();
+			for (var l = 0u; l < 4u; l++) {
+				if (k + j + l < chunk.k) { x[l] = w[first + k + j + l] * s; }
+			}
+			word |= four(x) << (2u * j);
+		}
+		codes[chunk.code + i] = word;
+{{- else}}
+		let at = chunk.weight / 4u + i * 4u;
+		codes[chunk.code + i] = four(w[at] * s) | (four(w[at + 1u] * s) << 8u) | (four(w[at + 2u] * s) << 16u) | (four(w[at + 3u] * s) << 24u);
+{{- end}}
 	}
-	codes[i] = word;
 }

@@ -1,0 +1,105 @@
+package graph
+
+import (
+	"bitnet/gpu"
+	"bitnet/shaders"
+)
+
+// ternaryRun is a run of parameters whose ternary form is brought up to date by
+// the same dispatches: each of their weights, codes and scales lie in one
+// slab, within what a kernel can bind.
+type ternaryRun struct {
+	kernels               shaders.TernaryQuantize
+	places                *Tensor
+	weights, codes, scale *Tensor // from the first to the last of them
+}
+
+// layoutRuns cuts the ternary parameters into as few runs as bindings allow.
+func (ps *Params) layoutRuns() error {
+	ps.runs = nil
+	for _, p := range ps.list {
+		if !p.ternary {
+			continue
+		}
+		last := len(ps.runs) - 1
+		if last < 0 || !ps.runs[last].extend(p, ps.Limits.Binding) {
+			ps.runs = append(ps.runs, &ternaryRun{
+				kernels: shaders.TernaryQuantize{Target: ps.Target},
+				weights: span(p.master), codes: span(p.codes), scale: span(p.scale),
+			})
+			last++
+		}
+		ps.runs[last].add(p)
+	}
+	for _, r := range ps.runs {
+		r.places = &Tensor{Name: "places of ternary weights", DType: U32, Rows: 1, Cols: len(r.kernels.Places())}
+		if err := ps.small.append(r.places); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// span is the range that a tensor occupies, as words.
+func span(t *Tensor) *Tensor {
+	return &Tensor{Name: t.Name, Rows: 1, Cols: int(t.bytes() / 4), arena: t.arena, slab: t.slab, offset: t.offset}
+}
+
+// extend makes room for another parameter, if it can.
+func (r *ternaryRun) extend(p *Param, limit int64) bool {
+	pairs := [][2]*Tensor{{r.weights, p.master}, {r.codes, p.codes}, {r.scale, p.scale}}
+	for _, x := range pairs {
+		if x[0].slab != x[1].slab || x[1].offset+x[1].bytes()-x[0].offset > limit {
+			return false
+		}
+	}
+	for _, x := range pairs {
+		x[0].Cols = int(x[1].offset+x[1].bytes()-x[0].offset) / 4
+	}
+	return true
+}
+
+func (r *ternaryRun) add(p *Param) {
+	x := shaders.Projection{
+		K:      p.Cols,
+		Weight: int(p.master.offset-r.weights.offset) / 4,
+		Code:   int(p.codes.offset-r.codes.offset) / 4,
+		Scale:  int(p.scale.offset-r.scale.offset) / 4,
+	}
+	for _, part := range p.Parts {
+		x.Rows = part.Rows
+		r.kernels.Projections = append(r.kernels.Projections, x)
+		x.Weight += x.Rows * x.K
+		x.Code += x.Rows * shaders.Words16(x.K)
+		x.Scale += x.Rows
+	}
+}
+
+// writePlaces tells the kernels where everything lies, once there are buffers.
+func (ps *Params) writePlaces() error {
+	for _, r := range ps.runs {
+		if err := r.places.write(gpu.Bytes(r.kernels.Places())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emitQuantize emits the ternary form of all parameters that have one.
+func (ps *Params) emitQuantize(e *emitter) {
+	e.op = "quantize weights"
+	for _, r := range ps.runs {
+		part := tensor("absmean sums", F32, 1, r.kernels.Parts())
+		e.run(r.kernels.AbsMean(), r.places, r.weights, part)
+		e.run(r.kernels.Scale(), r.places, part, r.scale)
+		e.run(r.kernels.Pack(), r.places, r.weights, r.scale, r.codes)
+	}
+}
+
+// Quantize brings the ternary form of all parameters up to date, after their
+// masters were written.
+func (ps *Params) Quantize(dev *gpu.Device) error {
+	e := newEmitter(ps, false)
+	ps.emitQuantize(e)
+	return ps.once(dev, e, "quantize weights")
+}
