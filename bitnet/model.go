@@ -88,8 +88,8 @@ func (m *Model) feedForward(g *graph.Graph, l layer, x *graph.Tensor) *graph.Ten
 	if m.Config.HiddenAct == "relu2" {
 		act = graph.Relu2
 	}
-	y := g.GLU(g.BitLinear(h, l.gateUp, nil), act)
-	return g.BitLinear(g.NormQuantize(y, l.ffnSubNorm, m.eps()), l.down, x)
+	y := g.GLUNormQuantize(g.BitLinear(h, l.gateUp, nil), act, l.ffnSubNorm, m.eps())
+	return g.BitLinear(y, l.down, x)
 }
 
 // initialStd is the deviation of fresh weights. With it logits start small

@@ -20,7 +20,7 @@ type benchShape struct {
 // benchModel declares a decoder whose training step has all operations.
 func benchModel(ps *Params, s benchShape) *Graph {
 	table := ps.Matrix("embedding", s.vocab, s.hidden)
-	type layer struct{ norm1, qkv, out, norm2, up, down *Param }
+	type layer struct{ norm1, qkv, out, norm2, up, norm3, down *Param }
 	var layers []layer
 	for range s.layers {
 		layers = append(layers, layer{
@@ -29,6 +29,7 @@ func benchModel(ps *Params, s benchShape) *Graph {
 			ps.Ternary(s.heads.Query*s.heads.Dim, Part{"o", s.hidden}),
 			ps.Vector("norm", s.hidden),
 			ps.Ternary(s.hidden, Part{"gate", s.ffn}, Part{"up", s.ffn}),
+			ps.Vector("norm", s.ffn),
 			ps.Ternary(s.ffn, Part{"down", s.hidden}),
 		})
 	}
@@ -40,7 +41,7 @@ func benchModel(ps *Params, s benchShape) *Graph {
 		o := g.Attention(g.Rope(qkv, s.heads, 10000), s.heads)
 		x = g.BitLinear(g.Quantize(o), l.out, x)
 		gu := g.BitLinear(g.NormQuantize(x, l.norm2, 1e-5), l.up, nil)
-		x = g.BitLinear(g.Quantize(g.GLU(gu, SiLU)), l.down, x)
+		x = g.BitLinear(g.GLUNormQuantize(gu, SiLU, l.norm3, 1e-5), l.down, x)
 	}
 	g.Loss(g.RMSNorm(x, last, 1e-5), table)
 	return g

@@ -112,20 +112,6 @@ func TestGoldenNorm(t *testing.T) {
 	})
 }
 
-func TestGoldenGLU(t *testing.T) {
-	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
-		for file, act := range map[string]Activation{"silu_gated": SiLU, "relu2_gated": Relu2} {
-			openGoldens(t, file).each("gate", func(t *testing.T, g goldens, c string) {
-				gate, up := g.matrix(c+"gate"), g.matrix(c+"up")
-				got := opTest{batch: 1, seq: gate.rows, inputs: []matrix{beside(gate, up)}, dy: g.matrix(c + "dy"),
-					build: func(g *Graph, x []*Tensor, _ []*Param) *Tensor { return g.GLU(x[0], act) }}.run(t, dev, target)
-				near(t, "y", g.floats(c+"y"), got.y, exact32)
-				near(t, "dgate|dup", beside(g.matrix(c+"dgate"), g.matrix(c+"dup")).v, got.dx[0], exact32)
-			})
-		}
-	})
-}
-
 func TestGoldenRope(t *testing.T) {
 	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
 		openGoldens(t, "rope").each("x", func(t *testing.T, g goldens, c string) {

@@ -5,34 +5,66 @@ import "bitnet/shaders"
 // RMSNorm is y[t] = x[t] w / sqrt(mean(x[t]^2) + eps), [tokens, hidden]
 // (Zhang and Sennrich, 2019).
 func (g *Graph) RMSNorm(x *Tensor, w *Param, eps float32) *Tensor {
-	y := tensor("norm", F32, x.Rows, x.Cols)
-	rstd := tensor("norm rstd", F32, x.Rows, 1)
-	g.add("norm", func(e *emitter) {
-		e.run(shaders.Norm{Target: e.target, Tokens: x.Rows, Width: x.Cols, Eps: eps}.Source(), x, w.master, rstd, y)
-	}, func(e *emitter) {
-		e.normBackward(e.grad(y), x, w, rstd)
-	})
-	return y
+	return g.norm("norm", x, w, shaders.Norm{Width: x.Cols, Eps: eps})
 }
 
 // NormQuantize is RMSNorm followed by the absmax quantisation of each token to
 // int8 (BitNet b1.58): s = 127 / max(max|y|, 1e-5), q = clamp(round(y s), -128, 127).
 // The gradient goes straight through the quantisation.
 func (g *Graph) NormQuantize(x *Tensor, w *Param, eps float32) *Quantized {
-	q := quantized(x)
-	rstd := tensor("norm rstd", F32, x.Rows, 1)
-	g.add("norm+quantize", func(e *emitter) {
-		e.run(shaders.Norm{Target: e.target, Tokens: x.Rows, Width: x.Cols, Eps: eps, Quantize: true}.Source(),
-			x, w.master, rstd, q.codes, q.scale)
-	}, func(e *emitter) {
-		e.normBackward(e.grad(q.full), x, w, rstd)
-	})
+	return g.normQuantize("norm+quantize", x, w, shaders.Norm{Width: x.Cols, Eps: eps})
+}
+
+// Activation is the function of a gate.
+type Activation int
+
+const (
+	SiLU  Activation = iota // x / (1 + exp(-x))
+	Relu2                   // max(x, 0)^2
+)
+
+// GLUNormQuantize is NormQuantize of the gated activation act(gate) up of
+// gu [tokens, 2 f], which holds gate and then up in each row (Shazeer, 2020).
+// The activation [tokens, f] is not stored: both passes compute it from gu.
+func (g *Graph) GLUNormQuantize(gu *Tensor, act Activation, w *Param, eps float32) *Quantized {
+	return g.normQuantize("glu+norm+quantize", gu, w, gated(gu, act, eps))
+}
+
+func gated(gu *Tensor, act Activation, eps float32) shaders.Norm {
+	return shaders.Norm{Width: gu.Cols / 2, Eps: eps, Gated: true, Relu2: act == Relu2}
+}
+
+func (g *Graph) norm(name string, x *Tensor, w *Param, k shaders.Norm) *Tensor {
+	y := tensor("norm", F32, x.Rows, k.Width)
+	g.addNorm(name, x, w, k, y, y)
+	return y
+}
+
+func (g *Graph) normQuantize(name string, x *Tensor, w *Param, k shaders.Norm) *Quantized {
+	q := quantized(x.Rows, k.Width)
+	k.Quantize = true
+	g.addNorm(name, x, w, k, q.full, q.codes, q.scale)
 	return q
+}
+
+// addNorm declares a norm of x that writes out, and whose gradient is that of y.
+func (g *Graph) addNorm(name string, x *Tensor, w *Param, k shaders.Norm, y *Tensor, out ...*Tensor) {
+	k.Target, k.Tokens = g.params.Target, x.Rows
+	rstd := tensor("norm rstd", F32, x.Rows, 1)
+	g.add(name, func(e *emitter) {
+		e.run(k.Source(), append([]*Tensor{x, w.master, rstd}, out...)...)
+	}, func(e *emitter) {
+		dx, accumulate := e.gradOut(x)
+		back := shaders.NormBackward{Norm: k, Accumulate: accumulate}
+		part := tensor("norm weight sums", F32, back.Blocks(), k.Width)
+		e.run(back.Source(), e.grad(y), x, w.master, rstd, dx, part)
+		e.run(shaders.FoldRows{Target: e.target, Rows: back.Blocks(), Cols: k.Width}.Source(), part, w.grad)
+	})
 }
 
 // Quantize is the quantisation of NormQuantize alone.
 func (g *Graph) Quantize(x *Tensor) *Quantized {
-	q := quantized(x)
+	q := quantized(x.Rows, x.Cols)
 	g.add("quantize", func(e *emitter) {
 		e.run(shaders.Quantize{Target: e.target, Tokens: x.Rows, Width: x.Cols}.Source(), x, q.codes, q.scale)
 	}, func(e *emitter) {
@@ -41,20 +73,10 @@ func (g *Graph) Quantize(x *Tensor) *Quantized {
 	return q
 }
 
-func quantized(x *Tensor) *Quantized {
+func quantized(rows, cols int) *Quantized {
 	return &Quantized{
-		codes: tensor("activation codes", Int8, x.Rows, x.Cols),
-		scale: tensor("activation scale", F32, x.Rows, 1),
-		full:  tensor("activation", F32, x.Rows, x.Cols),
+		codes: tensor("activation codes", Int8, rows, cols),
+		scale: tensor("activation scale", F32, rows, 1),
+		full:  tensor("activation", F32, rows, cols),
 	}
-}
-
-func (e *emitter) normBackward(dy, x *Tensor, w *Param, rstd *Tensor) {
-	weight := shaders.NormWeightBackward{Target: e.target, Tokens: x.Rows, Width: x.Cols}
-	part := tensor("norm weight sums", F32, weight.Blocks(), x.Cols)
-	e.run(weight.Source(), dy, x, rstd, part)
-	e.run(shaders.FoldRows{Target: e.target, Rows: weight.Blocks(), Cols: x.Cols}.Source(), part, w.grad)
-	dx, accumulate := e.gradOut(x)
-	e.run(shaders.NormBackward{Target: e.target, Tokens: x.Rows, Width: x.Cols, Accumulate: accumulate}.Source(),
-		dy, x, w.master, rstd, dx)
 }

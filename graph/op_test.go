@@ -25,7 +25,7 @@ func gradientTable() []opRow {
 	add := func(name string, c opTest, ref func([]matrix) []float64) {
 		rows = append(rows, opRow{name, c, ref, 2e-5})
 	}
-	for i, s := range [][2]int{{1, 1}, {3, 37}, {37, 3}, {5, 64}, {70, 20}} {
+	for i, s := range [][2]int{{1, 1}, {3, 37}, {37, 3}, {5, 64}, {70, 20}, {20, 300}, {9, 333}} {
 		seed := uint64(100 * i)
 		tokens, width := s[0], s[1]
 		for _, residual := range []bool{false, true} {
@@ -40,12 +40,17 @@ func gradientTable() []opRow {
 			}, func(in []matrix) []float64 { return normReference(in[0], in[1], 1e-5) })
 		}
 		for _, act := range []Activation{SiLU, Relu2} {
-			add(fmt.Sprintf("glu %dx%d act=%d", tokens, width, act), opTest{
-				batch: 1, seq: tokens,
+			add(fmt.Sprintf("glu+norm %dx%d act=%d", tokens, width, act), opTest{
+				batch: 1, seq: tokens, residual: act == Relu2,
 				inputs: []matrix{random(seed+4, tokens, 2*width)},
+				params: []matrix{random(seed+6, 1, width)},
 				dy:     random(seed+5, tokens, width),
-				build:  func(g *Graph, x []*Tensor, _ []*Param) *Tensor { return g.GLU(x[0], act) },
-			}, func(in []matrix) []float64 { return gluReference(in[0], act) })
+				build: func(g *Graph, x []*Tensor, p []*Param) *Tensor {
+					return g.norm("glu+norm", x[0], p[0], gated(x[0], act, 1e-5))
+				},
+			}, func(in []matrix) []float64 {
+				return normReference(matrix{tokens, width, gluReference(in[0], act)}, in[1], 1e-5)
+			})
 		}
 	}
 	for i, s := range []struct {

@@ -62,16 +62,29 @@ fn rolled(n: u32, row: u32) -> u32 { return n; }
 {{end}}
 
 {{define "load4"}}
-{{- /* Four values of a row-major f32 matrix, zero past the row's end. dict: Name, Width, Odd */ -}}
+{{- /* Four neighbours of a row of a matrix, zero past the row's end. Of a block of rows. */ -}}
 fn load_{{.Name}}(row: u32, c: u32) -> vec4<f32> {
 {{- if .Odd}}
 	var v = vec4<f32>();
 	for (var i = 0u; i < 4u; i++) {
-		if (c * 4u + i < {{.Width}}u) { v[i] = {{.Name}}[row * {{.Width}}u + c * 4u + i]; }
+		if (c * 4u + i < {{.Width}}u) { v[i] = {{.From}}[row * {{.Stride}}u + {{.At}}u + c * 4u + i]; }
 	}
 	return v;
 {{- else}}
-	return {{.Name}}[row * ({{.Width}}u / 4u) + c];
+	return {{.From}}[row * {{div .Stride 4}}u + {{div .At 4}}u + c];
+{{- end}}
+}
+{{end}}
+
+{{define "put4"}}
+{{- /* Writes what load4 reads. */ -}}
+fn put_{{.Name}}(row: u32, c: u32, v: vec4<f32>) {
+{{- if .Odd}}
+	for (var i = 0u; i < 4u; i++) {
+		if (c * 4u + i < {{.Width}}u) { {{.From}}[row * {{.Stride}}u + {{.At}}u + c * 4u + i] {{if .Accumulate}}+{{end}}= v[i]; }
+	}
+{{- else}}
+	{{.From}}[row * {{div .Stride 4}}u + {{div .At 4}}u + c] {{if .Accumulate}}+{{end}}= v;
 {{- end}}
 }
 {{end}}

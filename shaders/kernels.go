@@ -93,32 +93,25 @@ func (k EmbeddingBackward) Source() Source {
 	}{k, v})
 }
 
-// loadArray names an array for the load4 template.
-type loadArray struct {
-	Name  string
-	Width int
-	Odd   bool
-}
-
-// Norm is RMSNorm, with int8 quantisation of the result when Quantize is set.
-// Bindings: x, w, rstd, then y or q and scale.
+// Norm is RMSNorm, with int8 quantisation of the result when Quantize is set,
+// and of a gated activation when Gated is. Bindings: x [Tokens, Width] or, Gated,
+// gu [Tokens, 2 Width], w, rstd, then y or q and scale.
 type Norm struct {
 	Target        Target
 	Tokens, Width int
 	Eps           float32
 	Quantize      bool
+	Gated         bool
+	Relu2         bool // of the gate, and not SiLU
 }
 
 type normParams struct {
-	Target        Target
-	Tokens, Width int
-	Eps           float32
-	Quantize      bool
-	Accumulate    bool
-	Odd           bool
-	Factor        bool
-	Floor         float32 // of the largest magnitude of a row
+	Norm
 	rowLayout
+	Accumulate bool
+	Factor     bool
+	Floor      float32 // of the largest magnitude of a row
+	Block      int     // rows that an invocation sums
 }
 
 // Least magnitudes that quantisation reckons with: that of BitNet for
@@ -128,22 +121,82 @@ const (
 	gradientFloor   = 1e-30
 )
 
+// columns names the columns of an array that the load4 and put4 templates take.
+type columns struct {
+	Name, From        string
+	Width, At, Stride int // columns, the first of them, and all of a row
+	Odd               bool
+	Accumulate        bool // add to what is there
+}
+
 // Words is the number of vectors of four in a row.
 func (p normParams) Words() int { return Words4(p.Width) }
 
 // Table says whether weights are loaded through the uniform table.
 func (p normParams) Table() bool { return p.Target == CPUTable && p.Words() <= maxUniform }
 
-func (p normParams) Array(name string) loadArray { return loadArray{name, p.Width, p.Odd} }
+// Odd says whether rows are no whole number of fours, and are read one by one.
+func (p normParams) Odd() bool { return p.Width%4 != 0 }
+
+// Four is the type of elements of arrays of floats.
+func (p normParams) Four() string {
+	if p.Odd() {
+		return "f32"
+	}
+	return "vec4<f32>"
+}
+
+// Input is the name of what is normalised.
+func (p normParams) Input() string {
+	if p.Gated {
+		return "gu"
+	}
+	return "x"
+}
+
+// PerLane is how many fours of a row an invocation takes.
+func (p normParams) PerLane() int { return ceilDiv(p.Words(), p.Lanes) }
+
+func (p normParams) Array(name string) columns {
+	return columns{name, name, p.Width, 0, p.Width, p.Odd(), false}
+}
+
+func (p normParams) Gate() columns {
+	return columns{"gate", "gu", p.Width, 0, 2 * p.Width, p.Odd(), false}
+}
+
+func (p normParams) Up() columns {
+	return columns{"up", "gu", p.Width, p.Width, 2 * p.Width, p.Odd(), false}
+}
+
+// Gradients are the arrays that NormBackward writes.
+func (p normParams) Gradients() []columns {
+	out := []columns{p.Array("dx")}
+	if p.Gated {
+		out = []columns{p.Gate(), p.Up()}
+	}
+	for i := range out {
+		if p.Gated {
+			out[i].Name, out[i].From = "d"+out[i].Name, "dgu"
+		}
+		out[i].Accumulate = p.Accumulate
+	}
+	return out
+}
+
+func (k Norm) label(name string) string { return fmt.Sprintf("%s %dx%d", name, k.Tokens, k.Width) }
 
 func (k Norm) Source() Source {
 	layout, groups := k.Target.rowwise(k.Tokens, k.Width)
-	label := "norm"
+	label, flops := "norm", 8.0
 	if k.Quantize {
 		label = "norm+quantize"
 	}
-	return source("norm.wgsl", fmt.Sprintf("%s %dx%d", label, k.Tokens, k.Width), groups, 8*float64(k.Tokens*k.Width),
-		normParams{Target: k.Target, Tokens: k.Tokens, Width: k.Width, Eps: k.Eps, Quantize: k.Quantize, Odd: k.Width%4 != 0, Floor: activationFloor, rowLayout: layout})
+	if k.Gated {
+		label, flops = "glu+"+label, flops+6
+	}
+	return source("norm.wgsl", k.label(label), groups, flops*float64(k.Tokens*k.Width),
+		normParams{Norm: k, Floor: activationFloor, rowLayout: layout})
 }
 
 // Quantize is the int8 quantisation alone. Bindings: x, w [Width] with Factor,
@@ -157,44 +210,42 @@ type Quantize struct {
 
 func (k Quantize) Source() Source {
 	layout, groups := k.Target.rowwise(k.Tokens, k.Width)
-	p := normParams{Target: k.Target, Tokens: k.Tokens, Width: k.Width, Odd: k.Width%4 != 0, Factor: k.Factor, Floor: activationFloor, rowLayout: layout}
+	norm := Norm{Target: k.Target, Tokens: k.Tokens, Width: k.Width}
+	p := normParams{Norm: norm, Factor: k.Factor, Floor: activationFloor, rowLayout: layout}
 	if k.Gradient {
 		p.Floor = gradientFloor
 	}
-	return source("quantize.wgsl", fmt.Sprintf("quantize %dx%d", k.Tokens, k.Width), groups, 4*float64(k.Tokens*k.Width), p)
+	return source("quantize.wgsl", norm.label("quantize"), groups, 4*float64(k.Tokens*k.Width), p)
 }
 
-// NormBackward is RMSNorm's gradient for its input. Bindings: dy, x, w, rstd, dx.
+// NormBackward is the gradient of a Norm for its input, and in sums over blocks
+// of rows for its weight. Bindings: dy, x or gu, w, rstd, dx or dgu, part [Blocks(), Width].
 type NormBackward struct {
-	Target        Target
-	Tokens, Width int
-	Accumulate    bool // add to dx
+	Norm
+	Accumulate bool // add to dx
 }
 
-func (k NormBackward) Source() Source {
-	layout, groups := k.Target.rowwise(k.Tokens, k.Width)
-	return source("norm_backward.wgsl", fmt.Sprintf("norm backward %dx%d", k.Tokens, k.Width), groups, 8*float64(k.Tokens*k.Width),
-		normParams{Target: k.Target, Tokens: k.Tokens, Width: k.Width, Accumulate: k.Accumulate, Odd: k.Width%4 != 0, rowLayout: layout})
+// block is how many rows a workgroup takes: on a GPU few enough to keep a large
+// one busy, and not so few that the sums of blocks cost anything.
+func (k NormBackward) block() int {
+	if k.Target == GPU {
+		return max(8, ceilDiv(k.Tokens, 512))
+	}
+	_, rows := k.Target.lanes(k.Width)
+	return rows
 }
-
-// NormWeightBackward sums dy x rstd over blocks of rows. Bindings: dy, x, rstd, part [Blocks, Width].
-type NormWeightBackward struct {
-	Target        Target
-	Tokens, Width int
-}
-
-func (k NormWeightBackward) block() int { return tokenBlock(k.Tokens) }
 
 // Blocks is the number of rows of the partial sums.
-func (k NormWeightBackward) Blocks() int { return ceilDiv(k.Tokens, k.block()) }
+func (k NormBackward) Blocks() int { return ceilDiv(k.Tokens, k.block()) }
 
-func (k NormWeightBackward) Source() Source {
-	th, groups := k.Target.elementwise(k.Blocks() * k.Width)
-	return source("norm_weight_backward.wgsl", fmt.Sprintf("norm weight backward %dx%d", k.Tokens, k.Width), groups, 3*float64(k.Tokens*k.Width), struct {
-		NormWeightBackward
-		threads1D
-		Block int
-	}{k, th, k.block()})
+func (k NormBackward) Source() Source {
+	layout, _ := k.Target.rowwise(k.Tokens, k.Width)
+	label, flops := "norm backward", 11.0
+	if k.Gated {
+		label, flops = "glu+norm backward", flops+18
+	}
+	return source("norm_backward.wgsl", k.label(label), fold(k.Blocks()), flops*float64(k.Tokens*k.Width),
+		normParams{Norm: k.Norm, Accumulate: k.Accumulate, Block: k.block(), rowLayout: layout})
 }
 
 // FoldRows adds the sum over rows to y. Bindings: x [Rows, Cols], y [Cols].
@@ -229,32 +280,6 @@ func (k Rope) Source() Source {
 		Rope
 		threads1D
 	}{k, th})
-}
-
-// GLU is the gated activation. Bindings: gu [Tokens, 2 Width], y.
-type GLU struct {
-	Target        Target
-	Tokens, Width int
-	Relu2         bool
-}
-
-func (k GLU) Source() Source {
-	v, groups := k.Target.vectors(k.Tokens, k.Width)
-	return source("glu.wgsl", fmt.Sprintf("glu %dx%d", k.Tokens, k.Width), groups, 6*float64(k.Tokens*k.Width), struct {
-		GLU
-		vectors
-	}{k, v})
-}
-
-// GLUBackward is its gradient. Bindings: dy, gu, dgu.
-type GLUBackward GLU
-
-func (k GLUBackward) Source() Source {
-	v, groups := k.Target.vectors(k.Tokens, k.Width)
-	return source("glu_backward.wgsl", fmt.Sprintf("glu backward %dx%d", k.Tokens, k.Width), groups, 12*float64(k.Tokens*k.Width), struct {
-		GLUBackward
-		vectors
-	}{k, v})
 }
 
 // CrossEntropy is the loss of rows of logits and, with Gradient, their

@@ -1,5 +1,10 @@
 // RMSNorm: y[t, h] = x[t, h] * w[h] / sqrt(mean_h x[t, h]^2 + eps)
-//   x [T, H], w [H] -> rstd [T] (the reciprocal root, for the gradient), and
+{{- if .Gated}}
+//   of a gated activation x[t, h] = act(gu[t, h]) gu[t, H + h], which is stored nowhere, {{template "act" .}}
+//   gu [T, 2H] (gate, then up)
+{{- else}}
+//   x [T, H]
+{{- end}}, w [H] -> rstd [T] (the reciprocal root, for the gradient), and
 {{- if .Quantize}}
 // per-token absmax int8 quantisation of y (BitNet b1.58): s = 127 / max(absmax_h |y|, 1e-5),
 // q = clamp(round(y s), -128, 127), round half to even:
@@ -12,21 +17,24 @@ const H = {{.Width}}u;
 const WORDS = (H + 3u) / 4u;
 const EPS = {{f32 .Eps}};
 
-@group(0) @binding(0) var<storage, read> x: array<{{if .Odd}}f32{{else}}vec4<f32>{{end}}>;
-@group(0) @binding(1) var<storage, read> w: array<{{if .Odd}}f32{{else}}vec4<f32>{{end}}>;
+@group(0) @binding(0) var<storage, read> {{.Input}}: array<{{.Four}}>;
+@group(0) @binding(1) var<storage, read> w: array<{{.Four}}>;
 @group(0) @binding(2) var<storage, read_write> rstd: array<f32>;
 {{- if .Quantize}}
 @group(0) @binding(3) var<storage, read_write> q: array<u32>;
 @group(0) @binding(4) var<storage, read_write> scale: array<f32>;
 {{- else}}
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<{{.Four}}>;
 {{- end}}
 {{template "reduce" .}}
 {{template "row" .}}
-{{template "load4" .Array "x"}}
+{{template "normed" .}}
 {{template "load4" .Array "w"}}
 {{template "weight" .}}
-fn value(row: u32, c: u32, r: f32) -> vec4<f32> { return weight(c) * (load_x(row, c) * r); }
+{{- if not .Quantize}}
+{{template "put4" .Array "y"}}
+{{- end}}
+fn value(row: u32, c: u32, r: f32) -> vec4<f32> { return weight(c) * (normed(row, c) * r); }
 
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -40,7 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	var m = 0.0;
 {{- end}}
 	for (var c = lane; c < words; c += LANES) {
-		let v = load_x(row, c);
+		let v = normed(row, c);
 		squares += dot(v, v);
 {{- if .Quantize}}
 		let a = abs(weight(c) * v);
@@ -52,11 +60,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 {{if .Quantize}}
 	m *= r;
 {{template "quantize" .}}{{- else}}
-	for (var c = lane; c < words; c += LANES) {
-		let v = value(row, c, r);
-		for (var i = 0u; i < 4u; i++) {
-			if (c * 4u + i < H) { y[row * H + c * 4u + i] = v[i]; }
-		}
-	}
+	for (var c = lane; c < words; c += LANES) { put_y(row, c, value(row, c, r)); }
 {{- end}}
 }
+
+{{define "act"}}act = {{if .Relu2}}max(x, 0)^2{{else}}x / (1 + exp(-x)){{end}}{{end}}
+
+{{define "normed"}}
+{{- /* What is normalised, in fours. */ -}}
+{{- if .Gated}}
+{{template "load4" .Gate}}
+{{template "load4" .Up}}
+fn normed(row: u32, c: u32) -> vec4<f32> {
+	let g = load_gate(row, c);
+{{- if .Relu2}}
+	let a = max(g, vec4<f32>());
+	return a * a * load_up(row, c);
+{{- else}}
+	return g / (vec4<f32>(1.0) + exp(-g)) * load_up(row, c);
+{{- end}}
+}
+{{- else}}
+{{template "load4" .Array "x"}}
+fn normed(row: u32, c: u32) -> vec4<f32> { return load_x(row, c); }
+{{- end}}
+{{end}}
