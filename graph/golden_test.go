@@ -112,6 +112,36 @@ func TestGoldenNorm(t *testing.T) {
 	})
 }
 
+func TestGoldenGatedNorm(t *testing.T) {
+	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
+		for file, act := range map[string]Activation{"silu_gated_norm": SiLU, "relu2_gated_norm": Relu2} {
+			openGoldens(t, file).each("gate", func(t *testing.T, g goldens, c string) {
+				gu := beside(g.matrix(c+"gate"), g.matrix(c+"up"))
+				w := matrix{1, gu.cols / 2, g.floats(c + "w")}
+				got := opTest{batch: 1, seq: gu.rows, inputs: []matrix{gu}, params: []matrix{w}, dy: g.matrix(c + "dy"),
+					build: func(g *Graph, x []*Tensor, p []*Param) *Tensor {
+						return g.norm("glu+norm", x[0], p[0], gated(x[0], act, 1e-5))
+					}}.run(t, dev, target)
+				near(t, "y", g.floats(c+"y"), got.y, exact32)
+				tolerance := exact32
+				if w.cols == 1 {
+					tolerance = 1e-3 // as in TestGoldenNorm
+				}
+				near(t, "dgate|dup", beside(g.matrix(c+"dgate"), g.matrix(c+"dup")).v, got.dx[0], tolerance)
+				near(t, "dw", g.floats(c+"dw"), got.dp[0], exact32)
+
+				codes, scale := codesOnDevice(t, dev, target, gu.rows, w.cols, func(e *emitter, in []*Tensor, q, s *Tensor) {
+					k := gated(in[0], act, 1e-5)
+					k.Target, k.Tokens, k.Quantize = target, gu.rows, true
+					e.run(k.Source(), in[0], in[1], in[2], q, s)
+				}, gu, w, matrix{rows: gu.rows, cols: 1})
+				require.Equal(t, g.ints(c+"q"), codes)
+				requireScales(t, g.floats(c+"absmax"), scale)
+			})
+		}
+	})
+}
+
 func TestGoldenRope(t *testing.T) {
 	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
 		openGoldens(t, "rope").each("x", func(t *testing.T, g goldens, c string) {
@@ -209,10 +239,7 @@ func TestGoldenIntegers(t *testing.T) {
 		openGoldens(t, "quantize_activations").each("x", func(t *testing.T, g goldens, c string) {
 			codes, scale := quantizeOnDevice(t, dev, target, g.matrix(c+"x"))
 			require.Equal(t, g.ints(c+"q"), codes)
-			absmax := g.floats(c + "absmax")
-			for i := range absmax {
-				require.InEpsilon(t, max(absmax[i], 1e-5)/127, scale[i], 1e-6)
-			}
+			requireScales(t, g.floats(c+"absmax"), scale)
 		})
 		openGoldens(t, "quantize_weights").each("w", func(t *testing.T, g goldens, c string) {
 			w := g.matrix(c + "w")
@@ -228,21 +255,49 @@ func TestGoldenIntegers(t *testing.T) {
 	})
 }
 
+func requireScales(t *testing.T, absmax, scale []float64) {
+	require.Len(t, scale, len(absmax))
+	for i := range absmax {
+		require.InEpsilon(t, max(absmax[i], 1e-5)/127, scale[i], 1e-6)
+	}
+}
+
 // quantizeOnDevice returns the int8 codes of x and the scale of each row.
 func quantizeOnDevice(t *testing.T, dev *gpu.Device, target shaders.Target, x matrix) ([]int64, []float64) {
+	return codesOnDevice(t, dev, target, x.rows, x.cols, func(e *emitter, in []*Tensor, q, s *Tensor) {
+		e.run(shaders.Quantize{Target: target, Tokens: x.rows, Width: x.cols}.Source(), in[0], q, s)
+	}, x)
+}
+
+// codesOnDevice runs a kernel over inputs, of which those without values are
+// poisoned, and returns the codes that it writes and the scale of each row.
+func codesOnDevice(t *testing.T, dev *gpu.Device, target shaders.Target, rows, cols int, emit func(e *emitter, in []*Tensor, q, s *Tensor), inputs ...matrix) ([]int64, []float64) {
 	a := &arena{name: "test", limit: 1 << 26}
-	in, q, s := tensor("x", F32, x.rows, x.cols), tensor("q", Int8, x.rows, x.cols), tensor("s", F32, x.rows, 1)
-	runCalls(t, dev, a, target, []*Tensor{in, q, s}, func(e *emitter) {
-		e.run(shaders.Quantize{Target: target, Tokens: x.rows, Width: x.cols}.Source(), in, q, s)
-	}, func() { require.NoError(t, in.write(gpu.Bytes(x.f32()))) })
+	q, s := tensor("q", Int8, rows, cols), tensor("s", F32, rows, 1)
+	var in []*Tensor
+	for _, m := range inputs {
+		in = append(in, tensor("in", F32, m.rows, m.cols))
+	}
+	runCalls(t, dev, a, target, append([]*Tensor{q, s}, in...), func(e *emitter) { emit(e, in, q, s) }, func() {
+		for i, m := range inputs {
+			if m.v != nil {
+				require.NoError(t, in[i].write(gpu.Bytes(m.f32())))
+			}
+		}
+	})
 	defer a.release()
-	words, scale := make([]uint32, q.bytes()/4), make([]float32, x.rows)
+	words, scale := make([]uint32, q.bytes()/4), make([]float32, rows)
 	require.NoError(t, q.read(gpu.Bytes(words)))
 	require.NoError(t, s.read(gpu.Bytes(scale)))
 	var codes []int64
-	for r := range x.rows {
-		for i := range x.cols {
-			codes = append(codes, int64(int8(words[r*shaders.Words4(x.cols)+i/4]>>(8*(i%4)))))
+	for r := range rows {
+		for i := range shaders.Words4(cols) * 4 {
+			code := int64(int8(words[r*shaders.Words4(cols)+i/4] >> (8 * (i % 4))))
+			if i < cols {
+				codes = append(codes, code)
+			} else {
+				require.Zero(t, code, "padding of row %d", r)
+			}
 		}
 	}
 	return codes, widen(scale)

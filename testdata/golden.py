@@ -102,11 +102,16 @@ def weight_codes(w):
     return (w.double() * weight_scale(w)).round().clamp(-1, 1).to(torch.int8)
 
 
-def off_ties(x, scale):
-    """x with the values whose code would hang on the last bits moved by a little: rounding
-    must be decided by the data, not by one unit in the last place of the scale."""
+def near_ties(x, scale):
+    """Where the code would hang on the last bits."""
     scaled = x.astype(np.float64) * scale
-    near = np.abs(scaled - np.floor(scaled) - 0.5) < 2e-3
+    return np.abs(scaled - np.floor(scaled) - 0.5) < 2e-3
+
+
+def off_ties(x, scale):
+    """x with the values near ties moved by a little: rounding must be decided by the data,
+    not by one unit in the last place of the scale."""
+    near = near_ties(x, scale)
     moved = np.where(near, x * np.float32(0.99), x).astype(np.float32)
     return moved, near.any()
 
@@ -243,27 +248,39 @@ def attention():
     return out, {"scale": "1/sqrt(head_dim)"}
 
 
-def gated(act, seed):
+def gated_norm(act, seed):
     out, draw = {}, Draw(seed)
     for n, (tokens, width) in enumerate([(1, 1), (3, 37), (37, 3), (4, 160)]):
         gate, up, dy = draw.normal(tokens, width, std=2), draw.normal(tokens, width), draw.normal(tokens, width)
+        w = 1 + draw.normal(width, std=0.3)
         if n == 3:
             gate[0, :8] = [0, -0.0, 90, -90, 200, -200, 1e-20, -1e-20]
-        g, u = f64(gate, grad=True), f64(up, grad=True)
-        y = act(g) * u
+            up[1] = 0
+        for _ in range(100):
+            g, u, tw = f64(gate, grad=True), f64(up, grad=True), f64(w, grad=True)
+            x = act(g) * u
+            y = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5) * tw
+            scale, absmax = activation_scale(y.detach())
+            near = near_ties(y.detach().numpy(), scale.numpy())
+            if not near.any():
+                break
+            up = np.where(near, up * np.float32(0.99), up)
+        else:
+            raise SystemExit("golden.py: could not move the gated activations off ties")
         y.backward(f64(dy))
-        put(out, f"case{n}", gate=gate, up=up, y=y, dy=dy, dgate=g.grad, dup=u.grad)
-    return out, {}
+        put(out, f"case{n}", gate=gate, up=up, w=w, y=y, dy=dy, dgate=g.grad, dup=u.grad, dw=tw.grad,
+            q=(y.detach() * scale).round().to(torch.int8), absmax=absmax)
+    return out, {"eps": "1e-5"}
 
 
-def silu_gated():
-    """y = gate * sigmoid(gate) * up."""
-    return gated(F.silu, 8)
+def silu_gated_norm():
+    """x = gate * sigmoid(gate) * up, y = x * rsqrt(mean(x^2) + eps) * w; q and absmax as in quantize_activations, of y."""
+    return gated_norm(F.silu, 8)
 
 
-def relu2_gated():
-    """y = max(gate, 0)^2 * up."""
-    return gated(lambda g: F.relu(g).pow(2), 9)
+def relu2_gated_norm():
+    """x = max(gate, 0)^2 * up, y = x * rsqrt(mean(x^2) + eps) * w; q and absmax as in quantize_activations, of y."""
+    return gated_norm(lambda g: F.relu(g).pow(2), 9)
 
 
 def head():
@@ -318,7 +335,7 @@ def adamw():
     return out, {"beta1": "0.9", "beta2": "0.95", "eps": "1e-8", "clip": "1.0"}
 
 
-OPS = [embedding, rmsnorm, quantize_activations, quantize_weights, bitlinear, rope, attention, silu_gated, relu2_gated, head, adamw]
+OPS = [embedding, rmsnorm, quantize_activations, quantize_weights, bitlinear, rope, attention, silu_gated_norm, relu2_gated_norm, head, adamw]
 
 
 def differences(want, got):
