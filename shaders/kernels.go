@@ -229,7 +229,7 @@ type NormBackward struct {
 // one busy, and not so few that the sums of blocks cost anything.
 func (k NormBackward) block() int {
 	if k.Target == GPU {
-		return max(8, ceilDiv(k.Tokens, 512))
+		return max(8, ceilDiv(k.Tokens, 256))
 	}
 	_, rows := k.Target.lanes(k.Width)
 	return rows
@@ -255,11 +255,15 @@ type FoldRows struct {
 }
 
 func (k FoldRows) Source() Source {
-	th, groups := k.Target.elementwise(k.Cols)
-	return source("fold_rows.wgsl", fmt.Sprintf("fold rows %dx%d", k.Rows, k.Cols), groups, float64(k.Rows*k.Cols), struct {
+	lanes := 1
+	if k.Target == GPU {
+		lanes = 8 // a card has more invocations than a model has columns
+	}
+	threads := k.Target.threads()
+	return source("fold_rows.wgsl", fmt.Sprintf("fold rows %dx%d", k.Rows, k.Cols), fold(ceilDiv(k.Cols*lanes, threads)), float64(k.Rows*k.Cols), struct {
 		FoldRows
-		threads1D
-	}{k, th})
+		Threads, Lanes int
+	}{k, threads, lanes})
 }
 
 // Rope rotates the first Heads heads of each row in place; Stride is the
