@@ -242,7 +242,7 @@ func (k NormBackward) Source() Source {
 	layout, _ := k.Target.rowwise(k.Tokens, k.Width)
 	label, flops := "norm backward", 11.0
 	if k.Gated {
-		label, flops = "glu+norm backward", flops+18
+		label, flops = "glu+norm backward", flops+12
 	}
 	return source("norm_backward.wgsl", k.label(label), fold(k.Blocks()), flops*float64(k.Tokens*k.Width),
 		normParams{Norm: k.Norm, Accumulate: k.Accumulate, Block: k.block(), rowLayout: layout})
