@@ -73,7 +73,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	let block = group.x + group.y * groups.x;
 	if (block >= BLOCKS) { return; }
 	let first = block * BLOCK;
-	let unknown = local >> 31u; // 0, which the compiler does not know: it leaves loops rolled
+	let unknown = group.x >> 31u; // 0, which the compiler does not know: it leaves loops rolled
 	let end = min(first + BLOCK, T) + unknown;
 {{- if eq .Lanes 1}}
 	// Each invocation sums a row, then takes columns of all rows: rows lie far apart, and
