@@ -69,7 +69,8 @@ func (g *Graph) Attention(qkv *Tensor, h Heads) *Tensor {
 	tokens := g.Tokens()
 	o := tensor("attention", F32, tokens, h.Query*h.Dim)
 	lse := tensor("attention lse", F32, tokens, h.Query)
-	k := shaders.Attention{Target: g.params.Target, Batch: g.batch, Seq: g.seq, Heads: h.Query, KVHeads: h.KV, HeadDim: h.Dim}
+	k := shaders.Attention{Target: g.params.Target, Batch: g.batch, Seq: g.seq, Heads: h.Query, KVHeads: h.KV, HeadDim: h.Dim,
+		Memory: g.params.Limits.Units.WorkgroupMemory}
 	g.add("attention", func(e *emitter) {
 		e.run(k.Source(), qkv, o, lse)
 	}, func(e *emitter) {

@@ -22,10 +22,6 @@ const LOWEST = -3.4e38;
 @group(0) @binding(1) var<storage, read_write> o: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> lse: array<f32>;
 {{$d := div .HeadDim 4}}{{$rows := .Rows}}{{$block := .Block}}
-{{- if .Shared}}
-var<workgroup> keys: array<vec4<f32>, {{mul .Tile $d}}>;
-var<workgroup> values: array<vec4<f32>, {{mul .Tile $d}}>;
-{{end}}
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
 	let head = group.y % HEADS;
@@ -42,23 +38,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	var m{{$r}} = LOWEST;
 	var l{{$r}} = 0.0;
 {{- end}}
-	// The last key that any of these queries sees{{if .Shared}}, the same for the whole workgroup: barriers follow{{end}}.
-	let end = min({{if .Shared}}(group.x + 1u) * THREADS * ROWS{{else}}first + ROWS{{end}}, SEQ);
+	// The last key that any of these queries sees.
+	let end = min(first + ROWS, SEQ);
 	for (var tile = 0u; tile < end; tile += TILE) {
-{{- if .Shared}}
-		for (var i = local; i < TILE * D4; i += THREADS) {
-			let at = (base + min(tile + i / D4, SEQ - 1u)) * STRIDE + i % D4;
-			keys[i] = qkv[at + k_at];
-			values[i] = qkv[at + v_at];
-		}
-		workgroupBarrier();
-{{- end}}
 		for (var block = 0u; block < min(TILE, end - tile); block += BLOCK) {
 			let j0 = tile + block;
 {{- range $j := seq $block}}
-			let at{{$j}} = {{if $.Shared}}(block + {{$j}}u) * D4{{else}}(base + min(j0 + {{$j}}u, SEQ - 1u)) * STRIDE{{end}};
+			let at{{$j}} = (base + min(j0 + {{$j}}u, SEQ - 1u)) * STRIDE;
 	{{- range $i := seq $d}}
-			let k{{$j}}_{{$i}} = {{if $.Shared}}keys[at{{$j}} + {{$i}}u]{{else}}qkv[at{{$j}} + k_at + {{$i}}u]{{end}};
+			let k{{$j}}_{{$i}} = qkv[at{{$j}} + k_at + {{$i}}u];
 	{{- end}}
 	{{- range $r := seq $rows}}
 			let s{{$r}}_{{$j}} = select(LOWEST, {{range $i := seq $d}}{{if $i}} + {{end}}dot(q{{$r}}_{{$i}}, k{{$j}}_{{$i}}){{end}}, j0 + {{$j}}u <= first + {{$r}}u);
@@ -80,15 +68,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	{{- end}}
 {{- end}}
 {{- range $j := seq $block}}{{range $i := seq $d}}
-			let v{{$j}}_{{$i}} = {{if $.Shared}}values[at{{$j}} + {{$i}}u]{{else}}qkv[at{{$j}} + v_at + {{$i}}u]{{end}};
+			let v{{$j}}_{{$i}} = qkv[at{{$j}} + v_at + {{$i}}u];
 	{{- range $r := seq $rows}}
 			o{{$r}}_{{$i}} += p{{$r}}_{{$j}} * v{{$j}}_{{$i}};
 	{{- end}}
 {{- end}}{{end}}
 		}
-{{- if .Shared}}
-		workgroupBarrier();
-{{- end}}
 	}
 {{- range $r := seq $rows}}
 	if (first + {{$r}}u < SEQ) {

@@ -10,11 +10,6 @@
 @group(0) @binding(3) var<storage, read> delta: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dqkv: array<vec4<f32>>;
 {{$d := div .HeadDim 4}}{{$rows := .Rows}}{{$block := .Block}}
-{{- if .Shared}}
-var<workgroup> queries: array<vec4<f32>, {{mul .Tile $d}}>;
-var<workgroup> douts: array<vec4<f32>, {{mul .Tile $d}}>;
-var<workgroup> scalars: array<vec2<f32>, {{.Tile}}>; // lse, delta
-{{end}}
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
 	let kv_head = group.y % KV_HEADS;
@@ -31,34 +26,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	var dv{{$r}}_{{$i}} = vec4<f32>();
 	{{- end}}
 {{- end}}
-	// The first query that sees any of these keys{{if .Shared}}, the same for the whole workgroup: barriers follow{{end}}.
-	let start = {{if .Shared}}group.x * THREADS * ROWS{{else}}first{{end}} / TILE * TILE;
+	// The first query that sees any of these keys.
+	let start = first / TILE * TILE;
 	for (var head = kv_head * GROUP; head < (kv_head + 1u) * GROUP; head++) {
 		for (var tile = start; tile < SEQ; tile += TILE) {
-{{- if .Shared}}
-			for (var i = local; i < TILE * D4; i += THREADS) {
-				let t = base + min(tile + i / D4, SEQ - 1u);
-				queries[i] = qkv[t * STRIDE + head * D4 + i % D4];
-				douts[i] = dout[(t * HEADS + head) * D4 + i % D4];
-				if (i % D4 == 0u) { scalars[i / D4] = vec2<f32>(lse[t * HEADS + head], delta[t * HEADS + head]); }
-			}
-			workgroupBarrier();
-{{- end}}
 			for (var block = 0u; block < min(TILE, SEQ - tile); block += BLOCK) {
 				let t_first = tile + block;
 {{- range $j := seq $block}}
-				{{- if $.Shared}}
-				let at{{$j}} = (block + {{$j}}u) * D4;
-				let lse{{$j}} = scalars[block + {{$j}}u].x;
-				let delta{{$j}} = scalars[block + {{$j}}u].y;
-				{{- else}}
 				let t{{$j}} = base + min(t_first + {{$j}}u, SEQ - 1u);
 				let lse{{$j}} = lse[t{{$j}} * HEADS + head];
 				let delta{{$j}} = delta[t{{$j}} * HEADS + head];
-				{{- end}}
 	{{- range $i := seq $d}}
-				let q{{$j}}_{{$i}} = {{if $.Shared}}queries[at{{$j}} + {{$i}}u]{{else}}qkv[t{{$j}} * STRIDE + head * D4 + {{$i}}u]{{end}};
-				let do{{$j}}_{{$i}} = {{if $.Shared}}douts[at{{$j}} + {{$i}}u]{{else}}dout[(t{{$j}} * HEADS + head) * D4 + {{$i}}u]{{end}};
+				let q{{$j}}_{{$i}} = qkv[t{{$j}} * STRIDE + head * D4 + {{$i}}u];
+				let do{{$j}}_{{$i}} = dout[(t{{$j}} * HEADS + head) * D4 + {{$i}}u];
 	{{- end}}
 	{{- range $r := seq $rows}}
 				let p{{$r}}_{{$j}} = select(0.0, exp({{range $i := seq $d}}dot(q{{$j}}_{{$i}}, k{{$r}}_{{$i}}) + {{end}}-lse{{$j}}), t_first + {{$j}}u < SEQ && t_first + {{$j}}u >= first + {{$r}}u);
@@ -70,9 +50,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	{{- end}}
 {{- end}}
 			}
-{{- if .Shared}}
-			workgroupBarrier();
-{{- end}}
 		}
 	}
 {{- range $r := seq $rows}}

@@ -3,7 +3,6 @@ package shaders
 import (
 	"fmt"
 	"math"
-	"strings"
 )
 
 // Elements of the step buffer: what changes from step to step, written by the host.
@@ -307,27 +306,37 @@ func (k CrossEntropy) Source() Source {
 type Attention struct {
 	Target                              Target
 	Batch, Seq, Heads, KVHeads, HeadDim int
+	Memory                              int // bytes of workgroup memory, 0 for what WebGPU guarantees
 }
 
 type attentionParams struct {
 	Attention
 	Scale                      float32
-	Shared                     bool
 	Threads, Rows, Tile, Block int
 }
 
+func (k Attention) params() attentionParams {
+	return attentionParams{Attention: k, Scale: float32(1 / math.Sqrt(float64(k.HeadDim)))}
+}
+
 // source lays out one of the three kernels; live is how many vectors of a head
-// an invocation holds for each of its rows.
-func (k Attention) source(file, label string, heads, live int, flops float64) Source {
-	p := attentionParams{Attention: k, Scale: float32(1 / math.Sqrt(float64(k.HeadDim)))}
-	if k.Target == CPUTable && max(k.Seq, k.Batch*k.Heads) <= maxUniform {
-		file = strings.TrimSuffix(file, ".wgsl") + "_table.wgsl"
+// an invocation of a CPU holds for each of its rows.
+func (k Attention) source(file, label string, heads, live int, flops float64, tiles attentionTiles) Source {
+	p := k.params()
+	var params any = &p
+	rows := 0
+	switch {
+	case k.Target == GPU:
+		file += "_tiles"
+		params, rows = tiles, tiles.Rows
+	case k.Target == CPUTable && max(k.Seq, k.Batch*k.Heads) <= maxUniform:
+		file += "_table"
 		p.Threads, p.Rows, p.Block = 16, 1, 4
 		for p.Block > 1 && p.Block*live*k.HeadDim > 512 {
 			p.Block /= 2
 		}
 		p.Tile = p.Block
-	} else if k.Target != GPU {
+	default:
 		// More than some 200 live values an invocation take LLVM a minute to place.
 		p.Threads, p.Rows, p.Tile, p.Block = 8, 4, 1, 1
 		for p.Rows > 1 && p.Rows*live*k.HeadDim > 256 {
@@ -336,23 +345,19 @@ func (k Attention) source(file, label string, heads, live int, flops float64) So
 		for p.Threads > 1 && p.Threads*p.Rows/2 >= k.Seq {
 			p.Threads /= 2
 		}
-	} else {
-		p.Shared = true
-		p.Threads, p.Rows, p.Tile, p.Block = 64, 1, 32, 4
-		for p.Block > 1 && p.Block*k.HeadDim > 128 {
-			p.Block /= 2
-		}
-		for p.Tile*k.HeadDim > 32*64 && p.Tile > p.Block { // 16 KiB for both tiles
-			p.Tile /= 2
-		}
 	}
-	groups := [3]uint32{uint32(ceilDiv(k.Seq, p.Threads*p.Rows)), uint32(k.Batch * heads), 1}
+	if k.Target != GPU {
+		rows = p.Threads * p.Rows
+	}
+	groups := [3]uint32{uint32(ceilDiv(k.Seq, rows)), uint32(k.Batch * heads), 1}
 	pairs := float64(k.Batch*k.Heads) * float64(k.Seq) * float64(k.Seq+1) / 2
-	return source(file, fmt.Sprintf("%s %dx%dx%dx%d", label, k.Batch, k.Seq, k.Heads, k.HeadDim), groups, flops*pairs*float64(k.HeadDim), p)
+	return source(file+".wgsl", fmt.Sprintf("%s %dx%dx%dx%d", label, k.Batch, k.Seq, k.Heads, k.HeadDim), groups, flops*pairs*float64(k.HeadDim), params)
 }
 
 // Source is the forward kernel. Bindings: qkv, o, lse.
-func (k Attention) Source() Source { return k.source("attention.wgsl", "attention", k.Heads, 2, 4) }
+func (k Attention) Source() Source {
+	return k.source("attention", "attention", k.Heads, 2, 4, k.tiles(1, 1, 1, 32, 0))
+}
 
 // Delta is the first step of the gradient. Bindings: dout, o, delta.
 func (k Attention) Delta() Source {
@@ -366,11 +371,13 @@ func (k Attention) Delta() Source {
 }
 
 // DQ is the gradient of the queries. Bindings: qkv, lse, dout, delta, dqkv.
-func (k Attention) DQ() Source { return k.source("attention_dq.wgsl", "attention dq", k.Heads, 3, 6) }
+func (k Attention) DQ() Source {
+	return k.source("attention_dq", "attention dq", k.Heads, 3, 6, k.tiles(2, 2, 1, 0, 0))
+}
 
 // DKV is the gradient of keys and values. Bindings: qkv, lse, dout, delta, dqkv.
 func (k Attention) DKV() Source {
-	return k.source("attention_dkv.wgsl", "attention dkv", k.KVHeads, 4, 8)
+	return k.source("attention_dkv", "attention dkv", k.KVHeads, 4, 8, k.tiles(2, 2, 2, 0, 8))
 }
 
 // CachedAttention has the shapes of attention over a cache of keys and values:

@@ -1,0 +1,90 @@
+// Gradient of attention with respect to keys and values, with p = exp(SCALE q . k - lse) computed again:
+//   dv[j, m] = sum over the heads n of group m and queries t >= j of p do[t, n]
+//   dk[j, m] = SCALE sum over the same of p (do . v - delta[t, n]) q[t, n]
+//   qkv, lse, dout [B, SEQ, HEADS D], delta [B SEQ, HEADS] -> the keys' and values' part of dqkv
+// Rows are keys and values of head y % KV_HEADS of sequence y / KV_HEADS, columns queries of its group.
+{{template "tiles" .}}
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> lse: array<f32>;
+@group(0) @binding(2) var<storage, read> dout: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> delta: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dqkv: array<vec4<f32>>;
+
+var<workgroup> keys: array<vec4<f32>, {{mul .Rows (add .Words 1)}}>;
+var<workgroup> values: array<vec4<f32>, {{mul .Rows (add .Words 1)}}>;
+var<workgroup> queries: array<vec4<f32>, {{mul .Cols (add .Words 1)}}>;
+var<workgroup> douts: array<vec4<f32>, {{mul .Cols (add .Words 1)}}>;
+var<workgroup> weights: array<Scores, {{mul .Rows (add .Lanes 1)}}>; // p
+var<workgroup> pulls: array<Scores, {{mul .Rows (add .Lanes 1)}}>; // p (do . v - delta)
+var<workgroup> scalars: array<vec2<f32>, {{.Cols}}>; // lse, delta
+{{$top := .}}
+@compute @workgroup_size({{.Threads}})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+	let none = group.z; // always 0, which compilers do not know: they leave loops rolled
+	let kv_head = group.y % KV_HEADS;
+	let base = (group.y / KV_HEADS) * SEQ;
+	let first = group.x * ROWS;
+	let y = local / X;
+	let x = local % X;
+	let k_at = (HEADS + kv_head) * D4;
+	let v_at = k_at + KV_HEADS * D4;
+	for (var i = local; i < ROWS * D4 + none; i += THREADS) {
+		let row = (base + min(first + i / D4, SEQ - 1u)) * STRIDE + i % D4;
+		keys[(i / D4) * PITCH + i % D4] = SCALE * qkv[row + k_at];
+		values[(i / D4) * PITCH + i % D4] = qkv[row + v_at];
+	}
+{{- range $u := seq .PerWords}}
+	let w{{$u}} = min(x + {{$u}}u * X, D4 - 1u);
+{{- end}}
+{{- range $i := seq .PerRows}}{{range $u := seq $top.PerWords}}
+	var dk{{$i}}_{{$u}} = vec4<f32>();
+	var dv{{$i}}_{{$u}} = vec4<f32>();
+{{- end}}{{end}}
+	for (var head = kv_head * GROUP; head < (kv_head + 1u) * GROUP; head++) {
+		for (var tile = first / COLS * COLS; tile < SEQ; tile += COLS) {
+			for (var i = local; i < COLS * D4 + none; i += THREADS) {
+				let t = base + min(tile + i / D4, SEQ - 1u);
+				queries[(i / D4) * PITCH + i % D4] = qkv[t * STRIDE + head * D4 + i % D4];
+				douts[(i / D4) * PITCH + i % D4] = dout[(t * HEADS + head) * D4 + i % D4];
+			}
+			if (local < COLS) {
+				let at = (base + min(tile + local, SEQ - 1u)) * HEADS + head;
+				scalars[local] = vec2<f32>(lse[at], delta[at]);
+			}
+			workgroupBarrier();
+{{- range $i := seq .PerRows}}
+			var s{{$i}} = Scores();
+			var dp{{$i}} = Scores();
+{{- end}}
+{{template "tile scores" .With "s" "keys" "queries" "dp" "values" "douts"}}
+{{- range $j := seq .PerCols}}
+			let of{{$j}} = scalars[x + {{$j}}u * X];
+{{- end}}
+{{- range $i := seq .PerRows}}
+			{
+				let j = first + y + {{$i}}u * Y;
+				var p = exp(s{{$i}} - {{$top.Gather "of" ".x"}});
+{{- range $j := seq $top.PerCols}}
+				if (tile + x + {{$j}}u * X < j || tile + x + {{$j}}u * X >= SEQ) { {{$top.Of "p" $j}} = 0.0; }
+{{- end}}
+				weights[(y + {{$i}}u * Y) * P_PITCH + x] = p;
+				pulls[(y + {{$i}}u * Y) * P_PITCH + x] = p * (dp{{$i}} - {{$top.Gather "of" ".y"}});
+			}
+{{- end}}
+			workgroupBarrier();
+{{template "tile sums" .Weighted "dv" "weights" "douts" "dk" "pulls" "queries"}}
+			workgroupBarrier();
+		}
+	}
+{{- range $i := seq .PerRows}}
+	if (first + y + {{$i}}u * Y < SEQ) {
+		let row = (base + first + y + {{$i}}u * Y) * STRIDE;
+{{- range $u := seq $top.PerWords}}
+		if (x + {{$u}}u * X < D4) {
+			dqkv[row + k_at + w{{$u}}] = dk{{$i}}_{{$u}} * SCALE;
+			dqkv[row + v_at + w{{$u}}] = dv{{$i}}_{{$u}};
+		}
+{{- end}}
+	}
+{{- end}}
+}

@@ -1,0 +1,75 @@
+// Gradient of attention with respect to the queries, with p = exp(SCALE q . k - lse) computed again:
+//   dq[t, n] = SCALE sum over keys j <= t of p (do . v[j] - delta[t, n]) k[j]
+//   qkv, lse, dout [B, SEQ, HEADS D], delta [B SEQ, HEADS] -> the queries' part of dqkv
+// Rows are queries of head y % HEADS of sequence y / HEADS, columns its keys and values.
+{{template "tiles" .}}
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> lse: array<f32>;
+@group(0) @binding(2) var<storage, read> dout: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> delta: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dqkv: array<vec4<f32>>;
+
+var<workgroup> queries: array<vec4<f32>, {{mul .Rows (add .Words 1)}}>;
+var<workgroup> douts: array<vec4<f32>, {{mul .Rows (add .Words 1)}}>;
+var<workgroup> keys: array<vec4<f32>, {{mul .Cols (add .Words 1)}}>;
+var<workgroup> values: array<vec4<f32>, {{mul .Cols (add .Words 1)}}>;
+var<workgroup> weights: array<Scores, {{mul .Rows (add .Lanes 1)}}>;
+{{$top := .}}
+@compute @workgroup_size({{.Threads}})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+	let none = group.z; // always 0, which compilers do not know: they leave loops rolled
+	let head = group.y % HEADS;
+	let base = (group.y / HEADS) * SEQ;
+	let first = group.x * ROWS;
+	let y = local / X;
+	let x = local % X;
+	for (var i = local; i < ROWS * D4 + none; i += THREADS) {
+		let t = base + min(first + i / D4, SEQ - 1u);
+		queries[(i / D4) * PITCH + i % D4] = SCALE * qkv[t * STRIDE + head * D4 + i % D4];
+		douts[(i / D4) * PITCH + i % D4] = dout[(t * HEADS + head) * D4 + i % D4];
+	}
+{{- range $u := seq .PerWords}}
+	let w{{$u}} = min(x + {{$u}}u * X, D4 - 1u);
+{{- end}}
+{{- range $i := seq .PerRows}}
+	let at{{$i}} = (base + min(first + y + {{$i}}u * Y, SEQ - 1u)) * HEADS + head;
+	let lse{{$i}} = lse[at{{$i}}];
+	let delta{{$i}} = delta[at{{$i}}];
+{{- range $u := seq $top.PerWords}}
+	var dq{{$i}}_{{$u}} = vec4<f32>();
+{{- end}}
+{{- end}}
+	for (var tile = 0u; tile < min(first + ROWS, SEQ); tile += COLS) {
+		for (var i = local; i < COLS * D4 + none; i += THREADS) {
+			let at = (base + min(tile + i / D4, SEQ - 1u)) * STRIDE + (HEADS + head / GROUP) * D4 + i % D4;
+			keys[(i / D4) * PITCH + i % D4] = qkv[at];
+			values[(i / D4) * PITCH + i % D4] = qkv[at + KV_HEADS * D4];
+		}
+		workgroupBarrier();
+{{- range $i := seq .PerRows}}
+		var s{{$i}} = Scores();
+		var dp{{$i}} = Scores();
+{{- end}}
+{{template "tile scores" .With "s" "queries" "keys" "dp" "douts" "values"}}
+{{- range $i := seq .PerRows}}
+		{
+			let t = first + y + {{$i}}u * Y;
+			var ds = exp(s{{$i}} - Scores(lse{{$i}})) * (dp{{$i}} - Scores(delta{{$i}}));
+{{- range $j := seq $top.PerCols}}
+			if (tile + x + {{$j}}u * X > t) { {{$top.Of "ds" $j}} = 0.0; }
+{{- end}}
+			weights[(y + {{$i}}u * Y) * P_PITCH + x] = ds;
+		}
+{{- end}}
+		workgroupBarrier();
+{{template "tile sums" .Weighted "dq" "weights" "keys"}}
+		workgroupBarrier();
+	}
+{{- range $i := seq .PerRows}}
+	if (first + y + {{$i}}u * Y < SEQ) {
+{{- range $u := seq $top.PerWords}}
+		if (x + {{$u}}u * X < D4) { dqkv[(base + first + y + {{$i}}u * Y) * STRIDE + head * D4 + w{{$u}}] = dq{{$i}}_{{$u}} * SCALE; }
+{{- end}}
+	}
+{{- end}}
+}
