@@ -30,10 +30,10 @@ test: tools vulkan ## vet and all tests; a part of them: PKG=./graph RUN=Quantiz
 	go vet $(PKG)
 	$(DRIVER) go test -timeout $(TIMEOUT) $(if $(RUN),-run '$(RUN)') $(ARGS) $(PKG)
 
-test-matrix: tools vulkan dawn ## test Dawn and the matrix-unit kernels, without a GPU (Debian; 70 MB)
+test-matrix: tools vulkan dawn ## test Dawn, the matrix-unit kernels and what AMD's and NVIDIA's compilers make of all, without a GPU (Debian; 70 MB)
 	@sh gpu/install-matrix.sh
 	$(DRIVER) . .vulkan.matrix/env && go test -timeout $(TIMEOUT) $(ARGS) ./gpu/... && \
-		go test -timeout $(TIMEOUT) -run 'Matrix|Agrees|Mixed|Precisions|LostDevice' $(ARGS) ./graph ./cmd/bitnet
+		go test -timeout $(TIMEOUT) -run 'Matrix|Agrees|Mixed|Precisions|LostDevice|KernelsForCards' $(ARGS) ./graph ./cmd/bitnet
 
 bench: tools vulkan ## benchmarks; a part of them: PKG=./graph RUN=MatMul
 	$(DRIVER) go test -timeout $(TIMEOUT) -run '^$$' -bench '$(or $(RUN),.)' -benchmem $(ARGS) $(PKG)
