@@ -94,6 +94,7 @@ type opTest struct {
 	residual  bool
 	precision Precision
 	tuning    Tuning
+	memory    int // bytes of workgroup memory, where not the adapter's
 }
 
 type opResult struct {
@@ -121,6 +122,9 @@ func fillPoison(t *testing.T, arenas ...*arena) {
 func (c opTest) run(t *testing.T, dev *gpu.Device, target shaders.Target) opResult {
 	t.Helper()
 	ps := NewParams(target, LimitsOf(dev.Adapter()))
+	if c.memory > 0 {
+		ps.Limits.Units.WorkgroupMemory = c.memory
+	}
 	ps.Precision, ps.Tuning = c.precision, c.tuning
 	var params []*Param
 	for i, m := range c.params {

@@ -157,6 +157,39 @@ fn fetch_{{.Name}}(row: u32, col: u32) -> vec4<f32> {
 }
 {{end}}
 
+{{define "bytes" -}}
+{{- /* Of an operand of a product of whole numbers, int8 or ternary. */ -}}
+{{- if eq .Kind.String "ternary"}}
+{{template "unpack" .}}
+{{- end}}
+// Four neighbours along {{if .AlongK}}k{{else}}the other dimension{{end}} of one stored row, as bytes.
+fn bytes_{{.Name}}(row: u32, col: u32) -> u32 {
+{{- if .CheckRows}}
+	if (row >= {{.Rows}}u) { return 0u; }
+{{- end}}
+{{- if .CheckCols}}
+	if (col >= {{.Cols}}u) { return 0u; }
+{{- end}}
+{{- if eq .Kind.String "ternary"}}
+	return unpack({{.Name}}[row * {{.Words}}u + col / 16u] >> (2u * (col % 16u)));
+{{- else}}
+	return {{.Name}}[row * {{.Words}}u + col / 4u];
+{{- end}}
+}
+
+// Component i holds {{.Name}} at o + i for k..k+3.
+fn words_{{.Name}}(o: u32, k: u32) -> vec4<u32> {
+{{- if .AlongK}}
+	return vec4<u32>(bytes_{{.Name}}(o, k), bytes_{{.Name}}(o + 1u, k), bytes_{{.Name}}(o + 2u, k), bytes_{{.Name}}(o + 3u, k));
+{{- else}}
+	let at = vec4<u32>(0u, 8u, 16u, 24u);
+	let low = vec4<u32>(255u);
+	return ((vec4<u32>(bytes_{{.Name}}(k, o)) >> at) & low) | (((vec4<u32>(bytes_{{.Name}}(k + 1u, o)) >> at) & low) << vec4<u32>(8u)) |
+		(((vec4<u32>(bytes_{{.Name}}(k + 2u, o)) >> at) & low) << vec4<u32>(16u)) | ((vec4<u32>(bytes_{{.Name}}(k + 3u, o)) >> at) << vec4<u32>(24u));
+{{- end}}
+}
+{{end}}
+
 {{define "product" -}}
 {{- /* Shapes and bindings of a product. */ -}}
 const M = {{.M}}u;

@@ -40,29 +40,7 @@ func (u MatrixUnits) shape(component, result string) (MatrixShape, bool) {
 
 type matrixOperand struct {
 	matmulOperand
-	TileRows, TileCols, Stride int // of the tile in workgroup memory
-	Packed                     int // values in an element of the tile
-}
-
-// Major is how a matrix lies in its tile: a row of a runs along k, a row of b across.
-func (o matrixOperand) Major() string {
-	if o.AlongK == (o.Name == "a") {
-		return "row_major"
-	}
-	return "col_major"
-}
-
-// At writes the place in the tile of the matrix at outer and k.
-func (o matrixOperand) At(outer string) string {
-	switch {
-	case o.AlongK && o.Packed > 1:
-		return fmt.Sprintf("%s * STRIDE_%s + k / %du", outer, o.Name, o.Packed)
-	case o.AlongK:
-		return fmt.Sprintf("%s * STRIDE_%s + k", outer, o.Name)
-	case o.Packed > 1:
-		return fmt.Sprintf("k * STRIDE_%s + %s / %du", o.Name, outer, o.Packed)
-	}
-	return fmt.Sprintf("k * STRIDE_%s + %s", o.Name, outer)
+	Outer, Stride int // of the tile in workgroup memory: rows, and elements from one to the next
 }
 
 type matmulMatrix struct {
@@ -104,14 +82,12 @@ func (k MatMul) MatrixSource(units MatrixUnits) (Source, bool) {
 func (k MatMul) MatrixVariants(units MatrixUnits) []Variant {
 	t := matmulMatrix{matmulParams: matmulParams{MatMul: k, Shared: true}}
 	var ok bool
-	packed := 1
 	if k.integer() {
 		t.Integer = true
 		t.Shape, ok = units.shape("i8", "i32")
-		packed = 4
 	}
 	if !ok {
-		t.Integer, packed = false, 1
+		t.Integer = false
 		if t.Shape, ok = units.shape("f16", "f32"); !ok {
 			return nil
 		}
@@ -131,7 +107,7 @@ func (k MatMul) MatrixVariants(units MatrixUnits) []Variant {
 		if s.k%t.Shape.K != 0 {
 			continue
 		}
-		t.layOut(s, packed)
+		t.layOut(s)
 		groups := t.groups()
 		if t.memory() <= units.WorkgroupMemory && t.Threads <= maxThreads && max(groups[0], groups[1]) <= maxGroups {
 			name := t.Shape.Component + " units, " + s.String()
@@ -142,7 +118,7 @@ func (k MatMul) MatrixVariants(units MatrixUnits) []Variant {
 }
 
 // layOut cuts the result up into squares, one a subgroup.
-func (t *matmulMatrix) layOut(s squares, packed int) {
+func (t *matmulMatrix) layOut(s squares) {
 	k := t.MatMul
 	t.SubM, t.SubN = s.subM, s.subN
 	t.RegM, t.RegN = s.m/t.Shape.M, s.n/t.Shape.N
@@ -153,23 +129,13 @@ func (t *matmulMatrix) layOut(s squares, packed int) {
 	t.Direct = !t.Integer && !t.Lift && !k.RowScale && !k.ColScale && !k.Residual && !t.CheckM && !t.CheckN
 	t.assign()
 	t.OutElement = "f32"
-	t.A = matrixOperand{matmulOperand: t.matmulParams.A, Packed: packed}
-	t.B = matrixOperand{matmulOperand: t.matmulParams.B, Packed: packed}
-	for _, o := range []*matrixOperand{&t.A, &t.B} {
-		outer := t.TileM
-		if o.Name == "b" {
-			outer = t.TileN
-		}
-		o.TileRows, o.TileCols = t.TileK, outer
-		if o.AlongK {
-			o.TileRows, o.TileCols = outer, t.TileK
-		}
-		// 16 bytes more, so that rows begin in different banks.
-		o.Stride = o.TileCols + 8
-		if packed > 1 {
-			o.Stride = o.TileCols/packed + 4
-		}
+	// Rows are 16 bytes longer than they need be, so that they begin in different banks.
+	stride := s.k + 8
+	if t.Integer {
+		stride = s.k/4 + 4
 	}
+	t.A = matrixOperand{t.matmulParams.A, t.TileM, stride}
+	t.B = matrixOperand{t.matmulParams.B, t.TileN, stride}
 	t.Operands = []matrixOperand{t.A, t.B}
 }
 
@@ -179,7 +145,7 @@ func (t *matmulMatrix) memory() int {
 	if t.Integer {
 		size = 4
 	}
-	n := size * (t.A.TileRows*t.A.Stride + t.B.TileRows*t.B.Stride)
+	n := size * (t.A.Outer*t.A.Stride + t.B.Outer*t.B.Stride)
 	if !t.Direct {
 		n += 4 * t.Subgroups() * t.PatchSize()
 	}

@@ -8,8 +8,8 @@ enable subgroup_size_control;
 //   a: {{.A}}
 //   b: {{.B}}
 // A workgroup computes {{.TileM}} x {{.TileN}} of the result. Slices of {{.TileK}} of both operands are {{if .Integer}}unpacked to int8{{else}}rounded to f16{{end}} in
-// workgroup memory, laid out as they are stored, so that neighbours stay neighbours. Each of
-// {{.SubM}} x {{.SubN}} subgroups holds {{.RegM}} x {{.RegN}} matrices of sums.
+// workgroup memory, their rows along k, however they are stored: so each invocation finds what it needs of a matrix
+// in a few words. Each of {{.SubM}} x {{.SubN}} subgroups holds {{.RegM}} x {{.RegN}} matrices of sums.
 {{- if not .Integer}}
 // Products are exact and sums are f32; the error is that of rounding the operands to 11 bits.
 {{- end}}
@@ -27,34 +27,19 @@ const GAIN = {{f32 .Gain}};
 {{- end}}
 {{- range .Operands}}
 const STRIDE_{{.Name}} = {{.Stride}}u; // elements{{if $integer}} of four int8{{end}} from one row of tile_{{.Name}} to the next
-var<workgroup> tile_{{.Name}}: array<{{if $integer}}i32{{else}}f16{{end}}, {{mul .TileRows .Stride}}>;
+var<workgroup> tile_{{.Name}}: array<{{if $integer}}i32{{else}}f16{{end}}, {{mul .Outer .Stride}}>;
 {{- end}}
 {{- if not .Direct}}
 var<workgroup> patches: array<{{.Shape.Result}}, {{mul .Subgroups .PatchSize}}>;
 {{- end}}
-{{if .Integer}}
-{{- range .Operands}}{{$ternary := eq .Kind.String "ternary"}}{{$per := 4}}{{if $ternary}}{{$per = 16}}{{end}}
-{{- if $ternary}}
-{{template "unpack" .}}
-{{end}}
-fn fill_{{.Name}}(o0: u32, k0: u32, local: u32) {
-	for (var i = local; i < {{div (mul .TileRows .TileCols) $per}}u; i += THREADS) {
-		let r = i / {{div .TileCols $per}}u;
-		let c = i % {{div .TileCols $per}}u;
-		let row = {{if .AlongK}}o0{{else}}k0{{end}} + r;
-		let word = {{if .AlongK}}k0{{else}}o0{{end}} / {{$per}}u + c;
-		var v = {{if $ternary}}0x55555555u{{else}}0u{{end}};
-		if ({{if .CheckRows}}row < {{.Rows}}u{{else}}true{{end}}{{if .CheckCols}} && word < {{.Words}}u{{end}}) { v = {{.Name}}[row * {{.Words}}u + word]; }
-{{- if $ternary}}
-		for (var j = 0u; j < 4u; j++) { tile_{{.Name}}[r * STRIDE_{{.Name}} + 4u * c + j] = bitcast<i32>(unpack(v >> (8u * j))); }
+{{range .Operands}}
+{{- if $integer}}
+{{- if or (not .AlongK) (ne .Kind.String "ternary")}}
+{{template "bytes" .}}
 {{- else}}
-		tile_{{.Name}}[r * STRIDE_{{.Name}} + c] = bitcast<i32>(v);
+{{template "unpack" .}}
 {{- end}}
-	}
-}
-{{end}}
-{{else}}
-{{- range .Operands}}
+{{- else}}
 {{template "fetch" .}}
 
 // The same with the factors that belong to it.
@@ -73,17 +58,50 @@ fn scaled_{{.Name}}(row: u32, col: u32) -> vec4<f32> {
 	return v;
 }
 
+fn put_{{.Name}}(o: u32, k: u32, v: vec4<f32>) {
+	let h = vec4<f16>(v);
+	let to = o * STRIDE_{{.Name}} + k;
+	tile_{{.Name}}[to] = h.x;
+	tile_{{.Name}}[to + 1u] = h.y;
+	tile_{{.Name}}[to + 2u] = h.z;
+	tile_{{.Name}}[to + 3u] = h.w;
+}
+{{- end}}
+
 fn fill_{{.Name}}(o0: u32, k0: u32, local: u32) {
-	for (var i = local; i < {{div (mul .TileRows .TileCols) 4}}u; i += THREADS) {
-		let row = i / {{div .TileCols 4}}u;
-		let col = 4u * (i % {{div .TileCols 4}}u);
-		let v = vec4<f16>(scaled_{{.Name}}({{if .AlongK}}o0{{else}}k0{{end}} + row, {{if .AlongK}}k0{{else}}o0{{end}} + col));
-		let to = row * STRIDE_{{.Name}} + col;
-		tile_{{.Name}}[to] = v.x;
-		tile_{{.Name}}[to + 1u] = v.y;
-		tile_{{.Name}}[to + 2u] = v.z;
-		tile_{{.Name}}[to + 3u] = v.w;
+{{- if not .AlongK}}
+	for (var i = local; i < {{div .Outer 4}}u * (TILE_K / 4u); i += THREADS) {
+		// Eight neighbours read 128 bytes of a row, the next ones other rows: so few of them write to one bank.
+		let o = 4u * (i % 8u + i / (2u * TILE_K) * 8u);
+		let k = i / 8u % (TILE_K / 4u){{if not $integer}} * 4u{{end}};
+{{- if $integer}}
+		let v = words_{{.Name}}(o0 + o, k0 + 4u * k);
+{{- else}}
+		let v = transpose(mat4x4<f32>(scaled_{{.Name}}(k0 + k, o0 + o), scaled_{{.Name}}(k0 + k + 1u, o0 + o), scaled_{{.Name}}(k0 + k + 2u, o0 + o), scaled_{{.Name}}(k0 + k + 3u, o0 + o)));
+{{- end}}
+		for (var j = 0u; j < 4u; j++) { {{if $integer}}tile_{{.Name}}[(o + j) * STRIDE_{{.Name}} + k] = bitcast<i32>(v[j]);{{else}}put_{{.Name}}(o + j, k, v[j]);{{end}} }
 	}
+{{- else if not $integer}}
+	for (var i = local; i < {{.Outer}}u * (TILE_K / 4u); i += THREADS) {
+		let o = i / (TILE_K / 4u);
+		let k = 4u * (i % (TILE_K / 4u));
+		put_{{.Name}}(o, k, scaled_{{.Name}}(o0 + o, k0 + k));
+	}
+{{- else if eq .Kind.String "ternary"}}
+	for (var i = local; i < {{.Outer}}u * (TILE_K / 16u); i += THREADS) {
+		let o = i / (TILE_K / 16u);
+		let word = i % (TILE_K / 16u);
+		var v = 0x55555555u; // zeros
+		if ({{if .CheckRows}}o0 + o < {{.Rows}}u{{else}}true{{end}}{{if .CheckCols}} && k0 / 16u + word < {{.Words}}u{{end}}) { v = {{.Name}}[(o0 + o) * {{.Words}}u + k0 / 16u + word]; }
+		for (var j = 0u; j < 4u; j++) { tile_{{.Name}}[o * STRIDE_{{.Name}} + 4u * word + j] = bitcast<i32>(unpack(v >> (8u * j))); }
+	}
+{{- else}}
+	for (var i = local; i < {{.Outer}}u * (TILE_K / 4u); i += THREADS) {
+		let o = i / (TILE_K / 4u);
+		let word = i % (TILE_K / 4u);
+		tile_{{.Name}}[o * STRIDE_{{.Name}} + word] = bitcast<i32>(bytes_{{.Name}}(o0 + o, k0 + 4u * word));
+	}
+{{- end}}
 }
 {{end}}
 {{- if .ScaleK}}
@@ -94,7 +112,6 @@ fn factor(k: u32) -> f32 {
 	return scale[k];
 }
 {{end}}
-{{- end}}
 {{- if not .Direct}}
 fn store(m: u32, n: u32, sum: {{.Shape.Result}}) {
 {{- if .CheckM}}
@@ -116,7 +133,7 @@ fn store(m: u32, n: u32, sum: {{.Shape.Result}}) {
 	c[m * N + n] {{if .Accumulate}}+{{end}}= v;
 }
 {{end}}
-{{- $top := .}}
+{{- $top := .}}{{$per := ""}}{{if .Integer}}{{$per = " / 4u"}}{{end}}
 @compute @workgroup_size({{.Threads}}){{if .PinSubgroup}} @subgroup_size({{.Subgroup}}){{end}}
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
 	@builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
@@ -133,11 +150,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 		workgroupBarrier();
 		for (var k = 0u; k < TILE_K; k += {{.Shape.K}}u) {
 {{- range $i := seq .RegM}}
-			let a{{$i}} = subgroupMatrixLoad<Left, {{$top.A.Major}}>(&tile_a, {{$top.A.At (printf "(sm + %du)" (mul $i $top.Shape.M))}}, STRIDE_a);
+			let a{{$i}} = subgroupMatrixLoad<Left, row_major>(&tile_a, (sm + {{mul $i $top.Shape.M}}u) * STRIDE_a + k{{$per}}, STRIDE_a);
 {{- end}}
 {{- range $j := seq .RegN}}
 			{
-				let b = subgroupMatrixLoad<Right, {{$top.B.Major}}>(&tile_b, {{$top.B.At (printf "(sn + %du)" (mul $j $top.Shape.N))}}, STRIDE_b);
+				let b = subgroupMatrixLoad<Right, col_major>(&tile_b, (sn + {{mul $j $top.Shape.N}}u) * STRIDE_b + k{{$per}}, STRIDE_b);
 	{{- range $i := seq $top.RegM}}
 				s{{$i}}_{{$j}} = subgroupMatrixMultiplyAccumulate(a{{$i}}, b, s{{$i}}_{{$j}});
 	{{- end}}

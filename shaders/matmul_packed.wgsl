@@ -5,37 +5,9 @@ requires packed_4x8_integer_dot_product;
 // Tiles of {{.TileM}} x {{.TileN}} a workgroup go through workgroup memory in slices of {{.TileK}}, four neighbours
 // along k a word; each invocation holds {{.RegM}} x {{.RegN}} sums.
 {{template "product" .}}
-{{- range .Operands}}{{$ternary := eq .Kind.String "ternary"}}
-{{- if $ternary}}
-{{template "unpack" .}}
+{{- range .Operands}}
+{{template "bytes" .}}
 {{- end}}
-// Four neighbours along {{if .AlongK}}k{{else}}the other dimension{{end}} of one stored row, as bytes.
-fn bytes_{{.Name}}(row: u32, col: u32) -> u32 {
-{{- if .CheckRows}}
-	if (row >= {{.Rows}}u) { return 0u; }
-{{- end}}
-{{- if .CheckCols}}
-	if (col >= {{.Cols}}u) { return 0u; }
-{{- end}}
-{{- if $ternary}}
-	return unpack({{.Name}}[row * {{.Words}}u + col / 16u] >> (2u * (col % 16u)));
-{{- else}}
-	return {{.Name}}[row * {{.Words}}u + col / 4u];
-{{- end}}
-}
-
-// Component i holds {{.Name}} at o + i for k..k+3.
-fn block_{{.Name}}(o: u32, k: u32) -> vec4<u32> {
-{{- if .AlongK}}
-	return vec4<u32>(bytes_{{.Name}}(o, k), bytes_{{.Name}}(o + 1u, k), bytes_{{.Name}}(o + 2u, k), bytes_{{.Name}}(o + 3u, k));
-{{- else}}
-	let at = vec4<u32>(0u, 8u, 16u, 24u);
-	let low = vec4<u32>(255u);
-	return ((vec4<u32>(bytes_{{.Name}}(k, o)) >> at) & low) | (((vec4<u32>(bytes_{{.Name}}(k + 1u, o)) >> at) & low) << vec4<u32>(8u)) |
-		(((vec4<u32>(bytes_{{.Name}}(k + 2u, o)) >> at) & low) << vec4<u32>(16u)) | ((vec4<u32>(bytes_{{.Name}}(k + 3u, o)) >> at) << vec4<u32>(24u));
-{{- end}}
-}
-{{end}}
 {{template "store4" .}}
 {{- $rm := div .RegM 4}}{{$rn := div .RegN 4}}{{$top := .}}
 const TILE_M = {{.TileM}}u;
@@ -59,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 			let {{if .AlongK}}k = i % (TILE_K / 4u);
 			let o = i / (TILE_K / 4u){{else}}o = i % ({{$tile}} / 4u);
 			let k = i / ({{$tile}} / 4u){{end}};
-			tile_{{.Name}}[k * ({{$tile}} / 4u) + o] = block_{{.Name}}({{$first}} + 4u * o, k0 + 4u * k);
+			tile_{{.Name}}[k * ({{$tile}} / 4u) + o] = words_{{.Name}}({{$first}} + 4u * o, k0 + 4u * k);
 		}
 {{- end}}
 		workgroupBarrier();

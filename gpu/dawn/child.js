@@ -23,7 +23,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {
 // Whatever create() returned has to stay reachable: Dawn dies some time after it is collected.
 const kept = (globalThis.bitnetKept = []);
 const options = [
-	'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia',
+	'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,disable_robustness',
 	'disable-dawn-features=timestamp_quantization',
 ];
 let create;
