@@ -22,6 +22,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {
 
 // Whatever create() returned has to stay reachable: Dawn dies some time after it is collected.
 const kept = (globalThis.bitnetKept = []);
+// Checks of bounds cost more than the arithmetic of some kernels, which check for themselves where a tile may stick out.
 const options = [
 	'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,disable_robustness',
 	'disable-dawn-features=timestamp_quantization',
