@@ -51,6 +51,14 @@ func onEveryDevice(t *testing.T, f func(t *testing.T, dev *gpu.Device, target sh
 	}
 }
 
+// foreign says that kernels of a target are laid out for another kind of
+// adapter than this one, on which each takes seconds to compile. There an odd
+// and a regular shape of each are enough, but with BITNET_VARIANTS=all.
+func foreign(dev *gpu.Device, target shaders.Target) bool {
+	a := dev.Adapter()
+	return a.Kind == gpu.CPU && target != TargetOf(a) && os.Getenv("BITNET_VARIANTS") != "all"
+}
+
 // matrix is a value of a test, [rows, cols].
 type matrix struct {
 	rows, cols int

@@ -29,11 +29,13 @@ func TestQuantizeWeights(t *testing.T) {
 		{"at once", whole, 1 << 27, 1 << 27, 1},
 		{"odd rows", odd, 1 << 27, 1 << 27, 1},
 		{"small bindings", whole, 90 << 10, 1 << 27, 3},
-		{"small buffers", whole, 1 << 27, 90 << 10, 3},
 		{"odd rows in small buffers", odd, 1 << 27, 110 << 10, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
+				if c.runs > 1 && foreign(dev, target) {
+					t.Skip("the cuts are the same for every layout")
+				}
 				ps := NewParams(target, Limits{Binding: c.binding, Buffer: c.buffer})
 				for i, g := range c.groups {
 					ps.Vector("norm", 5)

@@ -33,7 +33,7 @@ func TestVariants(t *testing.T) {
 	shapes := [][3]int{{68, 112, 80}, {132, 72, 36}, {40, 160, 48}} // not multiples of the tiles
 	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
 		products, every := products, 1
-		if dev.Adapter().Kind == gpu.CPU && target == shaders.GPU && os.Getenv("BITNET_VARIANTS") != "all" {
+		if target == shaders.GPU && foreign(dev, target) {
 			products, every = products[3:], 6
 		}
 		type kernel struct {
