@@ -44,13 +44,14 @@ func (g *Graph) Rope(qkv *Tensor, h Heads, theta float64) *Tensor {
 	return qkv
 }
 
-// ropeTable holds cos and sin of each position and pair, [seq, dim/2, 2].
+// ropeTable holds cos and then sin of each position's pairs, [seq, 2, dim/2].
 func ropeTable(seq, dim int, theta float64) []float32 {
-	table := make([]float32, 0, seq*dim)
+	table := make([]float32, seq*dim)
 	for pos := range seq {
+		row := table[pos*dim:][:dim]
 		for i := range dim / 2 {
 			sin, cos := math.Sincos(float64(pos) * math.Pow(theta, -2*float64(i)/float64(dim)))
-			table = append(table, float32(cos), float32(sin))
+			row[i], row[dim/2+i] = float32(cos), float32(sin)
 		}
 	}
 	return table

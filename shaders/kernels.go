@@ -267,7 +267,7 @@ func (k FoldRows) Source() Source {
 
 // Rope rotates the first Heads heads of each row in place; Stride is the
 // length of a row. With a Context, sequences begin at positions of their own.
-// Bindings: table [Seq or Context, HeadDim/2, 2], x, and start [Tokens / Seq]
+// Bindings: table [Seq or Context, 2, HeadDim/2], x, and start [Tokens / Seq]
 // with a Context.
 type Rope struct {
 	Target                              Target
@@ -277,12 +277,11 @@ type Rope struct {
 }
 
 func (k Rope) Source() Source {
-	n := k.Tokens * k.Heads * k.HeadDim / 2
-	th, groups := k.Target.elementwise(n)
-	return source("rope.wgsl", fmt.Sprintf("rope %dx%dx%d", k.Tokens, k.Heads, k.HeadDim), groups, 6*float64(n), struct {
+	v, groups := k.Target.vectors(k.Tokens*k.Heads, k.HeadDim/2)
+	return source("rope.wgsl", fmt.Sprintf("rope %dx%dx%d", k.Tokens, k.Heads, k.HeadDim), groups, 3*float64(k.Tokens*k.Heads*k.HeadDim), struct {
 		Rope
-		threads1D
-	}{k, th})
+		vectors
+	}{k, v})
 }
 
 // CrossEntropy is the loss of rows of logits and, with Gradient, their

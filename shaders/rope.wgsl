@@ -1,15 +1,16 @@
 // Rotary position embedding, rotate-half, in place on the first HEADS heads of each row:
 //   (a, b) = (x[t, n, i], x[t, n, i + D/2]) -> (a cos - b sin, b cos + a sin),
 //   angle = pos(t) theta^(-2i/D), pos(t) = {{if .Context}}start[t / SEQ] + {{end}}t mod SEQ.{{if .Backward}} This is the gradient: the inverse rotation.{{end}}
-//   table [{{if .Context}}{{.Context}}{{else}}SEQ{{end}}, D/2, 2] (cos, sin), x [T, STRIDE]; one invocation a pair
+//   table [{{if .Context}}{{.Context}}{{else}}SEQ{{end}}, 2, D/2] (cos, then sin), x [T, STRIDE]; one invocation {{.Per}} a
+alias V = {{.V}};
 const T = {{.Tokens}}u;
 const SEQ = {{.Seq}}u;
 const HEADS = {{.Heads}}u;
-const HALF = {{.HeadDim}}u / 2u;
-const STRIDE = {{.Stride}}u;
+const HALF = {{.HeadDim}}u / 2u{{.Over}};   // of V
+const STRIDE = {{.Stride}}u{{.Over}}; // of V
 
-@group(0) @binding(0) var<storage, read> table: array<f32>;
-@group(0) @binding(1) var<storage, read_write> x: array<f32>;
+@group(0) @binding(0) var<storage, read> table: array<V>;
+@group(0) @binding(1) var<storage, read_write> x: array<V>;
 {{- if .Context}}
 @group(0) @binding(2) var<storage, read> start: array<u32>; // position of each sequence's first token
 {{- end}}
@@ -26,9 +27,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
 {{- else}}
 	let position = t % SEQ;
 {{- end}}
-	let at = (position * HALF + i) * 2u;
+	let at = position * 2u * HALF + i;
 	let c = table[at];
-	let s = {{if .Backward}}-{{end}}table[at + 1u];
+	let s = {{if .Backward}}-{{end}}table[at + HALF];
 	let p = t * STRIDE + head * 2u * HALF + i;
 	let a = x[p];
 	let b = x[p + HALF];
