@@ -61,7 +61,7 @@ func gradientTable() []opRow {
 		batch, seq int
 		h          Heads
 	}{
-		{1, 1, Heads{1, 1, 4}}, {2, 3, Heads{2, 2, 8}}, {1, 37, Heads{3, 1, 4}}, {2, 9, Heads{6, 2, 12}}, {1, 70, Heads{2, 1, 16}},
+		{1, 1, Heads{1, 1, 4}}, {2, 3, Heads{2, 2, 8}}, {1, 37, Heads{3, 1, 4}}, {2, 9, Heads{6, 2, 12}}, {1, 70, Heads{2, 1, 16}}, {1, 150, Heads{4, 2, 8}},
 	} {
 		seed := uint64(1000 + 100*i)
 		tokens := s.batch * s.seq

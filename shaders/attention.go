@@ -17,15 +17,21 @@ type attentionParams struct {
 	Attention
 	Scale                      float32
 	Threads, Rows, Tile, Block int
+	Pair                       int // heads that an invocation takes at once, of those that share their keys
 }
 
 func (k Attention) params() attentionParams {
-	return attentionParams{Attention: k, Scale: float32(1 / math.Sqrt(float64(k.HeadDim)))}
+	return attentionParams{Attention: k, Scale: float32(1 / math.Sqrt(float64(k.HeadDim))), Pair: 1}
 }
 
-// source lays out one of the three kernels; live is how many vectors of a head
-// an invocation holds for each of its rows where it works alone.
-func (k Attention) source(file, label string, heads, live int, flops float64, tiles attentionTiles) Source {
+// source lays out one of the three kernels, whose rows are queries or keys; live
+// is how many vectors of a head an invocation holds for each of its rows where it
+// works alone.
+func (k Attention) source(file, label string, keys bool, live int, flops float64, tiles attentionTiles) Source {
+	heads := k.Heads
+	if keys {
+		heads = k.KVHeads
+	}
 	p := k.params()
 	var params any = &p
 	rows := 0
@@ -36,7 +42,15 @@ func (k Attention) source(file, label string, heads, live int, flops float64, ti
 	case k.Target == CPUTable && max(k.Seq, k.Batch*k.Heads) <= maxUniform:
 		file += "_table"
 		p.Threads, p.Rows, p.Block = 16, 1, 4
-		for p.Block > 1 && p.Block*live*k.HeadDim > 512 {
+		// What is loaded once for all lanes serves two rows of each: queries of two heads that
+		// share their keys, or two keys, where few of them are masked out together.
+		switch {
+		case keys && k.Seq >= 128:
+			p.Rows = 2
+		case !keys && k.Heads/k.KVHeads%2 == 0:
+			p.Pair = 2
+		}
+		for p.Block > 1 && p.Block*p.Pair*p.Rows*live*k.HeadDim > 512 {
 			p.Block /= 2
 		}
 		p.Tile = p.Block
@@ -53,14 +67,14 @@ func (k Attention) source(file, label string, heads, live int, flops float64, ti
 	if rows == 0 {
 		rows = p.Threads * p.Rows
 	}
-	groups := [3]uint32{uint32(ceilDiv(k.Seq, rows)), uint32(k.Batch * heads), 1}
+	groups := [3]uint32{uint32(ceilDiv(k.Seq, rows)), uint32(k.Batch * heads / p.Pair), 1}
 	pairs := float64(k.Batch*k.Heads) * float64(k.Seq) * float64(k.Seq+1) / 2
 	return source(file+".wgsl", fmt.Sprintf("%s %dx%dx%dx%d", label, k.Batch, k.Seq, k.Heads, k.HeadDim), groups, flops*pairs*float64(k.HeadDim), params)
 }
 
 // Source is the forward kernel. Bindings: qkv, o, lse.
 func (k Attention) Source() Source {
-	return k.source("attention", "attention", k.Heads, 2, 4, k.tiles(1, 1, 1, 32, 0))
+	return k.source("attention", "attention", false, 2, 4, k.tiles(1, 1, 1, 32, 0))
 }
 
 // Delta is the first step of the gradient. Bindings: dout, o, delta.
@@ -76,12 +90,12 @@ func (k Attention) Delta() Source {
 
 // DQ is the gradient of the queries. Bindings: qkv, lse, dout, delta, dqkv.
 func (k Attention) DQ() Source {
-	return k.source("attention_dq", "attention dq", k.Heads, 3, 6, k.tiles(2, 2, 1, 0, 0))
+	return k.source("attention_dq", "attention dq", false, 3, 6, k.tiles(2, 2, 1, 0, 0))
 }
 
 // DKV is the gradient of keys and values. Bindings: qkv, lse, dout, delta, dqkv.
 func (k Attention) DKV() Source {
-	return k.source("attention_dkv", "attention dkv", k.KVHeads, 4, 8, k.tiles(2, 2, 2, 0, 8))
+	return k.source("attention_dkv", "attention dkv", true, 4, 8, k.tiles(2, 2, 2, 0, 8))
 }
 
 // attentionTiles lays out a kernel that keeps tiles of both sides of attention

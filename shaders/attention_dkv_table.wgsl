@@ -1,6 +1,6 @@
-// attention_dkv.wgsl for lavapipe: a lane has one key, and all lanes of a workgroup go through the same
-// queries, which are loaded once for all. What a lane holds of its row lies in arrays.
-// Workgroup (x, y): THREADS keys of key head y % KV_HEADS of sequence y / KV_HEADS.
+// attention_dkv.wgsl for lavapipe: a lane has ROWS keys, and all lanes of a workgroup go through the same
+// queries, which are loaded once for all. What a lane holds of its rows lies in arrays.
+// Workgroup (x, y): THREADS ROWS keys of key head y % KV_HEADS of sequence y / KV_HEADS.
 {{- template "attention" .}}
 @group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> lse: array<f32>;
@@ -8,7 +8,7 @@
 @group(0) @binding(3) var<storage, read> delta: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dqkv: array<vec4<f32>>;
 {{template "table"}}
-{{- $d := seq (div .HeadDim 4)}}{{$block := seq .Block}}
+{{- $d := seq (div .HeadDim 4)}}{{$block := seq .Block}}{{$rows := seq .Rows}}
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
 	let y = {{un (mul .Batch .KVHeads) "group.y"}};
@@ -16,50 +16,79 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	let base = (y / KV_HEADS) * SEQ;
 	let k_at = (HEADS + kv_head) * D4;
 	let v_at = k_at + KV_HEADS * D4;
-	let key = group.x * THREADS + local;
-	let row = (base + min(key, SEQ - 1u)) * STRIDE;
-	var k: array<vec4<f32>, D4>;
-	var v: array<vec4<f32>, D4>;
-	var dk: array<vec4<f32>, D4>;
-	var dv: array<vec4<f32>, D4>;
+{{- range $r := $rows}}
+	let key{{$r}} = (group.x * ROWS + {{$r}}u) * THREADS + local;
+	let row{{$r}} = (base + min(key{{$r}}, SEQ - 1u)) * STRIDE;
+	var k{{$r}}: array<vec4<f32>, D4>;
+	var v{{$r}}: array<vec4<f32>, D4>;
+	var dk{{$r}}: array<vec4<f32>, D4>;
+	var dv{{$r}}: array<vec4<f32>, D4>;
+{{- end}}
 	for (var i = 0u; i < often(D4); i++) {
-		k[i] = qkv[row + k_at + i] * SCALE;
-		v[i] = qkv[row + v_at + i];
-		dk[i] = vec4<f32>();
-		dv[i] = vec4<f32>();
+{{- range $r := $rows}}
+		k{{$r}}[i] = qkv[row{{$r}} + k_at + i] * SCALE;
+		v{{$r}}[i] = qkv[row{{$r}} + v_at + i];
+		dk{{$r}}[i] = vec4<f32>();
+		dv{{$r}}[i] = vec4<f32>();
+{{- end}}
 	}
 	for (var h = 0u; h < GROUP; h++) {
 		let head = kv_head * GROUP + {{un .Heads "h"}};
-		for (var first = group.x * THREADS; first < SEQ; first += BLOCK) {
+		for (var first = group.x * THREADS * ROWS; first < SEQ; first += BLOCK) {
 			let at = {{un .Seq "first"}};
 {{- range $j := $block}}
 			let t{{$j}} = base + min(at + {{$j}}u, SEQ - 1u);
 			let q{{$j}} = t{{$j}} * STRIDE + head * D4;
 			let g{{$j}} = (t{{$j}} * HEADS + head) * D4;
-			var s{{$j}} = 0.0;
-			var dp{{$j}} = 0.0;
-{{- end}}
-{{- range $i := $d}}
-			let k{{$i}} = k[{{$i}}];
-			let v{{$i}} = v[{{$i}}];
-	{{- range $j := $block}}
-			s{{$j}} += dot(k{{$i}}, qkv[q{{$j}} + {{$i}}u]);
-			dp{{$j}} += dot(v{{$i}}, dout[g{{$j}} + {{$i}}u]);
+	{{- range $r := $rows}}
+			var s{{$r}}_{{$j}} = 0.0;
+			var dp{{$r}}_{{$j}} = 0.0;
 	{{- end}}
 {{- end}}
+{{- range $i := $d}}
+			{
+	{{- range $r := $rows}}
+				let k{{$r}}_ = k{{$r}}[{{$i}}];
+				let v{{$r}}_ = v{{$r}}[{{$i}}];
+	{{- end}}
+	{{- range $j := $block}}
+				let q{{$j}}_ = qkv[q{{$j}} + {{$i}}u];
+				let g{{$j}}_ = dout[g{{$j}} + {{$i}}u];
+		{{- range $r := $rows}}
+				s{{$r}}_{{$j}} += dot(k{{$r}}_, q{{$j}}_);
+				dp{{$r}}_{{$j}} += dot(v{{$r}}_, g{{$j}}_);
+		{{- end}}
+	{{- end}}
+			}
+{{- end}}
 {{- range $j := $block}}
-			let p{{$j}} = select(0.0, exp(s{{$j}} - lse[t{{$j}} * HEADS + head]), at + {{$j}}u < SEQ && at + {{$j}}u >= key);
-			let ds{{$j}} = p{{$j}} * (dp{{$j}} - delta[t{{$j}} * HEADS + head]);
+			let lse{{$j}} = lse[t{{$j}} * HEADS + head];
+			let delta{{$j}} = delta[t{{$j}} * HEADS + head];
+	{{- range $r := $rows}}
+			let p{{$r}}_{{$j}} = select(0.0, exp(s{{$r}}_{{$j}} - lse{{$j}}), at + {{$j}}u < SEQ && at + {{$j}}u >= key{{$r}});
+			let ds{{$r}}_{{$j}} = p{{$r}}_{{$j}} * (dp{{$r}}_{{$j}} - delta{{$j}});
+	{{- end}}
 {{- end}}
 {{- range $i := $d}}
-			dv[{{$i}}] = dv[{{$i}}]{{range $j := $block}} + p{{$j}} * dout[g{{$j}} + {{$i}}u]{{end}};
-			dk[{{$i}}] = dk[{{$i}}]{{range $j := $block}} + ds{{$j}} * qkv[q{{$j}} + {{$i}}u]{{end}};
+			{
+	{{- range $j := $block}}
+				let q{{$j}}_ = qkv[q{{$j}} + {{$i}}u];
+				let g{{$j}}_ = dout[g{{$j}} + {{$i}}u];
+	{{- end}}
+	{{- range $r := $rows}}
+				dv{{$r}}[{{$i}}] = dv{{$r}}[{{$i}}]{{range $j := $block}} + p{{$r}}_{{$j}} * g{{$j}}_{{end}};
+				dk{{$r}}[{{$i}}] = dk{{$r}}[{{$i}}]{{range $j := $block}} + ds{{$r}}_{{$j}} * q{{$j}}_{{end}};
+	{{- end}}
+			}
 {{- end}}
 		}
 	}
-	if (key >= SEQ) { return; }
-	for (var i = 0u; i < often(D4); i++) {
-		dqkv[row + k_at + i] = dk[i] * SCALE;
-		dqkv[row + v_at + i] = dv[i];
+{{- range $r := $rows}}
+	if (key{{$r}} < SEQ) {
+		for (var i = 0u; i < often(D4); i++) {
+			dqkv[row{{$r}} + k_at + i] = dk{{$r}}[i] * SCALE;
+			dqkv[row{{$r}} + v_at + i] = dv{{$r}}[i];
+		}
 	}
+{{- end}}
 }
