@@ -178,7 +178,7 @@ fn bytes_{{.Name}}(row: u32, col: u32) -> u32 {
 }
 
 // Component i holds {{.Name}} at o + i for k..k+3.
-fn words_{{.Name}}(o: u32, k: u32) -> vec4<u32> {
+fn block_{{.Name}}(o: u32, k: u32) -> vec4<u32> {
 {{- if .AlongK}}
 	return vec4<u32>(bytes_{{.Name}}(o, k), bytes_{{.Name}}(o + 1u, k), bytes_{{.Name}}(o + 2u, k), bytes_{{.Name}}(o + 3u, k));
 {{- else}}

@@ -71,7 +71,7 @@ type matmulParams struct {
 	OutElement                  string
 	OddN                        bool
 	CheckM, CheckN, CheckK      bool
-	Shared                      bool
+	Shared, Packed              bool // by tiles in workgroup memory, and of four int8 a word
 	TileM, TileN, TileK         int
 	RegM, RegN                  int
 	Threads, ThreadsM, ThreadsN int
@@ -129,6 +129,55 @@ func (k MatMul) params(t tiling) matmulParams {
 	p.assign()
 	return p
 }
+
+// TileOf is the side of an operand's tile.
+func (p matmulParams) TileOf(name string) int {
+	if name == "a" {
+		return p.TileM
+	}
+	return p.TileN
+}
+
+// PerVector is how many elements of a tile lie in a vector of four words.
+func (p matmulParams) PerVector() int {
+	if p.Packed {
+		return 16
+	}
+	return 4
+}
+
+// pass is one round in which each invocation loads a block of four by four.
+type pass struct {
+	Operand string // empty where some have a block of a and some of b, or none
+	First   int    // the number of the first one's block
+}
+
+// Passes loads the blocks of both tiles.
+func (p matmulParams) Passes() []pass {
+	a, b := p.TileM*p.TileK/16, p.TileN*p.TileK/16
+	var out []pass
+	if p.Mixed() {
+		for first := 0; first < a+b; first += p.Threads {
+			out = append(out, pass{"", first})
+		}
+		return out
+	}
+	for first := 0; first < a; first += p.Threads {
+		out = append(out, pass{"a", first})
+	}
+	for first := 0; first < b; first += p.Threads {
+		out = append(out, pass{"b", first})
+	}
+	return out
+}
+
+// Mixed says whether the blocks of an operand are no multiple of the invocations.
+func (p matmulParams) Mixed() bool {
+	return p.TileM*p.TileK/16%p.Threads != 0 || p.TileN*p.TileK/16%p.Threads != 0
+}
+
+// Partial says whether some invocations have a block less than others.
+func (p matmulParams) Partial() bool { return (p.TileM+p.TileN)*p.TileK/16%p.Threads != 0 }
 
 func (p matmulParams) groups() [3]uint32 {
 	return [3]uint32{uint32(ceilDiv(p.N, p.TileN)), uint32(ceilDiv(p.M, p.TileM)), 1}

@@ -41,60 +41,7 @@ fn factor(k: u32) -> f32 {
 {{end}}
 {{template "store4" .}}
 {{- $rm := div .RegM 4}}{{$rn := div .RegN 4}}{{$top := .}}
-{{if .Shared}}
-const TILE_M = {{.TileM}}u;
-const TILE_N = {{.TileN}}u;
-const TILE_K = {{.TileK}}u;
-var<workgroup> tile_a: array<vec4<f32>, {{div (mul .TileM .TileK) 4}}>;
-var<workgroup> tile_b: array<vec4<f32>, {{div (mul .TileN .TileK) 4}}>;
-
-@compute @workgroup_size({{.Threads}})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-	let m0 = group.y * TILE_M;
-	let n0 = group.x * TILE_N;
-	let am = local / (TILE_N / {{.RegN}}u); // this invocation's rows are am*4 + i*(TILE_M/{{$rm}}), so that neighbours read neighbours
-	let bn = local % (TILE_N / {{.RegN}}u);
-{{- range $i := seq .RegM}}{{range $j := seq $rn}}
-	var s{{$i}}_{{$j}} = vec4<f32>();
-{{- end}}{{end}}
-	for (var k0 = 0u; k0 < K; k0 += TILE_K) {
-		for (var b = local; b < TILE_M * TILE_K / 16u; b += {{.Threads}}u) {
-			let {{if .A.AlongK}}k = 4u * (b % (TILE_K / 4u));
-			let o = b / (TILE_K / 4u){{else}}o = b % (TILE_M / 4u);
-			let k = 4u * (b / (TILE_M / 4u)){{end}};
-			let v = block_a(m0 + 4u * o, k0 + k);
-{{- range $i := seq 4}}
-			tile_a[(k + {{$i}}u) * (TILE_M / 4u) + o] = v[{{$i}}];
-{{- end}}
-		}
-		for (var b = local; b < TILE_N * TILE_K / 16u; b += {{.Threads}}u) {
-			let {{if .B.AlongK}}k = 4u * (b % (TILE_K / 4u));
-			let o = b / (TILE_K / 4u){{else}}o = b % (TILE_N / 4u);
-			let k = 4u * (b / (TILE_N / 4u)){{end}};
-			let v = block_b(n0 + 4u * o, k0 + k);
-{{- range $i := seq 4}}
-			tile_b[(k + {{$i}}u) * (TILE_N / 4u) + o] = v[{{$i}}];
-{{- end}}
-		}
-		workgroupBarrier();
-		for (var k = 0u; k < TILE_K; k++) {
-{{- range $i := seq $rm}}
-			let a{{$i}} = tile_a[k * (TILE_M / 4u) + am + {{$i}}u * (TILE_M / {{$top.RegM}}u)];
-{{- end}}
-{{- range $j := seq $rn}}
-			let b{{$j}} = tile_b[k * (TILE_N / 4u) + bn + {{$j}}u * (TILE_N / {{$top.RegN}}u)];
-{{- end}}
-{{- range $i := seq .RegM}}{{range $j := seq $rn}}
-			s{{$i}}_{{$j}} = fma(vec4<f32>(a{{div $i 4}}.{{xyzw (sub $i (mul 4 (div $i 4)))}}), b{{$j}}, s{{$i}}_{{$j}});
-{{- end}}{{end}}
-		}
-		workgroupBarrier();
-	}
-{{- range $i := seq .RegM}}{{range $j := seq $rn}}
-	store(m0 + 4u * (am + {{div $i 4}}u * (TILE_M / {{$top.RegM}}u)) + {{sub $i (mul 4 (div $i 4))}}u, n0 + 4u * (bn + {{$j}}u * (TILE_N / {{$top.RegN}}u)), s{{$i}}_{{$j}});
-{{- end}}{{end}}
-}
-{{else}}
+{{if .Shared}}{{template "product by tiles" .}}{{else}}
 @compute @workgroup_size({{.ThreadsN}}, {{.ThreadsM}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 	let m = id.y * {{.RegM}}u;

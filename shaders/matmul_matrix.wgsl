@@ -75,7 +75,7 @@ fn fill_{{.Name}}(o0: u32, k0: u32, local: u32) {
 		let o = 4u * (i % 8u + i / (2u * TILE_K) * 8u);
 		let k = i / 8u % (TILE_K / 4u){{if not $integer}} * 4u{{end}};
 {{- if $integer}}
-		let v = words_{{.Name}}(o0 + o, k0 + 4u * k);
+		let v = block_{{.Name}}(o0 + o, k0 + 4u * k);
 {{- else}}
 		let v = transpose(mat4x4<f32>(scaled_{{.Name}}(k0 + k, o0 + o), scaled_{{.Name}}(k0 + k + 1u, o0 + o), scaled_{{.Name}}(k0 + k + 2u, o0 + o), scaled_{{.Name}}(k0 + k + 3u, o0 + o)));
 {{- end}}

@@ -12,6 +12,7 @@ func (k MatMul) PackedVariants(memory int) []Variant {
 	for _, t := range k.tilings(memory) {
 		t.K *= 4 // four values a word
 		p := k.params(t)
+		p.Packed = true
 		out = append(out, k.variant("packed, "+t.String(), k.String()+" packed", "matmul_packed.wgsl", p.groups(), p))
 	}
 	return out
