@@ -41,6 +41,10 @@ func (u MatrixUnits) shape(component, result string) (MatrixShape, bool) {
 type matrixOperand struct {
 	matmulOperand
 	Outer, Stride int // of the tile in workgroup memory: rows, and elements from one to the next
+	PerUnit       int // elements of a row that an invocation loads at once; not along k, four of four rows
+	Units         int // of a tile
+	Batch         []int
+	Rounds        bool // whether one batch is not all
 }
 
 type matmulMatrix struct {
@@ -128,16 +132,59 @@ func (t *matmulMatrix) layOut(s squares) {
 	t.Lift = !t.Integer && k.Gain != 0 && k.Gain != 1
 	t.Direct = !t.Integer && !t.Lift && !k.RowScale && !k.ColScale && !k.Residual && !t.CheckM && !t.CheckN
 	t.assign()
-	t.OutElement = "f32"
+	if t.OddN = k.N%4 != 0; t.OddN || t.Direct {
+		t.OutElement = "f32"
+	} else {
+		t.OutElement = "vec4<f32>"
+	}
 	// Rows are 16 bytes longer than they need be, so that they begin in different banks.
 	stride := s.k + 8
 	if t.Integer {
 		stride = s.k/4 + 4
 	}
-	t.A = matrixOperand{t.matmulParams.A, t.TileM, stride}
-	t.B = matrixOperand{t.matmulParams.B, t.TileN, stride}
+	t.A, t.B = t.operand(t.matmulParams.A, t.TileM, stride), t.operand(t.matmulParams.B, t.TileN, stride)
 	t.Operands = []matrixOperand{t.A, t.B}
 }
+
+func (t *matmulMatrix) operand(o matmulOperand, outer, stride int) matrixOperand {
+	m := matrixOperand{matmulOperand: o, Outer: outer, Stride: stride, PerUnit: 4}
+	if t.Integer && o.Kind == Ternary && o.AlongK {
+		m.PerUnit = 16
+	}
+	m.Units = outer * t.TileK / m.PerUnit
+	loads := 1
+	if !o.AlongK {
+		m.Units, loads = outer*t.TileK/16, 4
+	}
+	most := 8 // loads in flight, of four words
+	if t.Integer {
+		most = 16 // of one
+	}
+	m.Batch = t.batch(m.Units/t.Threads, most/loads)
+	m.Rounds = m.Units != len(m.Batch)*t.Threads
+	return m
+}
+
+// batch numbers what is unrolled of a number of rounds: as many as most, and
+// a divisor of the rounds. Small subgroups are those of a CPU, whose compiler
+// takes long for long code.
+func (t *matmulMatrix) batch(rounds, most int) []int {
+	if t.Subgroup < 32 {
+		most = min(most, 2)
+	}
+	n := 1
+	for 2*n <= most && rounds%(2*n) == 0 {
+		n *= 2
+	}
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// StoreBatch is what is unrolled of writing a row of matrices.
+func (t matmulMatrix) StoreBatch() []int { return t.batch(t.PatchSize()/4/t.Subgroup, 4) }
 
 // memory is what a workgroup needs, in bytes.
 func (t *matmulMatrix) memory() int {

@@ -68,40 +68,56 @@ fn put_{{.Name}}(o: u32, k: u32, v: vec4<f32>) {
 }
 {{- end}}
 
+{{- $batch := .Batch}}{{$operand := .}}
+// Fills the tile, {{len $batch}} loads at once in flight.
 fn fill_{{.Name}}(o0: u32, k0: u32, local: u32) {
-{{- if not .AlongK}}
-	for (var i = local; i < {{div .Outer 4}}u * (TILE_K / 4u); i += THREADS) {
+{{- if .Rounds}}
+	for (var i = local; i < {{.Units}}u; i += {{len $batch}}u * THREADS) {
+{{- else}}
+	let i = local;
+	{
+{{- end}}
+{{- range $j := $batch}}
+		let i_{{$j}} = i + {{$j}}u * THREADS;
+{{- if not $operand.AlongK}}
 		// Eight neighbours read 128 bytes of a row, the next ones other rows: so few of them write to one bank.
-		let o = 4u * (i % 8u + i / (2u * TILE_K) * 8u);
-		let k = i / 8u % (TILE_K / 4u){{if not $integer}} * 4u{{end}};
+		let o_{{$j}} = 4u * (i_{{$j}} % 8u + i_{{$j}} / (2u * TILE_K) * 8u);
+		let k_{{$j}} = i_{{$j}} / 8u % (TILE_K / 4u);
+{{- else}}
+		let o_{{$j}} = i_{{$j}} / (TILE_K / {{$operand.PerUnit}}u);
+		let k_{{$j}} = i_{{$j}} % (TILE_K / {{$operand.PerUnit}}u);
+{{- end}}
+{{- if not $operand.AlongK}}
 {{- if $integer}}
-		let v = block_{{.Name}}(o0 + o, k0 + 4u * k);
+		let v_{{$j}} = block_{{$operand.Name}}(o0 + o_{{$j}}, k0 + 4u * k_{{$j}});
 {{- else}}
-		let v = transpose(mat4x4<f32>(scaled_{{.Name}}(k0 + k, o0 + o), scaled_{{.Name}}(k0 + k + 1u, o0 + o), scaled_{{.Name}}(k0 + k + 2u, o0 + o), scaled_{{.Name}}(k0 + k + 3u, o0 + o)));
+		let v_{{$j}} = transpose(mat4x4<f32>({{range $r := seq 4}}scaled_{{$operand.Name}}(k0 + 4u * k_{{$j}} + {{$r}}u, o0 + o_{{$j}}), {{end}}));
 {{- end}}
-		for (var j = 0u; j < 4u; j++) { {{if $integer}}tile_{{.Name}}[(o + j) * STRIDE_{{.Name}} + k] = bitcast<i32>(v[j]);{{else}}put_{{.Name}}(o + j, k, v[j]);{{end}} }
-	}
 {{- else if not $integer}}
-	for (var i = local; i < {{.Outer}}u * (TILE_K / 4u); i += THREADS) {
-		let o = i / (TILE_K / 4u);
-		let k = 4u * (i % (TILE_K / 4u));
-		put_{{.Name}}(o, k, scaled_{{.Name}}(o0 + o, k0 + k));
-	}
-{{- else if eq .Kind.String "ternary"}}
-	for (var i = local; i < {{.Outer}}u * (TILE_K / 16u); i += THREADS) {
-		let o = i / (TILE_K / 16u);
-		let word = i % (TILE_K / 16u);
-		var v = 0x55555555u; // zeros
-		if ({{if .CheckRows}}o0 + o < {{.Rows}}u{{else}}true{{end}}{{if .CheckCols}} && k0 / 16u + word < {{.Words}}u{{end}}) { v = {{.Name}}[(o0 + o) * {{.Words}}u + k0 / 16u + word]; }
-		for (var j = 0u; j < 4u; j++) { tile_{{.Name}}[o * STRIDE_{{.Name}} + 4u * word + j] = bitcast<i32>(unpack(v >> (8u * j))); }
-	}
+		let v_{{$j}} = scaled_{{$operand.Name}}(o0 + o_{{$j}}, k0 + 4u * k_{{$j}});
+{{- else if eq $operand.Kind.String "ternary"}}
+		var v_{{$j}} = 0x55555555u; // zeros
+		if ({{if $operand.CheckRows}}o0 + o_{{$j}} < {{$operand.Rows}}u{{else}}true{{end}}{{if $operand.CheckCols}} && k0 / 16u + k_{{$j}} < {{$operand.Words}}u{{end}}) { v_{{$j}} = {{$operand.Name}}[(o0 + o_{{$j}}) * {{$operand.Words}}u + k0 / 16u + k_{{$j}}]; }
 {{- else}}
-	for (var i = local; i < {{.Outer}}u * (TILE_K / 4u); i += THREADS) {
-		let o = i / (TILE_K / 4u);
-		let word = i % (TILE_K / 4u);
-		tile_{{.Name}}[o * STRIDE_{{.Name}} + word] = bitcast<i32>(bytes_{{.Name}}(o0 + o, k0 + 4u * word));
-	}
+		let v_{{$j}} = bytes_{{$operand.Name}}(o0 + o_{{$j}}, k0 + 4u * k_{{$j}});
 {{- end}}
+{{- end}}
+{{- range $j := $batch}}
+{{- if not $operand.AlongK}}{{range $r := seq 4}}
+{{- if $integer}}
+		tile_{{$operand.Name}}[(o_{{$j}} + {{$r}}u) * STRIDE_{{$operand.Name}} + k_{{$j}}] = bitcast<i32>(v_{{$j}}[{{$r}}]);
+{{- else}}
+		put_{{$operand.Name}}(o_{{$j}} + {{$r}}u, 4u * k_{{$j}}, v_{{$j}}[{{$r}}]);
+{{- end}}{{end}}
+{{- else if not $integer}}
+		put_{{$operand.Name}}(o_{{$j}}, 4u * k_{{$j}}, v_{{$j}});
+{{- else if eq $operand.Kind.String "ternary"}}{{range $r := seq 4}}
+		tile_{{$operand.Name}}[o_{{$j}} * STRIDE_{{$operand.Name}} + 4u * k_{{$j}} + {{$r}}u] = bitcast<i32>(unpack(v_{{$j}} >> {{mul 8 $r}}u));
+{{- end}}{{else}}
+		tile_{{$operand.Name}}[o_{{$j}} * STRIDE_{{$operand.Name}} + k_{{$j}}] = bitcast<i32>(v_{{$j}});
+{{- end}}
+{{- end}}
+	}
 }
 {{end}}
 {{- if .ScaleK}}
@@ -113,24 +129,47 @@ fn factor(k: u32) -> f32 {
 }
 {{end}}
 {{- if not .Direct}}
-fn store(m: u32, n: u32, sum: {{.Shape.Result}}) {
+{{- if .OddN}}
+{{template "store4" .}}
+{{- else}}
+// Four neighbours of row m of the result.
+fn result(m: u32, n: u32, sum: vec4<f32>) -> vec4<f32> {
+	var v = sum;
+{{- if .CheckM}}
+	if (m >= M) { return v; }
+{{- end}}
+{{- if .CheckN}}
+	if (n >= N) { return v; }
+{{- end}}
+{{- if .RowScale}}
+	v *= rows[m];
+{{- end}}
+{{- if .ColScale}}
+	v *= vec4<f32>(cols[n], cols[n + 1u], cols[n + 2u], cols[n + 3u]);
+{{- end}}
+{{- if .Residual}}
+	v += residual[(m * N + n) / 4u];
+{{- end}}
+{{- if .Accumulate}}
+	v += c[(m * N + n) / 4u];
+{{- end}}
+	return v;
+}
+
+fn store(m: u32, n: u32, v: vec4<f32>) {
 {{- if .CheckM}}
 	if (m >= M) { return; }
 {{- end}}
 {{- if .CheckN}}
 	if (n >= N) { return; }
 {{- end}}
-	var v = f32(sum){{if .Lift}} / GAIN{{end}};
-{{- if .RowScale}}
-	v *= rows[m];
+	c[(m * N + n) / 4u] = v;
+}
 {{- end}}
-{{- if .ColScale}}
-	v *= cols[n];
-{{- end}}
-{{- if .Residual}}
-	v += residual[m * N + n];
-{{- end}}
-	c[m * N + n] {{if .Accumulate}}+{{end}}= v;
+
+// Four neighbours of the sums that the subgroup has put into workgroup memory.
+fn patch_(i: u32) -> vec4<f32> {
+	return vec4<f32>(vec4<{{.Shape.Result}}>(patches[i], patches[i + 1u], patches[i + 2u], patches[i + 3u])){{if .Lift}} / GAIN{{end}};
 }
 {{end}}
 {{- $top := .}}{{$per := ""}}{{if .Integer}}{{$per = " / 4u"}}{{end}}
@@ -175,8 +214,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	subgroupMatrixStore<row_major>(&patches, first + {{mul $j $top.Shape.N}}u, s{{$i}}_{{$j}}, {{$top.PatchWidth}}u);
 {{- end}}
 	workgroupBarrier();
-	for (var i = lane; i < {{$top.PatchSize}}u; i += {{$top.Subgroup}}u) {
-		store(m0 + sm + {{mul $i $top.Shape.M}}u + i / {{$top.PatchWidth}}u, n0 + sn + i % {{$top.PatchWidth}}u, patches[first + i]);
+	for (var i = 4u * lane; i < {{$top.PatchSize}}u; i += {{mul 4 (mul (len $top.StoreBatch) $top.Subgroup)}}u) {
+{{- range $j := $top.StoreBatch}}
+		let at_{{$j}} = i + {{mul 4 (mul $j $top.Subgroup)}}u;
+		let m_{{$j}} = m0 + sm + {{mul $i $top.Shape.M}}u + at_{{$j}} / {{$top.PatchWidth}}u;
+		let n_{{$j}} = n0 + sn + at_{{$j}} % {{$top.PatchWidth}}u;
+		let v_{{$j}} = {{if $top.OddN}}patch_(first + at_{{$j}}){{else}}result(m_{{$j}}, n_{{$j}}, patch_(first + at_{{$j}})){{end}};
+{{- end}}
+{{- range $j := $top.StoreBatch}}
+		store(m_{{$j}}, n_{{$j}}, v_{{$j}});
+{{- end}}
 	}
 	workgroupBarrier();
 {{- end}}
