@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"bitnet/gpu"
+	"bitnet/gpu/dawn"
 	"bitnet/shaders"
 )
 
@@ -166,6 +167,11 @@ func TestCompileForCard(t *testing.T) {
 	log, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 	require.NoError(t, err)
 	defer log.Close()
+	if os.Getenv("BITNET_BACKEND") == "dawn" {
+		if err := dawn.Installed(); err != nil {
+			t.Skip(err)
+		}
+	}
 	all, err := devices()
 	require.NoError(t, err)
 	var card maker
