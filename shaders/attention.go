@@ -130,6 +130,29 @@ func (p attentionTiles) Weighted(names ...string) attentionTiles {
 	return p
 }
 
+// stage is how tiles are filled with Count rows from First on.
+type stage struct {
+	Count, First string
+	Tiles        []stagedTile
+}
+
+type stagedTile struct{ To, From string }
+
+// Load is the vector that an invocation loads as number j of a round: in From, T
+// is its row and W its word.
+func (t stagedTile) Load(j int) string {
+	return strings.NewReplacer("[T ", fmt.Sprintf("[t_%d ", j), "(T ", fmt.Sprintf("(t_%d ", j), "+ W]", fmt.Sprintf("+ i_%d %% D4]", j)).Replace(t.From)
+}
+
+// Stage fills tiles: the name of one, what it is loaded from, and again.
+func (attentionTiles) Stage(count, first string, tiles ...string) stage {
+	s := stage{Count: count, First: first}
+	for i := 0; i < len(tiles); i += 2 {
+		s.Tiles = append(s.Tiles, stagedTile{tiles[i], tiles[i+1]})
+	}
+	return s
+}
+
 // Scores is the type of a row's scores.
 func (p attentionTiles) Scores() string {
 	if p.PerCols == 1 {

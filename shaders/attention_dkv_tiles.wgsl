@@ -28,11 +28,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	let x = local % X;
 	let k_at = (HEADS + kv_head) * D4;
 	let v_at = k_at + KV_HEADS * D4;
-	for (var i = local; i < ROWS * D4 + none; i += THREADS) {
-		let row = (base + min(first + i / D4, SEQ - 1u)) * STRIDE + i % D4;
-		keys[(i / D4) * PITCH + i % D4] = SCALE * qkv[row + k_at];
-		values[(i / D4) * PITCH + i % D4] = qkv[row + v_at];
-	}
+{{- template "stage" .Stage "ROWS" "first" "keys" "SCALE * qkv[T * STRIDE + k_at + W]" "values" "qkv[T * STRIDE + v_at + W]"}}
 {{- range $u := seq .PerWords}}
 	let w{{$u}} = min(x + {{$u}}u * X, D4 - 1u);
 {{- end}}
@@ -42,11 +38,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- end}}{{end}}
 	for (var head = kv_head * GROUP; head < (kv_head + 1u) * GROUP; head++) {
 		for (var tile = first / COLS * COLS; tile < SEQ; tile += COLS) {
-			for (var i = local; i < COLS * D4 + none; i += THREADS) {
-				let t = base + min(tile + i / D4, SEQ - 1u);
-				queries[(i / D4) * PITCH + i % D4] = qkv[t * STRIDE + head * D4 + i % D4];
-				douts[(i / D4) * PITCH + i % D4] = dout[(t * HEADS + head) * D4 + i % D4];
-			}
+{{- template "stage" .Stage "COLS" "tile" "queries" "qkv[T * STRIDE + head * D4 + W]" "douts" "dout[(T * HEADS + head) * D4 + W]"}}
 			if (local < COLS) {
 				let at = (base + min(tile + local, SEQ - 1u)) * HEADS + head;
 				scalars[local] = vec2<f32>(lse[at], delta[at]);

@@ -23,11 +23,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	let first = group.x * ROWS;
 	let y = local / X;
 	let x = local % X;
-	for (var i = local; i < ROWS * D4 + none; i += THREADS) {
-		let t = base + min(first + i / D4, SEQ - 1u);
-		queries[(i / D4) * PITCH + i % D4] = SCALE * qkv[t * STRIDE + head * D4 + i % D4];
-		douts[(i / D4) * PITCH + i % D4] = dout[(t * HEADS + head) * D4 + i % D4];
-	}
+{{- template "stage" .Stage "ROWS" "first" "queries" "SCALE * qkv[T * STRIDE + head * D4 + W]" "douts" "dout[(T * HEADS + head) * D4 + W]"}}
 {{- range $u := seq .PerWords}}
 	let w{{$u}} = min(x + {{$u}}u * X, D4 - 1u);
 {{- end}}
@@ -40,11 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- end}}
 {{- end}}
 	for (var tile = 0u; tile < min(first + ROWS, SEQ); tile += COLS) {
-		for (var i = local; i < COLS * D4 + none; i += THREADS) {
-			let at = (base + min(tile + i / D4, SEQ - 1u)) * STRIDE + (HEADS + head / GROUP) * D4 + i % D4;
-			keys[(i / D4) * PITCH + i % D4] = qkv[at];
-			values[(i / D4) * PITCH + i % D4] = qkv[at + KV_HEADS * D4];
-		}
+{{- template "stage" .Stage "COLS" "tile" "keys" "qkv[T * STRIDE + (HEADS + head / GROUP) * D4 + W]" "values" "qkv[T * STRIDE + (HEADS + KV_HEADS + head / GROUP) * D4 + W]"}}
 		workgroupBarrier();
 {{- range $i := seq .PerRows}}
 		var s{{$i}} = Scores();

@@ -20,6 +20,21 @@ const LOWEST = -3.4e38;
 alias Scores = {{.Scores}}; // of one row, one for each j
 {{end}}
 
+{{- define "stage"}}
+{{- /* Fills tiles with rows of a side, four loads of each at once in flight. Past the end the last one is loaded and written again. */}}
+		for (var i = local; i < {{.Count}} * D4 + none; i += 4u * THREADS) {
+{{- range $j := seq 4}}
+			let i_{{$j}} = min(i + {{$j}}u * THREADS, {{$.Count}} * D4 - 1u);
+			let t_{{$j}} = base + min({{$.First}} + i_{{$j}} / D4, SEQ - 1u);
+{{- range $n, $tile := $.Tiles}}
+			let v{{$n}}_{{$j}} = {{$tile.Load $j}};
+{{- end}}{{end}}
+{{- range $j := seq 4}}{{range $n, $tile := $.Tiles}}
+			{{$tile.To}}[(i_{{$j}} / D4) * PITCH + i_{{$j}} % D4] = v{{$n}}_{{$j}};
+{{- end}}{{end}}
+		}
+{{- end}}
+
 {{- define "tile scores"}}
 {{- /* Adds up the products of rows and columns: of several pairs (sums, rows, columns). */}}
 		for (var d = 0u; d < D4 + none; d++) {
@@ -87,12 +102,6 @@ fn total(row: u32) -> f32 {
 	return (sum.x + sum.y) + (sum.z + sum.w);
 }
 
-fn load(base: u32, first: u32, at: u32, local: u32, none: u32) {
-	for (var i = local; i < COLS * D4 + none; i += THREADS) {
-		columns[(i / D4) * PITCH + i % D4] = qkv[(base + min(first + i / D4, SEQ - 1u)) * STRIDE + at + i % D4];
-	}
-}
-
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
 	let none = group.z; // always 0, which compilers do not know: they leave loops rolled
@@ -101,9 +110,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	let first = group.x * ROWS;
 	let y = local / X;
 	let x = local % X;
-	for (var i = local; i < ROWS * D4 + none; i += THREADS) {
-		queries[(i / D4) * PITCH + i % D4] = SCALE * qkv[(base + min(first + i / D4, SEQ - 1u)) * STRIDE + head * D4 + i % D4];
-	}
+{{- template "stage" .Stage "ROWS" "first" "queries" "SCALE * qkv[T * STRIDE + head * D4 + W]"}}
 {{- range $u := seq .PerWords}}
 	let w{{$u}} = min(x + {{$u}}u * X, D4 - 1u);
 {{- end}}
@@ -115,7 +122,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- end}}
 {{- end}}
 	for (var tile = 0u; tile < min(first + ROWS, SEQ); tile += COLS) {
-		load(base, tile, (HEADS + head / GROUP) * D4, local, none);
+{{- template "stage" .Stage "COLS" "tile" "columns" "qkv[T * STRIDE + (HEADS + head / GROUP) * D4 + W]"}}
 		workgroupBarrier();
 {{- range $i := seq .PerRows}}
 		var s{{$i}} = Scores();
@@ -134,7 +141,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 		}
 {{- end}}
 		workgroupBarrier();
-		load(base, tile, (HEADS + KV_HEADS + head / GROUP) * D4, local, none); // over the keys, which are done with
+		// Values over the keys, which are done with.
+{{- template "stage" .Stage "COLS" "tile" "columns" "qkv[T * STRIDE + (HEADS + KV_HEADS + head / GROUP) * D4 + W]"}}
 {{- range $i := seq .PerRows}}
 		{
 			let m = max(m{{$i}}, largest(y + {{$i}}u * Y));
