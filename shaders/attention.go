@@ -15,9 +15,9 @@ type Attention struct {
 
 type attentionParams struct {
 	Attention
-	Scale                      float32
-	Threads, Rows, Tile, Block int
-	Pair                       int // heads that an invocation takes at once, of those that share their keys
+	Scale                float32
+	Threads, Rows, Block int
+	Pair                 int // heads that an invocation takes at once, of those that share their keys
 }
 
 func (k Attention) params() attentionParams {
@@ -53,10 +53,9 @@ func (k Attention) source(file, label string, keys bool, live int, flops float64
 		for p.Block > 1 && p.Block*p.Pair*p.Rows*live*k.HeadDim > 512 {
 			p.Block /= 2
 		}
-		p.Tile = p.Block
 	default:
 		// More than some 200 live values an invocation take LLVM a minute to place.
-		p.Threads, p.Rows, p.Tile, p.Block = 8, 4, 1, 1
+		p.Threads, p.Rows, p.Block = 8, 4, 1
 		for p.Rows > 1 && p.Rows*live*k.HeadDim > 256 {
 			p.Rows /= 2
 		}
@@ -138,10 +137,10 @@ type stage struct {
 
 type stagedTile struct{ To, From string }
 
-// Load is the vector that an invocation loads as number j of a round: in From, T
-// is its row and W its word.
+// Load is the vector that an invocation loads as number j of a round: in From, {t}
+// is its row and {w} its word.
 func (t stagedTile) Load(j int) string {
-	return strings.NewReplacer("[T ", fmt.Sprintf("[t_%d ", j), "(T ", fmt.Sprintf("(t_%d ", j), "+ W]", fmt.Sprintf("+ i_%d %% D4]", j)).Replace(t.From)
+	return strings.NewReplacer("{t}", fmt.Sprintf("t_%d", j), "{w}", fmt.Sprintf("i_%d %% D4", j)).Replace(t.From)
 }
 
 // Stage fills tiles: the name of one, what it is loaded from, and again.

@@ -1,4 +1,4 @@
-{{- define "attention"}}
+{{- define "heads"}}
 const SEQ = {{.Seq}}u;
 const HEADS = {{.Heads}}u;
 const KV_HEADS = {{.KVHeads}}u;
@@ -7,11 +7,22 @@ const D4 = {{div .HeadDim 4}}u; // vec4 words of a head
 const STRIDE = (HEADS + 2u * KV_HEADS) * D4; // words of a row of qkv
 const SCALE = {{f32 .Scale}};
 const THREADS = {{.Threads}}u;
-const ROWS = {{.Rows}}u; // an invocation
-const TILE = {{.Tile}}u; // rows of the other side, staged together
-const BLOCK = {{.Block}}u; // of those, unrolled together
 const LOWEST = -3.4e38;
-{{end -}}
+{{- end}}
+
+{{- define "attention"}}
+{{- template "heads" .}}
+const ROWS = {{.Rows}}u; // an invocation
+const BLOCK = {{.Block}}u; // rows of the other side, unrolled together
+{{end}}
+
+{{- define "gradient bindings"}}
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> lse: array<f32>;
+@group(0) @binding(2) var<storage, read> dout: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> delta: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dqkv: array<vec4<f32>>;
+{{- end -}}
 // Causal grouped-query attention with a streaming softmax; no [SEQ, SEQ] matrix is stored:
 //   o[t, n] = sum over keys j <= t of softmax_j(SCALE q[t, n] . k[j, n/GROUP]) v[j, n/GROUP]
 //   lse[t, n] = logsumexp_j(SCALE q . k), kept for the gradient
@@ -21,7 +32,7 @@ const LOWEST = -3.4e38;
 @group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> o: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> lse: array<f32>;
-{{$d := div .HeadDim 4}}{{$rows := .Rows}}{{$block := .Block}}
+{{$d := div .HeadDim 4}}{{$rows := .Rows}}
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
 	let head = group.y % HEADS;
@@ -40,40 +51,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- end}}
 	// The last key that any of these queries sees.
 	let end = min(first + ROWS, SEQ);
-	for (var tile = 0u; tile < end; tile += TILE) {
-		for (var block = 0u; block < min(TILE, end - tile); block += BLOCK) {
-			let j0 = tile + block;
-{{- range $j := seq $block}}
-			let at{{$j}} = (base + min(j0 + {{$j}}u, SEQ - 1u)) * STRIDE;
-	{{- range $i := seq $d}}
-			let k{{$j}}_{{$i}} = qkv[at{{$j}} + k_at + {{$i}}u];
-	{{- end}}
-	{{- range $r := seq $rows}}
-			let s{{$r}}_{{$j}} = select(LOWEST, {{range $i := seq $d}}{{if $i}} + {{end}}dot(q{{$r}}_{{$i}}, k{{$j}}_{{$i}}){{end}}, j0 + {{$j}}u <= first + {{$r}}u);
-	{{- end}}
+	for (var j = 0u; j < end; j++) {
+		let at = (base + j) * STRIDE;
+{{- range $i := seq $d}}
+		let k{{$i}} = qkv[at + k_at + {{$i}}u];
+		let v{{$i}} = qkv[at + v_at + {{$i}}u];
 {{- end}}
 {{- range $r := seq $rows}}
-			let old{{$r}} = m{{$r}};
-	{{- range $j := seq $block}}
-			m{{$r}} = max(m{{$r}}, s{{$r}}_{{$j}});
-	{{- end}}
-			let keep{{$r}} = exp(old{{$r}} - m{{$r}});
+		let s{{$r}} = select(LOWEST, {{range $i := seq $d}}{{if $i}} + {{end}}dot(q{{$r}}_{{$i}}, k{{$i}}){{end}}, j <= first + {{$r}}u);
+		let old{{$r}} = m{{$r}};
+		m{{$r}} = max(m{{$r}}, s{{$r}});
+		let keep{{$r}} = exp(old{{$r}} - m{{$r}});
+		let p{{$r}} = select(0.0, exp(s{{$r}} - m{{$r}}), j <= first + {{$r}}u);
+		l{{$r}} = l{{$r}} * keep{{$r}} + p{{$r}};
 	{{- range $i := seq $d}}
-			o{{$r}}_{{$i}} *= keep{{$r}};
-	{{- end}}
-			l{{$r}} *= keep{{$r}};
-	{{- range $j := seq $block}}
-			let p{{$r}}_{{$j}} = select(0.0, exp(s{{$r}}_{{$j}} - m{{$r}}), j0 + {{$j}}u <= first + {{$r}}u);
-			l{{$r}} += p{{$r}}_{{$j}};
+		o{{$r}}_{{$i}} = o{{$r}}_{{$i}} * keep{{$r}} + p{{$r}} * v{{$i}};
 	{{- end}}
 {{- end}}
-{{- range $j := seq $block}}{{range $i := seq $d}}
-			let v{{$j}}_{{$i}} = qkv[at{{$j}} + v_at + {{$i}}u];
-	{{- range $r := seq $rows}}
-			o{{$r}}_{{$i}} += p{{$r}}_{{$j}} * v{{$j}}_{{$i}};
-	{{- end}}
-{{- end}}{{end}}
-		}
 	}
 {{- range $r := seq $rows}}
 	if (first + {{$r}}u < SEQ) {

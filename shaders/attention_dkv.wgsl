@@ -4,12 +4,8 @@
 //   qkv, lse, dout [B, SEQ, HEADS D], delta [B SEQ, HEADS] -> the keys' and values' part of dqkv
 // Workgroup (x, y): THREADS ROWS keys of key head y % KV_HEADS of sequence y / KV_HEADS.
 {{- template "attention" .}}
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> lse: array<f32>;
-@group(0) @binding(2) var<storage, read> dout: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> delta: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dqkv: array<vec4<f32>>;
-{{$d := div .HeadDim 4}}{{$rows := .Rows}}{{$block := .Block}}
+{{- template "gradient bindings"}}
+{{$d := div .HeadDim 4}}{{$rows := .Rows}}
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
 	let kv_head = group.y % KV_HEADS;
@@ -26,30 +22,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	var dv{{$r}}_{{$i}} = vec4<f32>();
 	{{- end}}
 {{- end}}
-	// The first query that sees any of these keys.
-	let start = first / TILE * TILE;
 	for (var head = kv_head * GROUP; head < (kv_head + 1u) * GROUP; head++) {
-		for (var tile = start; tile < SEQ; tile += TILE) {
-			for (var block = 0u; block < min(TILE, SEQ - tile); block += BLOCK) {
-				let t_first = tile + block;
-{{- range $j := seq $block}}
-				let t{{$j}} = base + min(t_first + {{$j}}u, SEQ - 1u);
-				let lse{{$j}} = lse[t{{$j}} * HEADS + head];
-				let delta{{$j}} = delta[t{{$j}} * HEADS + head];
+		for (var t = first; t < SEQ; t++) { // the queries that see any of these keys
+			let row = base + t;
+			let lse_t = lse[row * HEADS + head];
+			let delta_t = delta[row * HEADS + head];
+{{- range $i := seq $d}}
+			let q{{$i}} = qkv[row * STRIDE + head * D4 + {{$i}}u];
+			let do{{$i}} = dout[(row * HEADS + head) * D4 + {{$i}}u];
+{{- end}}
+{{- range $r := seq $rows}}
+			let p{{$r}} = select(0.0, exp({{range $i := seq $d}}dot(q{{$i}}, k{{$r}}_{{$i}}) + {{end}}-lse_t), t >= first + {{$r}}u);
+			let ds{{$r}} = p{{$r}} * ({{range $i := seq $d}}dot(do{{$i}}, v{{$r}}_{{$i}}) + {{end}}-delta_t);
 	{{- range $i := seq $d}}
-				let q{{$j}}_{{$i}} = qkv[t{{$j}} * STRIDE + head * D4 + {{$i}}u];
-				let do{{$j}}_{{$i}} = dout[(t{{$j}} * HEADS + head) * D4 + {{$i}}u];
-	{{- end}}
-	{{- range $r := seq $rows}}
-				let p{{$r}}_{{$j}} = select(0.0, exp({{range $i := seq $d}}dot(q{{$j}}_{{$i}}, k{{$r}}_{{$i}}) + {{end}}-lse{{$j}}), t_first + {{$j}}u < SEQ && t_first + {{$j}}u >= first + {{$r}}u);
-				let ds{{$r}}_{{$j}} = p{{$r}}_{{$j}} * ({{range $i := seq $d}}dot(do{{$j}}_{{$i}}, v{{$r}}_{{$i}}) + {{end}}-delta{{$j}});
-		{{- range $i := seq $d}}
-				dv{{$r}}_{{$i}} += p{{$r}}_{{$j}} * do{{$j}}_{{$i}};
-				dk{{$r}}_{{$i}} += ds{{$r}}_{{$j}} * q{{$j}}_{{$i}};
-		{{- end}}
+			dv{{$r}}_{{$i}} += p{{$r}} * do{{$i}};
+			dk{{$r}}_{{$i}} += ds{{$r}} * q{{$i}};
 	{{- end}}
 {{- end}}
-			}
 		}
 	}
 {{- range $r := seq $rows}}

@@ -2,11 +2,7 @@
 // queries, which are loaded once for all. What a lane holds of its rows lies in arrays.
 // Workgroup (x, y): THREADS ROWS keys of key head y % KV_HEADS of sequence y / KV_HEADS.
 {{- template "attention" .}}
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> lse: array<f32>;
-@group(0) @binding(2) var<storage, read> dout: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> delta: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dqkv: array<vec4<f32>>;
+{{- template "gradient bindings"}}
 {{template "table"}}
 {{- $d := seq (div .HeadDim 4)}}{{$block := seq .Block}}{{$rows := seq .Rows}}
 @compute @workgroup_size({{.Threads}})

@@ -4,11 +4,7 @@
 //   qkv, lse, dout [B, SEQ, HEADS D], delta [B SEQ, HEADS] -> the keys' and values' part of dqkv
 // Rows are keys and values of head y % KV_HEADS of sequence y / KV_HEADS, columns queries of its group.
 {{template "tiles" .}}
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> lse: array<f32>;
-@group(0) @binding(2) var<storage, read> dout: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> delta: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dqkv: array<vec4<f32>>;
+{{- template "gradient bindings"}}
 
 var<workgroup> keys: array<vec4<f32>, {{mul .Rows (add .Words 1)}}>;
 var<workgroup> values: array<vec4<f32>, {{mul .Rows (add .Words 1)}}>;
@@ -20,25 +16,19 @@ var<workgroup> scalars: array<vec2<f32>, {{.Cols}}>; // lse, delta
 {{$top := .}}
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-	let none = group.z; // always 0, which compilers do not know: they leave loops rolled
+{{- template "invocation" .}}
 	let kv_head = group.y % KV_HEADS;
 	let base = (group.y / KV_HEADS) * SEQ;
-	let first = group.x * ROWS;
-	let y = local / X;
-	let x = local % X;
 	let k_at = (HEADS + kv_head) * D4;
 	let v_at = k_at + KV_HEADS * D4;
-{{- template "stage" .Stage "ROWS" "first" "keys" "SCALE * qkv[T * STRIDE + k_at + W]" "values" "qkv[T * STRIDE + v_at + W]"}}
-{{- range $u := seq .PerWords}}
-	let w{{$u}} = min(x + {{$u}}u * X, D4 - 1u);
-{{- end}}
+{{- template "stage" .Stage "ROWS" "first" "keys" "SCALE * qkv[{t} * STRIDE + k_at + {w}]" "values" "qkv[{t} * STRIDE + v_at + {w}]"}}
 {{- range $i := seq .PerRows}}{{range $u := seq $top.PerWords}}
 	var dk{{$i}}_{{$u}} = vec4<f32>();
 	var dv{{$i}}_{{$u}} = vec4<f32>();
 {{- end}}{{end}}
 	for (var head = kv_head * GROUP; head < (kv_head + 1u) * GROUP; head++) {
 		for (var tile = first / COLS * COLS; tile < SEQ; tile += COLS) {
-{{- template "stage" .Stage "COLS" "tile" "queries" "qkv[T * STRIDE + head * D4 + W]" "douts" "dout[(T * HEADS + head) * D4 + W]"}}
+{{- template "stage" .Stage "COLS" "tile" "queries" "qkv[{t} * STRIDE + head * D4 + {w}]" "douts" "dout[({t} * HEADS + head) * D4 + {w}]"}}
 			if (local < COLS) {
 				let at = (base + min(tile + local, SEQ - 1u)) * HEADS + head;
 				scalars[local] = vec2<f32>(lse[at], delta[at]);

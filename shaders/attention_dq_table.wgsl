@@ -1,11 +1,7 @@
 // attention_dq.wgsl for lavapipe, laid out as attention_table.wgsl is.
 // Workgroup (x, y): THREADS queries of heads y % (HEADS / PAIR) PAIR on of sequence y / (HEADS / PAIR).
 {{- template "attention" .}}
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> lse: array<f32>;
-@group(0) @binding(2) var<storage, read> dout: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> delta: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dqkv: array<vec4<f32>>;
+{{- template "gradient bindings"}}
 {{template "table"}}
 {{- $d := seq (div .HeadDim 4)}}{{$block := seq .Block}}{{$pair := seq .Pair}}
 const PAIR = {{.Pair}}u;

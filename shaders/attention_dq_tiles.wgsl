@@ -3,11 +3,7 @@
 //   qkv, lse, dout [B, SEQ, HEADS D], delta [B SEQ, HEADS] -> the queries' part of dqkv
 // Rows are queries of head y % HEADS of sequence y / HEADS, columns its keys and values.
 {{template "tiles" .}}
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> lse: array<f32>;
-@group(0) @binding(2) var<storage, read> dout: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> delta: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dqkv: array<vec4<f32>>;
+{{- template "gradient bindings"}}
 
 var<workgroup> queries: array<vec4<f32>, {{mul .Rows (add .Words 1)}}>;
 var<workgroup> douts: array<vec4<f32>, {{mul .Rows (add .Words 1)}}>;
@@ -17,16 +13,10 @@ var<workgroup> weights: array<Scores, {{mul .Rows (add .Lanes 1)}}>;
 {{$top := .}}
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-	let none = group.z; // always 0, which compilers do not know: they leave loops rolled
+{{- template "invocation" .}}
 	let head = group.y % HEADS;
 	let base = (group.y / HEADS) * SEQ;
-	let first = group.x * ROWS;
-	let y = local / X;
-	let x = local % X;
-{{- template "stage" .Stage "ROWS" "first" "queries" "SCALE * qkv[T * STRIDE + head * D4 + W]" "douts" "dout[(T * HEADS + head) * D4 + W]"}}
-{{- range $u := seq .PerWords}}
-	let w{{$u}} = min(x + {{$u}}u * X, D4 - 1u);
-{{- end}}
+{{- template "stage" .Stage "ROWS" "first" "queries" "SCALE * qkv[{t} * STRIDE + head * D4 + {w}]" "douts" "dout[({t} * HEADS + head) * D4 + {w}]"}}
 {{- range $i := seq .PerRows}}
 	let at{{$i}} = (base + min(first + y + {{$i}}u * Y, SEQ - 1u)) * HEADS + head;
 	let lse{{$i}} = lse[at{{$i}}];
@@ -36,7 +26,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- end}}
 {{- end}}
 	for (var tile = 0u; tile < min(first + ROWS, SEQ); tile += COLS) {
-{{- template "stage" .Stage "COLS" "tile" "keys" "qkv[T * STRIDE + (HEADS + head / GROUP) * D4 + W]" "values" "qkv[T * STRIDE + (HEADS + KV_HEADS + head / GROUP) * D4 + W]"}}
+{{- template "stage" .Stage "COLS" "tile" "keys" "qkv[{t} * STRIDE + (HEADS + head / GROUP) * D4 + {w}]" "values" "qkv[{t} * STRIDE + (HEADS + KV_HEADS + head / GROUP) * D4 + {w}]"}}
 		workgroupBarrier();
 {{- range $i := seq .PerRows}}
 		var s{{$i}} = Scores();

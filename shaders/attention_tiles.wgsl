@@ -2,23 +2,26 @@
 {{- /* What the kernels have in common that keep tiles of both sides in workgroup memory. */ -}}
 // A workgroup keeps {{.Rows}} rows of one side and meets the other side in tiles of {{.Cols}} columns. Invocation (y, x) computes the
 // scores of the rows y + i Y and the columns x + {{.Lanes}} j, and of the sums over columns the vectors x + {{.Lanes}} u of the same rows.
-const SEQ = {{.Seq}}u;
-const HEADS = {{.Heads}}u;
-const KV_HEADS = {{.KVHeads}}u;
-const GROUP = HEADS / KV_HEADS;
-const D4 = {{.Words}}u; // vec4 words of a head
-const STRIDE = (HEADS + 2u * KV_HEADS) * D4; // words of a row of qkv
+{{- template "heads" .}}
 const PITCH = D4 + 1u; // words of a row in workgroup memory: neighbours lie in other banks
-const SCALE = {{f32 .Scale}};
-const THREADS = {{.Threads}}u;
 const ROWS = {{.Rows}}u;
 const COLS = {{.Cols}}u;
 const Y = ROWS / {{.PerRows}}u;
 const X = {{.Lanes}}u;
 const P_PITCH = X + 1u;
-const LOWEST = -3.4e38;
 alias Scores = {{.Scores}}; // of one row, one for each j
 {{end}}
+
+{{- define "invocation"}}
+{{- /* Which rows, columns and vectors an invocation has. */}}
+	let none = group.z; // always 0, which compilers do not know: they leave loops rolled
+	let first = group.x * ROWS;
+	let y = local / X;
+	let x = local % X;
+{{- range $u := seq .PerWords}}
+	let w{{$u}} = min(x + {{$u}}u * X, D4 - 1u);
+{{- end}}
+{{- end}}
 
 {{- define "stage"}}
 {{- /* Fills tiles with rows of a side, four loads of each at once in flight. Past the end the last one is loaded and written again. */}}
@@ -104,16 +107,10 @@ fn total(row: u32) -> f32 {
 
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-	let none = group.z; // always 0, which compilers do not know: they leave loops rolled
+{{- template "invocation" .}}
 	let head = group.y % HEADS;
 	let base = (group.y / HEADS) * SEQ;
-	let first = group.x * ROWS;
-	let y = local / X;
-	let x = local % X;
-{{- template "stage" .Stage "ROWS" "first" "queries" "SCALE * qkv[T * STRIDE + head * D4 + W]"}}
-{{- range $u := seq .PerWords}}
-	let w{{$u}} = min(x + {{$u}}u * X, D4 - 1u);
-{{- end}}
+{{- template "stage" .Stage "ROWS" "first" "queries" "SCALE * qkv[{t} * STRIDE + head * D4 + {w}]"}}
 {{- range $i := seq .PerRows}}
 	var m{{$i}} = LOWEST;
 	var l{{$i}} = 0.0;
@@ -122,7 +119,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- end}}
 {{- end}}
 	for (var tile = 0u; tile < min(first + ROWS, SEQ); tile += COLS) {
-{{- template "stage" .Stage "COLS" "tile" "columns" "qkv[T * STRIDE + (HEADS + head / GROUP) * D4 + W]"}}
+{{- template "stage" .Stage "COLS" "tile" "columns" "qkv[{t} * STRIDE + (HEADS + head / GROUP) * D4 + {w}]"}}
 		workgroupBarrier();
 {{- range $i := seq .PerRows}}
 		var s{{$i}} = Scores();
@@ -142,7 +139,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- end}}
 		workgroupBarrier();
 		// Values over the keys, which are done with.
-{{- template "stage" .Stage "COLS" "tile" "columns" "qkv[T * STRIDE + (HEADS + KV_HEADS + head / GROUP) * D4 + W]"}}
+{{- template "stage" .Stage "COLS" "tile" "columns" "qkv[{t} * STRIDE + (HEADS + KV_HEADS + head / GROUP) * D4 + {w}]"}}
 {{- range $i := seq .PerRows}}
 		{
 			let m = max(m{{$i}}, largest(y + {{$i}}u * Y));
