@@ -129,44 +129,7 @@ fn factor(k: u32) -> f32 {
 }
 {{end}}
 {{- if not .Direct}}
-{{- if .OddN}}
 {{template "store4" .}}
-{{- else}}
-// Four neighbours of row m of the result.
-fn result(m: u32, n: u32, sum: vec4<f32>) -> vec4<f32> {
-	var v = sum;
-{{- if .CheckM}}
-	if (m >= M) { return v; }
-{{- end}}
-{{- if .CheckN}}
-	if (n >= N) { return v; }
-{{- end}}
-{{- if .RowScale}}
-	v *= rows[m];
-{{- end}}
-{{- if .ColScale}}
-	v *= vec4<f32>(cols[n], cols[n + 1u], cols[n + 2u], cols[n + 3u]);
-{{- end}}
-{{- if .Residual}}
-	v += residual[(m * N + n) / 4u];
-{{- end}}
-{{- if .Accumulate}}
-	v += c[(m * N + n) / 4u];
-{{- end}}
-	return v;
-}
-
-fn store(m: u32, n: u32, v: vec4<f32>) {
-{{- if .CheckM}}
-	if (m >= M) { return; }
-{{- end}}
-{{- if .CheckN}}
-	if (n >= N) { return; }
-{{- end}}
-	c[(m * N + n) / 4u] = v;
-}
-{{- end}}
-
 // Four neighbours of the sums that the subgroup has put into workgroup memory.
 fn patch_(i: u32) -> vec4<f32> {
 	return vec4<f32>(vec4<{{.Shape.Result}}>(patches[i], patches[i + 1u], patches[i + 2u], patches[i + 3u])){{if .Lift}} / GAIN{{end}};
@@ -219,10 +182,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 		let at_{{$j}} = i + {{mul 4 (mul $j $top.Subgroup)}}u;
 		let m_{{$j}} = m0 + sm + {{mul $i $top.Shape.M}}u + at_{{$j}} / {{$top.PatchWidth}}u;
 		let n_{{$j}} = n0 + sn + at_{{$j}} % {{$top.PatchWidth}}u;
-		let v_{{$j}} = {{if $top.OddN}}patch_(first + at_{{$j}}){{else}}result(m_{{$j}}, n_{{$j}}, patch_(first + at_{{$j}})){{end}};
+		var v_{{$j}} = patch_(first + at_{{$j}});
+{{- if not $top.OddN}}
+		if (inside(m_{{$j}}, n_{{$j}})) { v_{{$j}} = result(m_{{$j}}, n_{{$j}}, v_{{$j}}); }
+{{- end}}
 {{- end}}
 {{- range $j := $top.StoreBatch}}
+{{- if $top.OddN}}
 		store(m_{{$j}}, n_{{$j}}, v_{{$j}});
+{{- else}}
+		if (inside(m_{{$j}}, n_{{$j}})) { c[(m_{{$j}} * N + n_{{$j}}) / 4u] = v_{{$j}}; } // when all are loaded
+{{- end}}
 {{- end}}
 	}
 	workgroupBarrier();
