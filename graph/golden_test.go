@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"bitnet/bitnet/safetensors"
+	"bitnet/bitnet/modelfile/safetensors"
 	"bitnet/gpu"
 	"bitnet/shaders"
 )

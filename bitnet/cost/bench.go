@@ -6,18 +6,18 @@ import (
 	"fmt"
 	"os"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/bench"
 )
 
 // ReadBench reads the --json output of bitnet bench step.
-func ReadBench(path string) (*bitnet.StepBench, error) {
+func ReadBench(path string) (*bench.Step, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the benchmark: %w", err)
 	}
 	var file struct {
 		Bench  string
-		Result *bitnet.StepBench
+		Result *bench.Step
 	}
 	if err := json.Unmarshal(text, &file); err != nil {
 		return nil, fmt.Errorf("%s is not the output of bitnet bench step --json: %w", path, err)
@@ -30,6 +30,6 @@ func ReadBench(path string) (*bitnet.StepBench, error) {
 
 // Measured estimates a run from a measured step, of this or of another model:
 // the same arithmetic a second.
-func (r Run) Measured(b *bitnet.StepBench) Estimate {
+func (r Run) Measured(b *bench.Step) Estimate {
 	return r.at(b.Device, b.GFlops*1e9/r.TokenFlops)
 }

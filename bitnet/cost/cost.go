@@ -5,9 +5,10 @@ package cost
 import (
 	"fmt"
 	"math"
-	"strings"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/modelfile"
+	"bitnet/bitnet/task/catalog"
+	"bitnet/bitnet/train"
 	"bitnet/data/corpus"
 	"bitnet/gpu"
 	"bitnet/gpu/driver"
@@ -43,7 +44,7 @@ func ChinchillaTokens(params int64) int64 { return 20 * params }
 
 // Params counts the parameters of a model: the table that embedding and head
 // share, and in each layer the projections and the norms.
-func Params(m bitnet.ModelConfig) int64 {
+func Params(m modelfile.Config) int64 {
 	h, f := int64(m.HiddenSize), int64(m.IntermediateSize)
 	kv := h / int64(m.Heads) * int64(m.KVHeads)
 	attention := h*(h+2*kv) + h*h
@@ -55,7 +56,7 @@ func Params(m bitnet.ModelConfig) int64 {
 // AttentionFlops is what attention adds to 6N for a token, on average over a
 // sequence: scores and sums over half of the positions, 2 products forward, 7
 // backward, which computes the scores again.
-func AttentionFlops(m bitnet.ModelConfig, seq int) float64 {
+func AttentionFlops(m modelfile.Config, seq int) float64 {
 	return 9 * float64(m.Layers) * float64(m.HiddenSize) * float64(seq+1)
 }
 
@@ -87,8 +88,8 @@ func Card() gpu.Adapter {
 
 // OfConfig plans a run for an adapter and counts what the plan holds. Tokens 0
 // means all steps of the configuration.
-func OfConfig(c *bitnet.Config, a gpu.Adapter, tokens int64) (Run, error) {
-	m, plan, err := bitnet.Prepare(c, a)
+func OfConfig(c *train.Config, a gpu.Adapter, tokens int64) (Run, error) {
+	m, plan, err := train.Plan(c, a)
 	if err != nil {
 		return Run{}, err
 	}
@@ -104,7 +105,7 @@ func OfConfig(c *bitnet.Config, a gpu.Adapter, tokens int64) (Run, error) {
 	for _, x := range plan.Memory() {
 		r.Memory = append(r.Memory, Part{x.Arena, x.Bytes})
 	}
-	if p, ok := corpus.FindPreset(strings.TrimPrefix(c.Data.Source, "text:")); ok {
+	if p, ok := catalog.Known(c.Data.Source); ok {
 		const uint16s = 1 << 16 // a vocabulary whose ids take two bytes
 		r.Passes = float64(r.Tokens) / float64(corpus.Needs{Text: p.Text}.Shards(uint16s)/2)
 	}

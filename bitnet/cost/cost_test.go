@@ -8,12 +8,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/bench"
+	"bitnet/bitnet/modelfile"
+	"bitnet/bitnet/train"
 )
 
 // The formulas, worked out by hand.
 func TestFormulas(t *testing.T) {
-	small := bitnet.ModelConfig{VocabSize: 10, HiddenSize: 8, IntermediateSize: 12, Layers: 2, Heads: 2, KVHeads: 1}
+	small := modelfile.Config{VocabSize: 10, HiddenSize: 8, IntermediateSize: 12, Layers: 2, Heads: 2, KVHeads: 1}
 	card := Device{Name: "card", F32: 10, F16Matrix: 40, Memory: 8, Bandwidth: 100}
 	whole := Run{Params: 1e6, Tokens: 3e9, TokenFlops: 7e6, StepTokens: 1000, Dispatches: 100, Memory: []Part{{"all", 9e9}}}
 	bare := OfParams(1e6, 3e9)
@@ -40,7 +42,7 @@ func TestFormulas(t *testing.T) {
 		{"seconds of matrix units", on(bare, true, 0.5).Seconds, 3e9 * 6e6 / 20e12},
 		// a step: 7e9 / 5e12 + 40.25e6 / 70e9 + 100 * 5e-6
 		{"seconds of steps", on(whole, false, 0.5).Seconds, 3e6 * (7e9/5e12 + 40.25e6/70e9 + 5e-4)},
-		{"measured", whole.Measured(&bitnet.StepBench{GFlops: 70}).TokensPerSec, 1e4},
+		{"measured", whole.Measured(&bench.Step{GFlops: 70}).TokensPerSec, 1e4},
 		{"money", Estimate{Seconds: 7200}.Money(1.5), 3},
 	} {
 		require.InEpsilon(t, row.want, row.got, 1e-9, row.name)
@@ -54,10 +56,10 @@ func TestFormulas(t *testing.T) {
 
 // The formulas of docs/cost.md against what the plan of each preset holds.
 func TestPresets(t *testing.T) {
-	require.NotEmpty(t, bitnet.Presets())
-	for _, name := range bitnet.Presets() {
+	require.NotEmpty(t, train.Presets())
+	for _, name := range train.Presets() {
 		t.Run(name, func(t *testing.T) {
-			c, err := bitnet.Preset(name)
+			c, err := train.Preset(name)
 			require.NoError(t, err)
 			r, err := OfConfig(c, Card(), 0)
 			require.NoError(t, err)
@@ -118,7 +120,7 @@ func TestDevices(t *testing.T) {
 }
 
 func TestReadBench(t *testing.T) {
-	good, err := bitnet.BenchJSON(&bitnet.StepBench{Machine: bitnet.Machine{Device: "a card"}, GFlops: 30, Experiment: "arithmetic"})
+	good, err := train.BenchJSON(&bench.Step{Machine: train.Machine{Device: "a card"}, GFlops: 30, Experiment: "arithmetic"})
 	require.NoError(t, err)
 	for _, row := range []struct{ name, text, err string }{
 		{"good", string(good), ""},

@@ -3,7 +3,8 @@ package cost
 import (
 	"context"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/bench"
+	"bitnet/bitnet/train"
 	"bitnet/gpu"
 )
 
@@ -12,11 +13,11 @@ const cpuStep = 200e9
 
 // Measure trains three steps of a configuration on a device, of one
 // micro-batch each, and on a CPU with no more sequences than are soon done.
-func Measure(ctx context.Context, c *bitnet.Config, dev *gpu.Device) (*bitnet.StepBench, error) {
+func Measure(ctx context.Context, c *train.Config, dev *gpu.Device) (*bench.Step, error) {
 	short := *c
 	short.Train.GradAccum = 1
 	if a := dev.Adapter(); a.Kind == gpu.CPU {
-		_, plan, err := bitnet.Prepare(&short, a)
+		_, plan, err := train.Plan(&short, a)
 		if err != nil {
 			return nil, err
 		}
@@ -24,5 +25,5 @@ func Measure(ctx context.Context, c *bitnet.Config, dev *gpu.Device) (*bitnet.St
 			short.Train.BatchSize /= 2
 		}
 	}
-	return bitnet.BenchStep(ctx, &short, dev, 3, func(string) {})
+	return bench.MeasureStep(ctx, &short, dev, 3, func(string) {})
 }

@@ -6,7 +6,8 @@ import (
 	"strconv"
 	"strings"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/task/catalog"
+	"bitnet/bitnet/train"
 	"bitnet/data/corpus"
 	"bitnet/data/disk"
 	"bitnet/gpu"
@@ -23,13 +24,13 @@ type want struct {
 // presets plans each preset for an adapter, which touches no device.
 func presets(a gpu.Adapter) ([]want, error) {
 	var out []want
-	for _, name := range bitnet.Presets() {
-		c, err := bitnet.Preset(name)
+	for _, name := range train.Presets() {
+		c, err := train.Preset(name)
 		if err != nil {
 			return nil, err
 		}
 		w := want{preset: name}
-		model, plan, err := bitnet.Prepare(c, a)
+		model, plan, err := train.Plan(c, a)
 		if err != nil {
 			w.err = err
 		} else {
@@ -127,12 +128,12 @@ func checkpoints(wants []want) []need {
 // texts are the data sets of the presets: what is downloaded, and its token shards.
 func texts() []need {
 	var out []need
-	for _, name := range bitnet.Presets() {
-		c, err := bitnet.Preset(name)
+	for _, name := range train.Presets() {
+		c, err := train.Preset(name)
 		if err != nil {
 			continue
 		}
-		if p, ok := corpus.FindPreset(strings.TrimPrefix(c.Data.Source, "text:")); ok {
+		if p, ok := catalog.Known(c.Data.Source); ok {
 			out = append(out, need{name, p.Bytes + corpus.Needs{Text: p.Text}.Shards(c.Model.VocabSize)})
 		}
 	}

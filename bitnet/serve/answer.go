@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/infer"
 )
 
 // answer writes one completion in the API's form, whole or piece by piece.
@@ -21,14 +21,14 @@ func (a *answer) frame(object string, choices []any) map[string]any {
 	return map[string]any{"id": a.id, "object": object, "created": a.created, "model": a.model, "choices": choices}
 }
 
-func usage(c bitnet.Completion) map[string]any {
+func usage(c infer.Completion) map[string]any {
 	return map[string]any{
 		"prompt_tokens": c.PromptTokens, "completion_tokens": len(c.Tokens), "total_tokens": c.PromptTokens + len(c.Tokens),
 		"prompt_tokens_details": map[string]any{"cached_tokens": c.Cached},
 	}
 }
 
-func (a *answer) whole(c bitnet.Completion) map[string]any {
+func (a *answer) whole(c infer.Completion) map[string]any {
 	choice := map[string]any{"index": 0, "finish_reason": c.Reason, "logprobs": nil}
 	object := "text_completion"
 	if a.chat {
@@ -68,7 +68,7 @@ func (a *answer) piece(text string) error {
 	return a.event(a.chunk(map[string]any{"content": text}, text, nil))
 }
 
-func (a *answer) end(c bitnet.Completion, err error) {
+func (a *answer) end(c infer.Completion, err error) {
 	if err != nil && len(c.Tokens) == 0 {
 		_ = a.event(map[string]any{"error": map[string]any{"message": err.Error(), "type": "server_error"}})
 		return

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/infer"
 )
 
 // Limits keep one client from taking everything.
@@ -32,10 +32,10 @@ func DefaultLimits() Limits { return Limits{1 << 20, 16, 1024, 10 * time.Minute}
 
 // Server serves one model; requests are answered one after another.
 type Server struct {
-	model   *bitnet.Opened
-	session *bitnet.Session
+	model   *infer.Model
+	session *infer.Session
 	name    string
-	format  bitnet.ChatFormat
+	format  infer.ChatFormat
 	limits  Limits
 	started time.Time
 	hosts   map[string]bool // that the Host header may name; nil for any
@@ -46,7 +46,7 @@ type Server struct {
 // New makes a server for a model under a name. hosts are what requests may
 // address it as, so that a web page cannot reach it under a name of its own;
 // nil allows all.
-func New(m *bitnet.Opened, s *bitnet.Session, name string, f bitnet.ChatFormat, l Limits, hosts []string) *Server {
+func New(m *infer.Model, s *infer.Session, name string, f infer.ChatFormat, l Limits, hosts []string) *Server {
 	v := &Server{model: m, session: s, name: name, format: f, limits: l, started: time.Now(),
 		turn: make(chan struct{}, 1), waiting: make(chan struct{}, l.Queue)}
 	if hosts != nil {
@@ -140,8 +140,8 @@ func (m message) text() (string, error) {
 }
 
 // make turns a request into one for the session.
-func (s *Server) make(q *request, chat bool) (bitnet.Request, error) {
-	out := bitnet.Request{Limit: s.limits.MaxTokens, Sampling: bitnet.Sampling{Temperature: 1, TopP: 1, RepetitionPenalty: 1, Seed: mathrand.Uint64()}}
+func (s *Server) make(q *request, chat bool) (infer.Request, error) {
+	out := infer.Request{Limit: s.limits.MaxTokens, Sampling: infer.Sampling{Temperature: 1, TopP: 1, RepetitionPenalty: 1, Seed: mathrand.Uint64()}}
 	if q.N != nil && *q.N != 1 {
 		return out, errors.New("n must be 1")
 	}
@@ -189,7 +189,7 @@ func (s *Server) make(q *request, chat bool) (bitnet.Request, error) {
 	if len(q.Messages) == 0 {
 		return out, errors.New("messages must hold at least one message")
 	}
-	var talk []bitnet.Message
+	var talk []infer.Message
 	for _, m := range q.Messages {
 		switch m.Role {
 		case "system", "user", "assistant":
@@ -202,7 +202,7 @@ func (s *Server) make(q *request, chat bool) (bitnet.Request, error) {
 		if err != nil {
 			return out, err
 		}
-		talk = append(talk, bitnet.Message{Role: m.Role, Content: text})
+		talk = append(talk, infer.Message{Role: m.Role, Content: text})
 	}
 	out.Stop = append(out.Stop, s.format.Stop...)
 	out.Tokens, err = s.format.Tokens(s.model.Tokenizer, talk)

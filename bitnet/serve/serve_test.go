@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/infer"
 	"bitnet/gpu"
 )
 
@@ -26,11 +26,11 @@ func start(t *testing.T, l Limits) (*httptest.Server, *Server) {
 		t.Skip("no adapter: run gpu/install-vulkan.sh")
 	}
 	t.Cleanup(dev.Close)
-	m, err := bitnet.Open(context.Background(), dev, filepath.Join("..", "..", "testdata", "tictactoe"), func(s string) { t.Error(s) })
+	m, err := infer.Open(context.Background(), dev, filepath.Join("..", "..", "testdata", "tictactoe"), func(s string) { t.Error(s) })
 	require.NoError(t, err)
 	session, err := m.NewSession(dev, 0)
 	require.NoError(t, err)
-	f, err := bitnet.FindChatFormat("", m.Tokenizer)
+	f, err := infer.FindChatFormat("", m.Tokenizer)
 	require.NoError(t, err)
 	s := New(m, session, "game", f, l, []string{"localhost", "127.0.0.1"})
 	web := httptest.NewServer(s.Handler())

@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"bitnet/bitnet"
 	"bitnet/gpu"
 )
 
@@ -39,7 +38,7 @@ func (f *adapterFlags) open(c *cobra.Command) (*gpu.Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	return bitnet.OpenDevice(a, noteTo(c))
+	return tune.OpenDevice(a, noteTo(c))
 }
 
 // noteTo writes notes to standard error.

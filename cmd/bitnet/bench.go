@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/bench"
 	"bitnet/gpu"
 )
 
@@ -40,11 +40,11 @@ func (f *benchFlags) add(c *cobra.Command) {
 }
 
 // run opens the device, measures and tells. The command's name is its kind.
-func (f *benchFlags) run(c *cobra.Command, measure func(*gpu.Device) (bitnet.Bench, error), tell func(io.Writer)) error {
-	var earlier *bitnet.EarlierBench
+func (f *benchFlags) run(c *cobra.Command, measure func(*gpu.Device) (bench.Result, error), tell func(io.Writer)) error {
+	var earlier *bench.Earlier
 	if f.compare != "" {
 		var err error
-		if earlier, err = bitnet.ReadBench(f.compare, c.Name()); err != nil {
+		if earlier, err = bench.ReadEarlier(f.compare, c.Name()); err != nil {
 			return err
 		}
 	}
@@ -59,7 +59,7 @@ func (f *benchFlags) run(c *cobra.Command, measure func(*gpu.Device) (bitnet.Ben
 	}
 	out := c.OutOrStdout()
 	if f.json {
-		text, err := bitnet.BenchJSON(b)
+		text, err := bench.JSON(b)
 		if err != nil {
 			return err
 		}

@@ -7,14 +7,17 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/bench"
+	"bitnet/bitnet/infer"
+	"bitnet/bitnet/model"
+	"bitnet/bitnet/train"
 	"bitnet/gpu"
 )
 
 func benchGenerateCommand() *cobra.Command {
 	var f benchFlags
 	var exp string
-	o := bitnet.GenerateOptions{Batches: []int{1, 8}}
+	o := bench.GenerateOptions{Batches: []int{1, 8}}
 	c := &cobra.Command{
 		Use:   "generate [MODEL]",
 		Short: "Measure how fast a model reads prompts and writes",
@@ -33,21 +36,21 @@ random weights.`,
 	}
 	f.add(c)
 	fl := c.Flags()
-	fl.StringVar(&exp, "exp", "baseline", "without MODEL, random weights for the model of: "+strings.Join(bitnet.Presets(), ", "))
+	fl.StringVar(&exp, "exp", "baseline", "without MODEL, random weights for the model of: "+strings.Join(train.Presets(), ", "))
 	fl.IntSliceVar(&o.Batches, "batch", o.Batches, "sequences at once, one measurement each")
 	fl.IntVar(&o.PromptTokens, "prompt-tokens", 128, "tokens of each prompt")
 	fl.IntVar(&o.Tokens, "tokens", 64, "new tokens of each sequence")
 	fl.IntVar(&o.Context, "context", 0, "tokens to make room for (default: just enough)")
 	fl.IntVar(&o.Repeat, "repeat", 3, "texts to measure")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		var b *bitnet.GenerateBench
-		return f.run(c, func(dev *gpu.Device) (bitnet.Bench, error) {
+		var b *bench.Generate
+		return f.run(c, func(dev *gpu.Device) (bench.Result, error) {
 			name, m, err := benchModel(c, dev, exp, args)
 			if err != nil {
 				return nil, err
 			}
-			defer m.Params.Release()
-			b, err = bitnet.BenchGenerate(c.Context(), name, m, dev, o)
+			defer m.Release()
+			b, err = bench.MeasureGenerate(c.Context(), name, m, dev, o)
 			return b, err
 		}, func(out io.Writer) {
 			fmt.Fprintf(out, "%s: prompts of %d tokens, %d new ones, context %d; bandwidth %.1f GB/s (%s)\n",
@@ -64,18 +67,18 @@ random weights.`,
 }
 
 // benchModel opens a model, or makes one of an experiment's shapes up.
-func benchModel(c *cobra.Command, dev *gpu.Device, exp string, args []string) (string, *bitnet.Model, error) {
+func benchModel(c *cobra.Command, dev *gpu.Device, exp string, args []string) (string, *model.Model, error) {
 	if len(args) > 0 {
-		m, err := bitnet.Open(c.Context(), dev, args[0], noteTo(c))
+		m, err := infer.Open(c.Context(), dev, "runs", args[0], noteTo(c))
 		if err != nil {
 			return "", nil, err
 		}
 		return args[0], m.Model, nil
 	}
-	cfg, err := bitnet.Preset(exp)
+	cfg, err := train.Preset(exp)
 	if err != nil {
 		return "", nil, err
 	}
-	m, err := bitnet.NewRandomModel(cfg.Model, dev)
+	m, err := bench.NewRandomModel(cfg.Model, dev)
 	return exp + " with random weights", m, err
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/bench"
 	"bitnet/gpu"
 )
 
@@ -35,15 +35,15 @@ moving its data takes longer. Data that caches hold can move faster than that.`,
 		if err != nil {
 			return err
 		}
-		var b *bitnet.KernelsBench
-		return f.run(c, func(dev *gpu.Device) (bitnet.Bench, error) {
-			b, err = bitnet.BenchKernels(c.Context(), cfg, dev, noteTo(c))
+		var b *bench.Kernels
+		return f.run(c, func(dev *gpu.Device) (bench.Result, error) {
+			b, err = bench.MeasureKernels(c.Context(), cfg, dev, noteTo(c))
 			return b, err
 		}, func(out io.Writer) {
 			printRates(out, b.Rates)
 			fmt.Fprintf(out, "\n%s, step of %d x %d x %d tokens: %.1f ms in all kernels, one after another\n", b.Experiment, b.BatchSize, b.SeqLen, b.GradAccum, 1e3*b.StepSeconds())
 			fmt.Fprintf(out, "%9s %6s %6s %10s %9s %8s %6s  %s\n", "ms", "calls", "time", "ms a call", "GFLOP/s", "GB/s", "share", "of, kernel, variant")
-			slices.SortStableFunc(b.Kernels, func(x, y bitnet.KernelShare) int {
+			slices.SortStableFunc(b.Kernels, func(x, y bench.KernelShare) int {
 				return -cmp.Compare(float64(x.Calls)*x.Seconds, float64(y.Calls)*y.Seconds)
 			})
 			var rest float64

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/bench"
 	"bitnet/gpu"
 )
 
@@ -21,10 +21,10 @@ func benchPeakCommand() *cobra.Command {
 	}
 	f.add(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		var b *bitnet.PeakBench
-		return f.run(c, func(dev *gpu.Device) (bitnet.Bench, error) {
+		var b *bench.Peak
+		return f.run(c, func(dev *gpu.Device) (bench.Result, error) {
 			var err error
-			b, err = bitnet.BenchPeak(c.Context(), dev)
+			b, err = bench.MeasurePeak(c.Context(), dev)
 			return b, err
 		}, func(out io.Writer) {
 			printRates(out, b.Rates)
@@ -33,7 +33,7 @@ func benchPeakCommand() *cobra.Command {
 	return c
 }
 
-func printRates(out io.Writer, rates []bitnet.Rate) {
+func printRates(out io.Writer, rates []tune.Rate) {
 	fmt.Fprintf(out, "%10s %10s\n", "median", "best")
 	for _, r := range rates {
 		if r.Median == 0 {

@@ -9,8 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/bench"
+	"bitnet/bitnet/train"
 	"bitnet/gpu"
+	"bitnet/graph"
 )
 
 func benchStepCommand() *cobra.Command {
@@ -35,9 +37,9 @@ func benchStepCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var b *bitnet.StepBench
-		return f.run(c, func(dev *gpu.Device) (bitnet.Bench, error) {
-			b, err = bitnet.BenchStep(c.Context(), cfg, dev, repeat, noteTo(c))
+		var b *bench.Step
+		return f.run(c, func(dev *gpu.Device) (bench.Result, error) {
+			b, err = bench.MeasureStep(c.Context(), cfg, dev, repeat, noteTo(c))
 			return b, err
 		}, func(out io.Writer) {
 			fmt.Fprintf(out, "%s, step of %d x %d x %d tokens: median %.1f ms of %d (fastest %.1f), %.0f tokens/s, %.2f GFLOP/s\n",
@@ -57,26 +59,26 @@ func benchStepCommand() *cobra.Command {
 // addShapeFlags adds the flags that choose an experiment and its shapes.
 func addShapeFlags(c *cobra.Command, f *trainFlags) {
 	fl := c.Flags()
-	fl.StringVar(&f.exp, "exp", "arithmetic", "experiment: "+strings.Join(bitnet.Presets(), ", "))
+	fl.StringVar(&f.exp, "exp", "arithmetic", "experiment: "+strings.Join(train.Presets(), ", "))
 	fl.StringArrayVar(&f.set, "set", nil, "change a value of the configuration: key=value")
 	fl.IntVar(&f.batch, "batch-size", 0, "sequences of a micro-batch")
 	fl.IntVar(&f.seq, "seq-len", 0, "tokens of a sequence")
 	fl.IntVar(&f.accum, "grad-accum", 0, "micro-batches of a step")
 	fl.StringVar(&f.precision, "precision", "", precisionHelp)
-	fl.StringVar(&f.tuning, "tuning", bitnet.TuneStored, tuningHelp)
+	fl.StringVar(&f.tuning, "tuning", train.TuneStored, tuningHelp)
 }
 
 // benchConfiguration is that of a training step to measure. Nothing is tuned on
 // the way unless a flag says so.
-func (f *trainFlags) benchConfiguration(c *cobra.Command) (*bitnet.Config, error) {
+func (f *trainFlags) benchConfiguration(c *cobra.Command) (*train.Config, error) {
 	cfg, err := f.configuration(c)
-	if err == nil && !c.Flags().Changed("tuning") && cfg.Train.Tuning == bitnet.TuneAuto {
+	if err == nil && !c.Flags().Changed("tuning") && cfg.Train.Tuning == train.TuneAuto {
 		cfg.Train.Tuning = f.tuning
 	}
 	return cfg, err
 }
 
-func printProfile(out io.Writer, all []bitnet.KernelTime, kernels bool) {
+func printProfile(out io.Writer, all []graph.Timing, kernels bool) {
 	type group struct {
 		name  string
 		n     int

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,103 +12,90 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
-	"bitnet/bitnet"
-	"bitnet/bitnet/runs"
+	"bitnet/bitnet/infer"
 )
 
 const chatHelp = `  /reset        forget the conversation
   /temp 0.7     set the temperature; 0 always takes the likeliest token
   /save FILE    write the conversation to a file
   /help         this list
-  /quit         leave; so does Ctrl-D
-Ctrl-C stops an answer.`
+  /quit         leave; so do Ctrl-D, and Ctrl-C at the prompt
+Ctrl-C stops an answer. Arrow keys edit the line and recall earlier ones.`
 
 func chatCommand() *cobra.Command {
-	var on adapterFlags
-	var format, runsDir, system string
+	var f modelFlags
+	var format, system string
 	var limit, contextLen int
 	c := &cobra.Command{
 		Use:   "chat [MODEL]",
 		Short: "Talk with a trained model",
-		Long: `Talk with a trained model. MODEL is a run (its newest checkpoint), a checkpoint,
-a transformers model directory, or ORG/NAME on the hub; without it, the newest
-run. A model that was taught no conversation goes on with what you write.
+		Long: `Talk with a trained model; without MODEL, with the newest run. A base model
+continues your text instead of answering.
 
-` + chatHelp,
+` + modelHelp + "\n\n" + chatHelp,
 		Example: `  bitnet chat
-  bitnet chat runs/bitnet_tinystories_20260101_120000 --temp 0.6
-  echo "25 + 17 = " | bitnet chat runs/my_run --temp 0`,
-		Args: cobra.MaximumNArgs(1),
+  bitnet chat bitnet_tinystories_20260101_120000 --temp 0.6
+  echo "25 + 17 = " | bitnet chat my_run --temp 0`,
+		Args: atMost(1, "at most one model"),
 	}
 	sampling := samplingFlags(c.Flags())
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if err := sampling.Check(); err != nil {
 			return usageError{err}
 		}
-		path, err := modelOrNewest(args, runsDir)
+		if err := oneOf("--format", format, append([]string{""}, infer.ChatFormats()...)); err != nil {
+			return err
+		}
+		path, err := f.orNewest(args)
 		if err != nil {
 			return err
 		}
-		dev, m, err := openModel(c, &on, path)
+		dev, m, err := f.openModel(c, path)
 		if err != nil {
 			return err
 		}
 		defer dev.Close()
-		f, err := bitnet.FindChatFormat(format, m.Tokenizer)
+		form, err := infer.FindChatFormat(format, m.Tokenizer)
 		if err != nil {
 			return usageError{err}
 		}
-		s, err := m.NewSession(dev, contextLen)
+		s, err := m.NewSession(contextLen)
 		if err != nil {
 			return err
 		}
 		chat := &conversation{
-			model: m, session: s, format: f, sampling: *sampling, limit: limit, system: system,
-			out: c.OutOrStdout(), talk: term.IsTerminal(int(os.Stdin.Fd())),
+			model: m, session: s, format: form, sampling: *sampling, limit: limit, system: system,
+			out: c.OutOrStdout(), talk: isTerminal(c.InOrStdin()) && isTerminal(c.OutOrStdout()),
 		}
 		if chat.talk {
 			fmt.Fprintf(chat.out, "%s on %s, %d tokens of context. /help lists the commands.\n", printable(m.Dir), dev.Adapter().Name, s.Context())
-			if f.Name == "plain" {
-				fmt.Fprintln(chat.out, "This model goes on with your text; it was taught no conversation.")
+			if form.Name == "plain" {
+				fmt.Fprintln(chat.out, "This is a base model: it continues your text instead of answering.")
 			}
 		}
 		return chat.run(c.Context(), c.InOrStdin())
 	}
 	fl := c.Flags()
-	fl.StringVar(&format, "format", "", "form of a conversation: "+strings.Join(bitnet.ChatFormats(), ", ")+" (default: as the model's chat template)")
-	fl.StringVar(&system, "system", "", "what the model is told before the conversation")
-	fl.IntVar(&limit, "max-tokens", 256, "most tokens of an answer")
-	fl.IntVar(&contextLen, "context", 0, "most tokens of the conversation (default: the model's, up to 4096)")
-	fl.StringVar(&runsDir, "runs-dir", "runs", "where runs are kept")
-	on.add(fl)
+	fl.StringVar(&format, "format", "", "form of a conversation: "+strings.Join(infer.ChatFormats(), ", ")+" (default: that of the model's chat template)")
+	fl.StringVar(&system, "system", "", "instructions to the model that come before the conversation")
+	fl.IntVar(&limit, "max-tokens", 256, "at most N tokens per answer")
+	fl.IntVar(&contextLen, "context", 0, "at most N tokens of conversation (default: the model's context, up to 4096)")
+	f.add(fl)
 	return c
-}
-
-// modelOrNewest is the model named, or the newest run.
-func modelOrNewest(args []string, runsDir string) (string, error) {
-	if len(args) == 1 {
-		return args[0], nil
-	}
-	r, err := runs.Newest(runsDir)
-	if err != nil {
-		return "", fmt.Errorf("%w: name a model, or train one with bitnet train --exp simple", err)
-	}
-	return r.Dir, nil
 }
 
 // conversation is a chat that is under way.
 type conversation struct {
-	model    *bitnet.Opened
-	session  *bitnet.Session
-	format   bitnet.ChatFormat
-	sampling bitnet.Sampling
+	model    *infer.Model
+	session  *infer.Session
+	format   infer.ChatFormat
+	sampling infer.Sampling
 	system   string
 	limit    int
-	messages []bitnet.Message
+	messages []infer.Message
 	out      io.Writer
-	talk     bool // somebody sits before it
+	talk     bool // with a person at a terminal
 }
 
 func (t *conversation) run(ctx context.Context, in io.Reader) error {
@@ -119,49 +105,22 @@ func (t *conversation) run(ctx context.Context, in io.Reader) error {
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, os.Interrupt)
 	defer signal.Stop(interrupts)
-	lines := make(chan string)
-	failed := make(chan error, 1)
-	go func() {
-		defer close(lines)
-		r := bufio.NewReader(in)
-		for {
-			line, err := r.ReadString('\n')
-			if line != "" {
-				lines <- strings.TrimRight(line, "\r\n")
-			}
-			if err != nil {
-				if !errors.Is(err, io.EOF) {
-					failed <- fmt.Errorf("reading what you type: %w", err)
-				}
-				return
-			}
-		}
-	}()
+	lines := newLineReader(in, t.out, t.talk)
+	defer lines.close()
 	for {
-		if t.talk {
-			fmt.Fprint(t.out, "> ")
+		line, err := lines.read(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			if t.talk {
+				fmt.Fprintln(t.out)
+			}
+			return nil
+		case err != nil:
+			return err
 		}
-		select {
-		case line, ok := <-lines:
-			if !ok {
-				if t.talk {
-					fmt.Fprintln(t.out)
-				}
-				select {
-				case err := <-failed:
-					return err
-				default:
-					return nil
-				}
-			}
-			quit, err := t.line(ctx, line, interrupts)
-			if quit || err != nil {
-				return err
-			}
-		case <-interrupts:
-			fmt.Fprintln(t.out, "\n/quit or Ctrl-D leaves")
-		case <-ctx.Done():
-			return ctx.Err()
+		quit, err := t.line(ctx, line, interrupts)
+		if quit || err != nil {
+			return err
 		}
 	}
 }
@@ -169,7 +128,7 @@ func (t *conversation) run(ctx context.Context, in io.Reader) error {
 func (t *conversation) reset() {
 	t.messages = nil
 	if t.system != "" {
-		t.messages = []bitnet.Message{{Role: "system", Content: t.system}}
+		t.messages = []infer.Message{{Role: "system", Content: t.system}}
 	}
 }
 
@@ -210,7 +169,7 @@ func (t *conversation) line(ctx context.Context, line string, interrupts <-chan 
 }
 
 func (t *conversation) answer(ctx context.Context, text string, interrupts <-chan os.Signal) error {
-	messages := append(slices.Clone(t.messages), bitnet.Message{Role: "user", Content: text})
+	messages := append(slices.Clone(t.messages), infer.Message{Role: "user", Content: text})
 	ids, messages, err := t.format.Fit(t.model.Tokenizer, messages, t.session.Context(), min(t.limit, t.session.Context()/4))
 	if err != nil {
 		fmt.Fprintln(t.out, err) // such as characters that the model has no token for
@@ -226,7 +185,7 @@ func (t *conversation) answer(ctx context.Context, text string, interrupts <-cha
 		case <-done:
 		}
 	}()
-	c, err := t.session.Complete(ctx, bitnet.Request{Tokens: ids, Limit: t.limit, Sampling: t.sampling, Stop: t.format.Stop}, func(piece string) error {
+	c, err := t.session.Complete(ctx, infer.Request{Tokens: ids, Limit: t.limit, Sampling: t.sampling, Stop: t.format.Stop}, func(piece string) error {
 		_, err := fmt.Fprint(t.out, printable(piece))
 		return err
 	})
@@ -237,9 +196,9 @@ func (t *conversation) answer(ctx context.Context, text string, interrupts <-cha
 		return err
 	}
 	t.sampling.Seed++ // the same question need not get the same answer
-	t.messages = append(messages, bitnet.Message{Role: "assistant", Content: c.Text, Ended: c.Ended})
+	t.messages = append(messages, infer.Message{Role: "assistant", Content: c.Text, Ended: c.Ended})
 	if t.talk {
-		fmt.Fprintf(t.out, "\x1b[2m[%d tokens, %.1f tokens/s]\x1b[0m\n", len(c.Tokens), c.TokensPerSecond())
+		fmt.Fprintln(t.out, dim(fmt.Sprintf("[%d tokens, %.1f tokens/s]", len(c.Tokens), c.TokensPerSecond())))
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 	"gopkg.in/yaml.v3"
 
-	"bitnet/bitnet"
 	"bitnet/bitnet/cost"
+	"bitnet/bitnet/train"
 	"bitnet/gpu"
 )
 
@@ -22,11 +22,11 @@ var takesRun = regexp.MustCompile(`\b(RUN|CHECKPOINT|MODEL)\b`)
 // experiments, adapters, backends.
 func addCompletions(c *cobra.Command) {
 	for flag, values := range map[string]cobra.CompletionFunc{
-		"exp":        matching(func(*cobra.Command) []string { return bitnet.Presets() }),
+		"exp":        matching(func(*cobra.Command) []string { return train.Presets() }),
 		"backend":    matching(func(*cobra.Command) []string { return gpu.Backends }),
-		"on-anomaly": matching(func(*cobra.Command) []string { return []string{bitnet.Warn, bitnet.Stop, bitnet.RollBack} }),
+		"on-anomaly": matching(func(*cobra.Command) []string { return []string{runs.Warn, runs.Stop, runs.RollBack} }),
 		"device":     matching(devices),
-		"tuning":     matching(func(*cobra.Command) []string { return []string{bitnet.TuneAuto, bitnet.TuneStored, bitnet.TuneOff} }),
+		"tuning":     matching(func(*cobra.Command) []string { return []string{train.TuneAuto, train.TuneStored, train.TuneOff} }),
 		"resume":     matching(runFolders),
 		"init":       matching(runFolders),
 	} {
@@ -66,7 +66,7 @@ func matching(values func(*cobra.Command) []string) cobra.CompletionFunc {
 // settings are the keys of a configuration, each to be gone on with by its value.
 func settings(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 	var config map[string]any
-	if err := yaml.Unmarshal(new(bitnet.Config).YAML(), &config); err != nil {
+	if err := yaml.Unmarshal(new(train.Config).YAML(), &config); err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
 	var out []string

@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bitnet/bitnet"
 	"bitnet/bitnet/cost"
+	"bitnet/bitnet/train"
 )
 
 type costFlags struct {
@@ -64,7 +64,7 @@ or --device this, which measures a few steps. docs/cost.md has every formula.`,
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.params, "params", "", "a model of so many parameters: 350M, 1.3B")
-	fl.StringVar(&f.exp, "exp", "", "experiment: "+strings.Join(bitnet.Presets(), ", "))
+	fl.StringVar(&f.exp, "exp", "", "experiment: "+strings.Join(train.Presets(), ", "))
 	fl.StringVar(&f.config, "config", "", "configuration file")
 	fl.StringArrayVar(&f.set, "set", nil, "change a value of the configuration: key=value")
 	fl.StringVar(&f.tokens, "tokens", "", "tokens to train on: 500M, 7B (default: the steps of the configuration, or 20 a parameter)")

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 
-	"bitnet/bitnet"
 	"bitnet/bitnet/cost"
+	"bitnet/bitnet/train"
 )
 
 const project = "../.."
@@ -156,7 +156,7 @@ func checkSetting(assignment string) error {
 	if key, _, _ := strings.Cut(assignment, "="); key == "key" {
 		return nil
 	}
-	c, err := bitnet.Preset("arithmetic")
+	c, err := train.Preset("arithmetic")
 	if err != nil {
 		return err
 	}
@@ -325,10 +325,10 @@ func plain(s string) string {
 func TestExperimentPages(t *testing.T) {
 	pages := docPages(t)
 	row := regexp.MustCompile("(?m)^\\| `([a-z_]+\\.[a-z0-9_]+)` \\| (.*) \\|$")
-	for _, name := range bitnet.Presets() {
+	for _, name := range train.Presets() {
 		page := pages["docs/experiments/"+name+".md"]
 		require.NotEmpty(t, page, "docs/experiments/%s.md", name)
-		c, err := bitnet.Preset(name)
+		c, err := train.Preset(name)
 		require.NoError(t, err)
 		var preset map[string]map[string]any
 		require.NoError(t, yaml.Unmarshal(c.YAML()[bytes.IndexByte(c.YAML(), '\n')+1:], &preset)) // without its name

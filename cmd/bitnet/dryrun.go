@@ -6,14 +6,14 @@ import (
 	"math"
 	"strings"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/train"
 	"bitnet/data/corpus"
 	"bitnet/gpu"
 )
 
 // dryRun prints what a step will need.
-func dryRun(out io.Writer, cfg *bitnet.Config, a gpu.Adapter) error {
-	m, plan, err := bitnet.Prepare(cfg, a)
+func dryRun(out io.Writer, cfg *train.Config, a gpu.Adapter) error {
+	m, plan, err := train.Plan(cfg, a)
 	if err != nil {
 		return err
 	}

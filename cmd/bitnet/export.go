@@ -4,15 +4,15 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/spf13/cobra"
+	"bitnet/bitnet/export"
 
-	"bitnet/bitnet"
+	"github.com/spf13/cobra"
 )
 
 func exportCommand() *cobra.Command {
-	var o bitnet.ExportOptions
+	var o export.Options
 	c := &cobra.Command{
-		Use:   "export RUN|CHECKPOINT|MODEL",
+		Use:   "export MODEL",
 		Short: "Write a model for transformers, llama.cpp or Ollama",
 		Long: `Write a model for other programs: the newest checkpoint of a run, a checkpoint,
 a folder in the form of transformers, or ORG/NAME on the hub.
@@ -25,16 +25,16 @@ The types of a GGUF file's projections: f32 and f16, tq2_0 (2.06 bits) and tq1_0
 (1.69 bits) for widths that are multiples of 256, q4_0 (4.5 bits) for multiples
 of 32. All hold the ternary weights exactly; the default is the smallest of
 tq2_0, q4_0 and f16 that fits.`,
-		Example: `  bitnet export runs/my_run --format hf --out my-model
-  bitnet export runs/my_run --format hf-packed --out my-model-packed --check
-  bitnet export runs/my_run --format gguf --type tq2_0 --out my-model.gguf --check --verify`,
-		Args: exactly(1, "a run, a checkpoint or a model"),
+		Example: `  bitnet export runs/my_run --format hf -o my-model
+  bitnet export runs/my_run --format hf-packed -o my-model-packed --check
+  bitnet export runs/my_run --format gguf --type tq2_0 -o my-model.gguf --check --verify`,
+		Args: exactly(1, modelArgument),
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.Out == "" {
-				return usageError{fmt.Errorf("say where to write with --out; see %s --help", c.CommandPath())}
+				return usageError{fmt.Errorf("say where to write with -o; see %s --help", c.CommandPath())}
 			}
 			o.Note = noteTo(c)
-			e, err := bitnet.Export(c.Context(), args[0], o)
+			e, err := export.Export(c.Context(), args[0], o)
 			if err != nil {
 				return err
 			}
@@ -58,9 +58,10 @@ tq2_0, q4_0 and f16 that fits.`,
 		},
 	}
 	fl := c.Flags()
-	fl.StringVar(&o.Format, "format", "hf", strings.Join(bitnet.ExportFormats, ", "))
-	fl.StringVar(&o.Type, "type", "", "of a GGUF file: "+strings.Join(bitnet.GGUFTypes, ", "))
-	fl.StringVarP(&o.Out, "out", "o", "", "new folder, or for gguf a file whose name ends in .gguf (required)")
+	runsDirFlag(fl, &o.RunsDir)
+	fl.StringVar(&o.Format, "format", "hf", strings.Join(export.Formats, ", "))
+	fl.StringVar(&o.Type, "type", "", "of a GGUF file: "+strings.Join(export.Types, ", "))
+	fl.StringVarP(&o.Out, "output", "o", "", "new folder, or for gguf a file whose name ends in .gguf (required)")
 	fl.BoolVar(&o.Check, "check", false, "read what was written again, and compare every weight, scale and token")
 	fl.BoolVar(&o.Verify, "verify", false, "print the largest difference of logits between the model and what was written")
 	fl.BoolVar(&o.Force, "force", false, "write a GGUF file of a relu2 model, which llama.cpp computes otherwise")

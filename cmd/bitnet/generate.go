@@ -7,45 +7,28 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"bitnet/bitnet"
-	"bitnet/gpu"
+	"bitnet/bitnet/infer"
 )
 
-// samplingFlags adds the flags of sampling, seeded anew each time unless told.
-func samplingFlags(fl *pflag.FlagSet) *bitnet.Sampling {
-	s := bitnet.DefaultSampling()
+// samplingFlags adds the flags of sampling; the seed is random by default.
+func samplingFlags(fl *pflag.FlagSet) *infer.Sampling {
+	s := infer.DefaultSampling()
 	fl.Float64Var(&s.Temperature, "temp", s.Temperature, "temperature; 0 always takes the likeliest token")
 	fl.IntVar(&s.TopK, "top-k", s.TopK, "choose among the k likeliest tokens; 0 for all")
 	fl.Float64Var(&s.TopP, "top-p", s.TopP, "choose among the likeliest tokens that make up this probability")
 	fl.Float64Var(&s.MinP, "min-p", s.MinP, "choose among tokens at least this often as likely as the likeliest")
-	fl.Float64Var(&s.RepetitionPenalty, "repeat-penalty", s.RepetitionPenalty, fmt.Sprintf("make the last %d tokens less likely; 1 is none", bitnet.PenaltyWindow))
-	fl.Uint64Var(&s.Seed, "seed", rand.Uint64(), "of the choice (default: another one each time)")
+	fl.Float64Var(&s.RepetitionPenalty, "repeat-penalty", s.RepetitionPenalty, fmt.Sprintf("make the last %d tokens less likely; 1 is none", infer.PenaltyWindow))
+	fl.Uint64Var(&s.Seed, "seed", rand.Uint64(), "random seed for sampling (default: random)")
 	fl.Lookup("seed").DefValue = "0"
 	return &s
 }
 
-// openModel opens the device and the model that a command is about.
-func openModel(c *cobra.Command, on *adapterFlags, path string) (*gpu.Device, *bitnet.Opened, error) {
-	dev, err := on.open(c)
-	if err != nil {
-		return nil, nil, err
-	}
-	m, err := bitnet.Open(c.Context(), dev, path, noteTo(c))
-	if err != nil {
-		dev.Close()
-		return nil, nil, err
-	}
-	return dev, m, nil
-}
-
 func generateCommand() *cobra.Command {
-	var on adapterFlags
+	var f modelFlags
 	var prompt string
 	var n, limit, context int
 	var stop []string
@@ -53,12 +36,13 @@ func generateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "generate MODEL",
 		Short: "Continue a text with a trained model",
-		Long: `Continue a text. MODEL is a run (its newest checkpoint), a checkpoint, a
-transformers model directory, or ORG/NAME on the hub.`,
-		Example: `  bitnet generate runs/my_run --prompt "Once upon a time"
-  bitnet generate runs/my_run --prompt "25 + 17 = " --temp 0
-  bitnet generate runs/my_run --prompt-file start.txt -n 3 --json`,
-		Args: exactly(1, "a run, a checkpoint or a model"),
+		Long: `Continue a text.
+
+` + modelHelp,
+		Example: `  bitnet generate my_run --prompt "Once upon a time"
+  bitnet generate my_run --prompt "25 + 17 = " --temp 0
+  bitnet generate my_run --prompt-file start.txt -n 3 --json`,
+		Args: exactly(1, modelArgument),
 	}
 	sampling := samplingFlags(c.Flags())
 	var promptFile string
@@ -82,12 +66,12 @@ transformers model directory, or ORG/NAME on the hub.`,
 			}
 			prompt = string(text)
 		}
-		dev, m, err := openModel(c, &on, args[0])
+		dev, m, err := f.openModel(c, args[0])
 		if err != nil {
 			return err
 		}
 		defer dev.Close()
-		s, err := m.NewSession(dev, context)
+		s, err := m.NewSession(context)
 		if err != nil {
 			return err
 		}
@@ -98,7 +82,7 @@ transformers model directory, or ORG/NAME on the hub.`,
 		out := c.OutOrStdout()
 		seed := sampling.Seed
 		for i := range n {
-			request := bitnet.Request{Tokens: ids, Limit: limit, Sampling: *sampling, Stop: stop}
+			request := infer.Request{Tokens: ids, Limit: limit, Sampling: *sampling, Stop: stop}
 			request.Sampling.Seed = seed + uint64(i)
 			var emit func(string) error
 			if !asJSON {
@@ -132,21 +116,11 @@ transformers model directory, or ORG/NAME on the hub.`,
 	fl := c.Flags()
 	fl.StringVar(&prompt, "prompt", "", "the text to continue")
 	fl.StringVar(&promptFile, "prompt-file", "", "a file with the text to continue; - for standard input")
-	fl.IntVarP(&n, "count", "n", 1, "how many texts")
-	fl.IntVar(&limit, "max-tokens", 256, "most tokens to write; 0 for as many as fit the context")
-	fl.IntVar(&context, "context", 0, "most tokens of prompt and text (default: the model's, up to 4096)")
+	fl.IntVarP(&n, "count", "n", 1, "number of texts")
+	fl.IntVar(&limit, "max-tokens", 256, "at most N new tokens (0: as many as fit the context)")
+	fl.IntVar(&context, "context", 0, "at most N tokens of prompt and text (default: the model's context, up to 4096)")
 	fl.StringArrayVar(&stop, "stop", nil, "end before this text; may be repeated")
-	on.add(fl)
-	fl.BoolVar(&asJSON, "json", false, "print JSON, a line for each text")
+	f.add(fl)
+	fl.BoolVar(&asJSON, "json", false, "print one line of JSON per text")
 	return c
-}
-
-// printable lets no text of a model steer the terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && unicode.IsControl(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, text)
 }

@@ -14,7 +14,8 @@ import (
 
 	"golang.org/x/term"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/task"
+	"bitnet/bitnet/train"
 	"bitnet/data/meter"
 	"bitnet/gpu"
 )
@@ -35,11 +36,11 @@ type progress struct {
 	first       int64 // steps finished before
 	step, steps int64
 	meter       *meter.Meter // of steps, from the first one on, which compiles
-	metrics     *bitnet.Metrics
+	metrics     *runs.Metrics
 	loss        float64 // smoothed
-	eval        *bitnet.EvalResult
-	best        bitnet.EvalResult
-	anomalies   map[bitnet.AnomalyKind]int
+	eval        *runs.Eval
+	best        runs.Eval
+	anomalies   map[runs.AnomalyKind]int
 }
 
 const (
@@ -50,7 +51,7 @@ const (
 
 func newProgress(out io.Writer) *progress {
 	return &progress{
-		out: out, live: isTerminal(out), now: time.Now, anomalies: map[bitnet.AnomalyKind]int{},
+		out: out, live: isTerminal(out), now: time.Now, anomalies: map[runs.AnomalyKind]int{},
 		width: func() int {
 			if f, ok := out.(*os.File); ok {
 				if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
@@ -62,12 +63,12 @@ func newProgress(out io.Writer) *progress {
 	}
 }
 
-func (p *progress) prepare(c *bitnet.Config, a gpu.Adapter) {
+func (p *progress) prepare(c *train.Config, a gpu.Adapter) {
 	p.began = p.now()
 	p.line("%s on %s: getting ready", c.Name, a.Name)
 }
 
-func (p *progress) start(t *bitnet.Trainer) {
+func (p *progress) start(t *train.Trainer) {
 	c := t.Config.Train
 	p.mu.Lock()
 	p.first, p.step, p.steps = t.Step(), t.Step(), int64(c.Steps)
@@ -84,20 +85,20 @@ func (p *progress) pace() time.Duration {
 	return prepareEvery
 }
 
-func (p *progress) events() bitnet.Events {
-	return bitnet.Events{
+func (p *progress) events() train.Events {
+	return train.Events{
 		Note: func(s string) { p.line("%s", s) },
-		Prepare: func(now bitnet.Preparation) {
+		Prepare: func(now task.Preparation) {
 			if s := preparationLine(now); s != "" {
 				p.bottom(s, p.pace())
 			}
 		},
 		Step: p.stepped,
-		Metrics: func(m bitnet.Metrics) {
+		Metrics: func(m runs.Metrics) {
 			p.measured(m)
 			p.bottom(p.status(), 0)
 		},
-		Eval: func(r bitnet.EvalResult) {
+		Eval: func(r runs.Eval) {
 			p.mu.Lock()
 			p.eval = &r
 			if p.best.Tokens == 0 || r.Loss < p.best.Loss {
@@ -106,13 +107,13 @@ func (p *progress) events() bitnet.Events {
 			p.mu.Unlock()
 			p.line("step %d: held-out %s", r.Step, evalLine(r))
 		},
-		Samples: func(all []bitnet.Sample) {
+		Samples: func(all []runs.Sample) {
 			for _, s := range all {
 				p.line("  %s|%s", oneLine(s.Prompt), oneLine(s.Text))
 			}
 		},
 		Checkpoint: func(_ int64, dir string) { p.line("checkpoint %s", dir) },
-		Anomaly: func(a bitnet.Anomaly) {
+		Anomaly: func(a runs.Anomaly) {
 			p.mu.Lock()
 			p.anomalies[a.Kind]++
 			p.mu.Unlock()
@@ -146,7 +147,7 @@ func (p *progress) stepped(step int64) {
 	}
 }
 
-func (p *progress) measured(m bitnet.Metrics) {
+func (p *progress) measured(m runs.Metrics) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if old := p.metrics; old == nil || m.Step <= old.Step || math.IsNaN(p.loss) {
@@ -207,7 +208,7 @@ func (p *progress) line(format string, args ...any) {
 	fmt.Fprintf(p.out, format+"\n", args...)
 }
 
-func (p *progress) end(t *bitnet.Trainer, err error) error {
+func (p *progress) end(t *train.Trainer, err error) error {
 	p.mu.Lock()
 	if p.open { // the last state of training stays
 		fmt.Fprintln(p.out)
@@ -253,7 +254,7 @@ func (p *progress) end(t *bitnet.Trainer, err error) error {
 	return err
 }
 
-func evalLine(r bitnet.EvalResult) string {
+func evalLine(r runs.Eval) string {
 	s := fmt.Sprintf("loss %.4f, perplexity %.2f", r.Loss, r.Perplexity)
 	if r.ExactMatch != nil {
 		s += fmt.Sprintf(", %.1f%% of %d problems right", 100**r.ExactMatch, r.Problems)
@@ -272,7 +273,7 @@ func evalLine(r bitnet.EvalResult) string {
 }
 
 // preparationLine is one line about downloads, the tokenizer and token shards.
-func preparationLine(now bitnet.Preparation) string {
+func preparationLine(now task.Preparation) string {
 	parts := prepareParts(now.Shards, now.Downloads, now.Fetched, now.Files)
 	if now.Sample > 0 && now.Shards.Documents == 0 {
 		if now.Sampled < now.Sample {

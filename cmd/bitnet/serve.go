@@ -13,12 +13,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/infer"
 	"bitnet/bitnet/serve"
 )
 
 func serveCommand() *cobra.Command {
-	var on adapterFlags
+	var f modelFlags
 	var address, name, format string
 	var contextLen int
 	limits := serve.DefaultLimits()
@@ -26,29 +26,30 @@ func serveCommand() *cobra.Command {
 		Use:   "serve MODEL",
 		Short: "Serve a trained model in the form of OpenAI's API",
 		Long: `Serve a model at /v1/completions, /v1/chat/completions (both also streamed) and
-/v1/models, for programs that speak OpenAI's API. MODEL is a run, a checkpoint, a
-transformers model directory, or ORG/NAME on the hub. Only this machine can
-reach it unless --addr says otherwise; it asks nobody for a key.`,
+/v1/models, for programs that speak OpenAI's API. Only this machine can reach it
+unless --addr says otherwise; it asks nobody for a key.
+
+` + modelHelp,
 		Example: `  bitnet serve runs/my_run
   bitnet serve runs/my_run --addr 127.0.0.1:9000 --name my-model
   curl http://127.0.0.1:8080/v1/completions -d '{"prompt": "Once upon a time"}'`,
-		Args: exactly(1, "a run, a checkpoint or a model"),
+		Args: exactly(1, modelArgument),
 		RunE: func(c *cobra.Command, args []string) error {
 			listener, err := net.Listen("tcp", address)
 			if err != nil {
 				return fmt.Errorf("%w: choose another address with --addr", err)
 			}
 			defer listener.Close()
-			dev, m, err := openModel(c, &on, args[0])
+			dev, m, err := f.openModel(c, args[0])
 			if err != nil {
 				return err
 			}
 			defer dev.Close()
-			f, err := bitnet.FindChatFormat(format, m.Tokenizer)
+			form, err := infer.FindChatFormat(format, m.Tokenizer)
 			if err != nil {
 				return usageError{err}
 			}
-			session, err := m.NewSession(dev, contextLen)
+			session, err := m.NewSession(contextLen)
 			if err != nil {
 				return err
 			}
@@ -62,7 +63,7 @@ reach it unless --addr says otherwise; it asks nobody for a key.`,
 				fmt.Fprintln(os.Stderr, "warning: others on the network can use this model")
 			}
 			server := &http.Server{
-				Handler:           serve.New(m, session, name, f, limits, hosts).Handler(),
+				Handler:           serve.New(m, session, name, form, limits, hosts).Handler(),
 				ReadHeaderTimeout: 10 * time.Second,
 				ReadTimeout:       30 * time.Second,
 				IdleTimeout:       2 * time.Minute,
@@ -88,10 +89,10 @@ reach it unless --addr says otherwise; it asks nobody for a key.`,
 	fl := c.Flags()
 	fl.StringVar(&address, "addr", "127.0.0.1:8080", "where to listen")
 	fl.StringVar(&name, "name", "", "the model's name for clients (default: the folder's)")
-	fl.StringVar(&format, "format", "", "form of a conversation: "+strings.Join(bitnet.ChatFormats(), ", ")+" (default: as the model's chat template)")
+	fl.StringVar(&format, "format", "", "form of a conversation: "+strings.Join(infer.ChatFormats(), ", ")+" (default: as the model's chat template)")
 	fl.IntVar(&contextLen, "context", 0, "most tokens of prompt and answer (default: the model's, up to 4096)")
 	fl.IntVar(&limits.MaxTokens, "max-tokens", limits.MaxTokens, "most tokens of an answer")
 	fl.IntVar(&limits.Queue, "queue", limits.Queue, "most requests that wait; more are refused")
-	on.add(fl)
+	f.add(fl)
 	return c
 }

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/modelfile"
+	"bitnet/bitnet/task/catalog"
+	"bitnet/bitnet/train"
 	"bitnet/gpu"
 )
 
@@ -29,59 +33,59 @@ type trainFlags struct {
 
 	// What --resume leads to, checked.
 	from  string
-	state *bitnet.State
+	state *runs.State
 }
 
 func trainCommand() *cobra.Command {
 	var f trainFlags
 	c := &cobra.Command{
 		Use:   "train",
-		Short: "Train a model, or go on with a run",
-		Long: `Train a model. An experiment (--exp) says everything: model, data, schedule;
+		Short: "Train a model, or resume a run",
+		Long: `Train a model. An experiment (--exp) sets the model, the data and the schedule;
 flags and --set change single values. The run directory holds config.yaml, logs
 and checkpoints; a checkpoint is also a model directory for transformers.
 
-Ctrl-C saves a checkpoint and stops; a second one stops at once.`,
+Ctrl-C saves a checkpoint and stops after the step; a second one stops at once.`,
 		Example: `  bitnet train --exp simple
   bitnet train --exp arithmetic --num-steps 5000 --batch-size 64
   bitnet train --exp arithmetic --set model.hidden_act=relu2 --dry-run
   bitnet train --exp text --data my-texts/
   bitnet train --exp tinystories --dry-run
-  bitnet train --resume runs/bitnet_arithmetic_20260101_120000
+  bitnet train --resume bitnet_arithmetic_20260101_120000
   bitnet train --exp simple --init path/to/model --data tokens:ids.u16 --no-shuffle`,
 		Args: exactly(0, "flags only"),
-		RunE: func(c *cobra.Command, _ []string) error { return train(c, &f) },
+		RunE: func(c *cobra.Command, _ []string) error { return runTraining(c, &f) },
 	}
 	fl := c.Flags()
-	fl.StringVar(&f.exp, "exp", "", "experiment: "+strings.Join(bitnet.Presets(), ", "))
+	fl.StringVar(&f.exp, "exp", "", "experiment: "+strings.Join(train.Presets(), ", "))
 	fl.StringVar(&f.config, "config", "", "configuration file instead of an experiment")
 	fl.StringArrayVar(&f.set, "set", nil, "change a value of the configuration: key=value; may be repeated")
-	fl.StringVar(&f.resume, "resume", "", "go on with a run, from its newest checkpoint, or from the checkpoint given")
-	fl.StringVar(&f.init, "init", "", "begin with the weights of a run, a model folder or ORG/NAME on the hub, and a new optimizer")
-	fl.StringVar(&f.data, "data", "", "what to train on: a text file or folder, text:NAME of a data set, shards:FOLDER of bitnet data prepare, arithmetic, tictactoe, or tokens:FILE of little-endian ids (uint32 if FILE ends in .u32, else uint16)")
-	fl.StringVar(&f.tok, "tokenizer", "", "tokenizer of text: a file, a folder or ORG/NAME on the hub (default: train one)")
-	fl.BoolVar(&f.noShuffle, "no-shuffle", false, "take the windows of a token file in order")
-	fl.IntVar(&f.steps, "num-steps", 0, "optimizer steps; ten lines of metrics at least")
-	fl.IntVar(&f.batch, "batch-size", 0, "sequences of a micro-batch")
-	fl.IntVar(&f.seq, "seq-len", 0, "tokens of a sequence")
-	fl.IntVar(&f.accum, "grad-accum", 0, "micro-batches of a step")
+	fl.StringVar(&f.resume, "resume", "", "resume a run from its newest checkpoint, or from the checkpoint that is given")
+	fl.StringVar(&f.init, "init", "", "start with the weights and the tokenizer of a run, a model directory or ORG/NAME on the hub, and a new optimizer")
+	fl.StringVar(&f.data, "data", "", "what to train on: a text file or folder, or "+catalog.Help())
+	fl.StringVar(&f.tok, "tokenizer", "", "tokenizer of text: a file, a folder, a run or ORG/NAME on the hub (default: train one)")
+	fl.BoolVar(&f.noShuffle, "no-shuffle", false, "read the windows of a token file in order")
+	fl.IntVar(&f.steps, "num-steps", 0, "number of optimizer steps; a preset's warm-up is at most a tenth of them")
+	fl.IntVar(&f.batch, "batch-size", 0, "sequences per micro-batch")
+	fl.IntVar(&f.seq, "seq-len", 0, "tokens per sequence")
+	fl.IntVar(&f.accum, "grad-accum", 0, "micro-batches per step")
 	fl.Float64Var(&f.lr, "lr", 0, "peak learning rate")
-	fl.Uint64Var(&f.seed, "seed", 0, "seed of weights and data order")
+	fl.Uint64Var(&f.seed, "seed", 0, "random seed of weights and data order")
 	fl.StringVar(&f.runID, "run-id", "", "name of the run (default bitnet_<experiment>_<time>)")
-	fl.StringVar(&f.runsDir, "runs-dir", "runs", "where runs are kept")
+	runsDirFlag(fl, &f.runsDir)
 	f.adapterFlags.add(fl)
 	fl.StringVar(&f.precision, "precision", "", precisionHelp)
 	fl.StringVar(&f.tuning, "tuning", "", tuningHelp+" (default auto)")
-	fl.IntVar(&f.logEvery, "log-interval", 0, "steps between lines of metrics; 0 for the end alone")
-	fl.IntVar(&f.evalEvery, "eval-interval", 0, "steps between evaluations; 0 for the end alone")
-	fl.IntVar(&f.sampleEvery, "sample-interval", 0, "steps between samples; 0 for the end alone")
-	fl.IntVar(&f.ck, "checkpoint-interval", 0, "steps between checkpoints; 0 for the end alone")
-	fl.Float64Var(&f.ckMinutes, "checkpoint-minutes", 0, "the longest time without a checkpoint; 0 for any (default 10)")
-	fl.BoolVar(&f.dryRun, "dry-run", false, "print parameters, memory and work of a step, and stop")
-	fl.StringVar(&f.onAnomaly, "on-anomaly", "", "when something goes wrong (NaN, loss spike, ...): warn, stop, or rollback to the last checkpoint and leave out the batches (default warn)")
+	fl.IntVar(&f.logEvery, "log-interval", 0, "log metrics every N steps (0: only at the end)")
+	fl.IntVar(&f.evalEvery, "eval-interval", 0, "evaluate every N steps (0: only at the end)")
+	fl.IntVar(&f.sampleEvery, "sample-interval", 0, "generate samples every N steps (0: only at the end)")
+	fl.IntVar(&f.ck, "checkpoint-interval", 0, "save a checkpoint every N steps (0: only at the end)")
+	fl.Float64Var(&f.ckMinutes, "checkpoint-minutes", 0, "save a checkpoint at least every N minutes (0: no time limit; default 10)")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "print parameters, memory and arithmetic of a step, and stop")
+	fl.StringVar(&f.onAnomaly, "on-anomaly", "", "when something goes wrong (NaN, loss spike, ...): warn, stop, or rollback: return to the last checkpoint and skip the batches (default warn)")
 	fl.BoolVar(&f.tensorboard, "tensorboard", false, "also write event files for TensorBoard, into the run's folder tensorboard")
-	fl.BoolVar(&f.quiet, "quiet", false, "print nothing but errors and anomalies")
-	fl.BoolVar(&f.json, "json", false, "print one JSON object a line for all that happens")
+	fl.BoolVar(&f.quiet, "quiet", false, "print only errors and anomalies")
+	fl.BoolVar(&f.json, "json", false, "print one JSON object per line for everything that happens")
 	return c
 }
 
@@ -92,8 +96,8 @@ const (
 )
 
 // configuration puts together the experiment and the flags.
-func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
-	var cfg *bitnet.Config
+func (f *trainFlags) configuration(c *cobra.Command) (*train.Config, error) {
+	var cfg *train.Config
 	var err error
 	switch {
 	case f.resume != "" && (f.exp != "" || f.config != "" || f.init != ""):
@@ -103,18 +107,18 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 	case f.exp != "" && f.config != "":
 		return nil, usageError{errors.New("give --exp or --config, not both")}
 	case f.resume != "":
-		var state bitnet.State
-		if f.from, state, err = bitnet.FindCheckpoint(f.resume, noteTo(c)); err != nil {
+		var state runs.State
+		if f.from, state, err = train.FindCheckpoint(f.resumed(), noteTo(c)); err != nil {
 			return nil, err
 		}
 		f.state = &state
-		cfg, err = bitnet.LoadConfig(filepath.Join(f.from, "config.yaml"))
+		cfg, err = train.LoadConfig(filepath.Join(f.from, "config.yaml"))
 	case f.config != "":
-		cfg, err = bitnet.LoadConfig(f.config)
+		cfg, err = train.LoadConfig(f.config)
 	case f.exp != "":
-		cfg, err = bitnet.Preset(f.exp)
+		cfg, err = train.Preset(f.exp)
 	default:
-		return nil, usageError{fmt.Errorf("say what to train: --exp %s", strings.Join(bitnet.Presets(), "|"))}
+		return nil, usageError{fmt.Errorf("choose what to train: --exp %s", strings.Join(train.Presets(), "|"))}
 	}
 	if err != nil {
 		return nil, err
@@ -154,7 +158,7 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 		cfg.Output.TensorBoard = f.tensorboard
 	}
 	if f.onAnomaly != "" {
-		cfg.Train.OnAnomaly = f.onAnomaly
+		cfg.Train.OnAnomaly = runs.Action(f.onAnomaly)
 	}
 	if changed("seed") {
 		cfg.Train.Seed = f.seed
@@ -163,20 +167,16 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 		cfg.Data.Shuffle = false
 	}
 	if f.data != "" {
-		cfg.Data.Source = f.data
-		kind, _, named := strings.Cut(f.data, ":")
-		if known := kind == "text" || kind == "tokens" || kind == "shards"; !(named && known) && f.data != "arithmetic" && f.data != "tictactoe" {
-			cfg.Data.Source = "text:" + f.data
-		}
+		cfg.Data.Source = catalog.Source(f.data)
 	}
 	if f.tok != "" {
-		cfg.Data.Tokenizer = f.tok
+		cfg.Data.Tokenizer = f.namedTokenizer()
 	}
 	if f.init != "" {
-		if f.init, err = bitnet.ResolveModel(c.Context(), f.init, noteTo(c)); err != nil {
+		if f.init, err = modelfile.Resolve(c.Context(), f.runsDir, f.init, noteTo(c)); err != nil {
 			return nil, err
 		}
-		if cfg.Model, err = bitnet.ReadModelConfig(f.init); err != nil {
+		if cfg.Model, err = modelfile.ReadTrainable(f.init); err != nil {
 			return nil, err
 		}
 	}
@@ -185,15 +185,52 @@ func (f *trainFlags) configuration(c *cobra.Command) (*bitnet.Config, error) {
 			return nil, usageError{err}
 		}
 	}
-	return cfg, cfg.Check()
+	if f.exp != "" && !f.sets("warmup_steps") {
+		cfg.LimitWarmup()
+	}
+	return cfg, nil
 }
 
-func train(c *cobra.Command, f *trainFlags) error {
+// resumed is the run or checkpoint that --resume names.
+func (f *trainFlags) resumed() string {
+	if r, err := runs.Find(f.runsDir, f.resume); err == nil {
+		return r.Dir
+	}
+	return f.resume
+}
+
+// namedTokenizer is what --tokenizer names: that of a run, or what it says.
+func (f *trainFlags) namedTokenizer() string {
+	if _, err := os.Stat(f.tok); err == nil {
+		return f.tok
+	}
+	r, err := runs.Find(f.runsDir, f.tok)
+	if err != nil {
+		return f.tok
+	}
+	if list := r.Checkpoints(); len(list) > 0 {
+		return list[0]
+	}
+	return f.tok
+}
+
+// sets reports whether --set changes a key of the configuration.
+func (f *trainFlags) sets(key string) bool {
+	return slices.ContainsFunc(f.set, func(s string) bool {
+		name, _, _ := strings.Cut(s, "=")
+		return name == key || strings.HasSuffix(name, "."+key)
+	})
+}
+
+func runTraining(c *cobra.Command, f *trainFlags) error {
 	if f.json && f.quiet {
 		return usageError{errors.New("give --quiet or --json, not both")}
 	}
 	cfg, err := f.configuration(c)
 	if err != nil {
+		return err
+	}
+	if err := cfg.Check(); err != nil { // before a device is looked for
 		return err
 	}
 	adapter, err := f.choose()
@@ -204,38 +241,48 @@ func train(c *cobra.Command, f *trainFlags) error {
 	if f.dryRun {
 		return dryRun(out, cfg, adapter)
 	}
-	var tell teller
+	var r reporter
 	switch {
 	case f.json:
-		tell = newJSONTeller(out)
+		r = newJSONReporter(out)
 	case f.quiet:
-		tell = quietTeller{c.ErrOrStderr()}
+		r = quietReporter{c.ErrOrStderr()}
 	default:
-		tell = newProgress(out)
+		r = newProgress(out)
 	}
-	tell.prepare(cfg, adapter)
-	note := tell.events().Note
-	if note == nil {
-		note = func(string) {}
-	}
-	if c := cfg.Train; c.WarmupSteps >= c.Steps && f.resume == "" {
-		note(fmt.Sprintf("the learning rate rises for %d steps, longer than this run: --set warmup_steps=%d lets it fall again", c.WarmupSteps, max(c.Steps/10, 1)))
-	}
-	start := bitnet.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Init: f.init}
+	r.prepare(cfg, adapter)
+	defer acknowledge(c.Context(), r.events().Note)()
+	start := train.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Init: f.init}
 	for losses := 0; ; losses++ {
-		t, err := trainOnce(c.Context(), cfg, adapter, start, tell, note)
+		t, err := trainOnce(c.Context(), cfg, adapter, start, r)
 		if !errors.Is(err, gpu.ErrDeviceLost) || t == nil || losses == mostLosses {
-			return tell.end(t, err)
+			return r.end(t, err)
 		}
-		from, state, noCheckpoint := bitnet.FindCheckpoint(t.Dir, func(string) {})
+		from, state, noCheckpoint := train.FindCheckpoint(t.Run.Dir, func(string) {})
 		if noCheckpoint != nil {
-			return tell.end(t, err)
+			return r.end(t, err)
 		}
-		note(fmt.Sprintf("%v: opening it again, to go on from step %d", err, state.Step))
+		note(r, fmt.Sprintf("%v: opening it again, to continue from step %d", err, state.Step))
 		if start.State == nil || state.Step > start.State.Step {
 			losses = 0
 		}
-		start = bitnet.Start{RunsDir: f.runsDir, Resume: from, State: &state}
+		cfg = &t.Config
+		start = train.Start{RunsDir: f.runsDir, Resume: from, State: &state}
+	}
+}
+
+// acknowledge says at once that Ctrl-C was seen, until its result is called.
+func acknowledge(ctx context.Context, note func(string)) (done func()) {
+	if note == nil {
+		return func() {}
+	}
+	stop := context.AfterFunc(ctx, func() { note("stopping after this step; press Ctrl-C again to stop now") })
+	return func() { stop() }
+}
+
+func note(r reporter, line string) {
+	if say := r.events().Note; say != nil {
+		say(line)
 	}
 }
 
@@ -244,56 +291,63 @@ func train(c *cobra.Command, f *trainFlags) error {
 const mostLosses = 3
 
 // trainOnce trains until the end or an error; the trainer is nil if it could not begin.
-func trainOnce(ctx context.Context, cfg *bitnet.Config, a gpu.Adapter, start bitnet.Start, tell teller, note func(string)) (*bitnet.Trainer, error) {
-	dev, err := bitnet.OpenDevice(a, note)
+func trainOnce(ctx context.Context, cfg *train.Config, a gpu.Adapter, start train.Start, r reporter) (*train.Trainer, error) {
+	job, err := train.Prepare(ctx, cfg, start, r.events())
 	if err != nil {
+		return nil, err
+	}
+	dev, err := tune.OpenDevice(a, func(s string) { note(r, s) })
+	if err != nil {
+		job.Close()
 		return nil, err
 	}
 	defer dev.Close()
-	t, err := bitnet.NewTrainer(ctx, cfg, dev, start, tell.events())
+	t, err := job.Begin(ctx, dev)
 	if err != nil {
 		return nil, err
 	}
-	tell.start(t)
-	return t, t.Run(ctx)
+	defer t.Close()
+	r.start(t)
+	return t, t.Train(ctx)
 }
 
-// teller tells a user, or a program, what happens in a run.
-type teller interface {
-	prepare(*bitnet.Config, gpu.Adapter)
-	start(*bitnet.Trainer)
-	events() bitnet.Events
-	end(*bitnet.Trainer, error) error // gives the error back; the trainer may be nil
+// reporter reports to a user, or a program, what happens in a run.
+type reporter interface {
+	prepare(*train.Config, gpu.Adapter)
+	start(*train.Trainer)
+	events() train.Events
+	end(*train.Trainer, error) error // gives the error back; the trainer may be nil
 }
 
-// nextCommands are what to type behind a run.
-func nextCommands(t *bitnet.Trainer, err error) []string {
+// nextCommands are what to type after a run.
+func nextCommands(t *train.Trainer, err error) []string {
 	if t == nil {
 		return nil
 	}
+	dir := runs.Shell(t.Run.Dir)
 	if err != nil {
-		return []string{"bitnet train --resume " + t.Dir, "bitnet plot " + t.Dir}
+		return []string{"bitnet train --resume " + dir, "bitnet plot " + dir}
 	}
-	talk := "chat"
-	if t.Config.Data.Source == "tictactoe" {
-		talk = "play tictactoe"
+	next := []string{"bitnet eval " + dir}
+	if k, _, err := catalog.Find(t.Config.Data.Source); err == nil && k.Try != nil {
+		next = append(next, k.Try(dir))
 	}
-	return []string{"bitnet eval " + t.Dir, "bitnet " + talk + " " + t.Dir, "bitnet plot " + t.Dir}
+	return append(next, "bitnet plot "+dir)
 }
 
-// quietTeller tells of nothing but anomalies.
-type quietTeller struct{ err io.Writer }
+// quietReporter reports nothing but anomalies.
+type quietReporter struct{ err io.Writer }
 
-func (quietTeller) prepare(*bitnet.Config, gpu.Adapter)    {}
-func (quietTeller) start(*bitnet.Trainer)                  {}
-func (quietTeller) end(_ *bitnet.Trainer, err error) error { return err }
+func (quietReporter) prepare(*train.Config, gpu.Adapter)    {}
+func (quietReporter) start(*train.Trainer)                  {}
+func (quietReporter) end(_ *train.Trainer, err error) error { return err }
 
-func (q quietTeller) events() bitnet.Events {
-	return bitnet.Events{Anomaly: func(a bitnet.Anomaly) { fmt.Fprintln(q.err, anomalyLine(a)) }}
+func (q quietReporter) events() train.Events {
+	return train.Events{Anomaly: func(a runs.Anomaly) { fmt.Fprintln(q.err, anomalyLine(a)) }}
 }
 
-func anomalyLine(a bitnet.Anomaly) string {
-	doing := map[string]string{bitnet.Warn: "going on", bitnet.Stop: "stopping", bitnet.RollBack: "going back to the last checkpoint, without these batches"}[a.Action]
+func anomalyLine(a runs.Anomaly) string {
+	doing := map[runs.Action]string{runs.Warn: "continuing", runs.Stop: "stopping", runs.RollBack: "returning to the last checkpoint, without these batches"}[a.Action]
 	line := fmt.Sprintf("anomaly at step %d (%s): %s; %s", a.Step, a.Kind, a.Message, doing)
 	if a.Dump != "" {
 		line += "; details in " + a.Dump

@@ -14,7 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/task"
+	"bitnet/bitnet/train"
 	"bitnet/data/meter"
 	"bitnet/data/shard"
 	"bitnet/gpu"
@@ -100,9 +101,9 @@ func TestTrainOnAnomaly(t *testing.T) {
 	require.ErrorContains(t, err, "it must be warn, stop or rollback")
 	_, _, err = runTrain(t, small(dir, "--on-anomaly", "rollback", "--quiet")...)
 	require.NoError(t, err)
-	c, err := bitnet.LoadConfig(filepath.Join(dir, "run", "config.yaml"))
+	c, err := train.LoadConfig(filepath.Join(dir, "run", "config.yaml"))
 	require.NoError(t, err)
-	require.Equal(t, bitnet.RollBack, c.Train.OnAnomaly)
+	require.Equal(t, runs.RollBack, c.Train.OnAnomaly)
 	var u usageError
 	_, _, err = runTrain(t, small(dir, "--json", "--quiet")...)
 	require.True(t, errors.As(err, &u))
@@ -142,10 +143,10 @@ func TestProgressLive(t *testing.T) {
 	e.Step(2) // too soon to be drawn
 	now = now.Add(time.Second)
 	e.Step(3)
-	e.Metrics(bitnet.Metrics{Step: 3, LossMean: 2, LR: 1e-3, TokensPerSec: 12345})
-	e.Metrics(bitnet.Metrics{Step: 53, LossMean: 1, LR: 1e-3, TokensPerSec: 12345})
-	e.Samples([]bitnet.Sample{{Prompt: "a\nb", Text: "c\x1b[2Jd"}})
-	e.Anomaly(bitnet.Anomaly{Step: 60, Kind: bitnet.LossSpike, Message: "the loss is 9", Action: bitnet.Warn, Dump: "logs/x.json"})
+	e.Metrics(runs.Metrics{Step: 3, LossMean: 2, LR: 1e-3, TokensPerSec: 12345})
+	e.Metrics(runs.Metrics{Step: 53, LossMean: 1, LR: 1e-3, TokensPerSec: 12345})
+	e.Samples([]runs.Sample{{Prompt: "a\nb", Text: "c\x1b[2Jd"}})
+	e.Anomaly(runs.Anomaly{Step: 60, Kind: runs.LossSpike, Message: "the loss is 9", Action: runs.Warn, Dump: "logs/x.json"})
 	over := 53. / 4 // steps, so early in a run
 	require.InDelta(t, 1+math.Exp(-50/over), p.loss, 1e-6)
 	var got []string
@@ -164,14 +165,14 @@ func TestProgressLive(t *testing.T) {
 
 func TestPreparationLine(t *testing.T) {
 	for _, row := range []struct {
-		now  bitnet.Preparation
+		now  task.Preparation
 		want string
 	}{
-		{bitnet.Preparation{}, ""},
-		{bitnet.Preparation{Downloads: meter.Reading{Done: 5e6, Total: 2e7, Rate: 1e6, ETA: 15 * time.Second}, Fetched: 1, Files: 4, Sample: 1e8, Sampled: 3e6},
+		{task.Preparation{}, ""},
+		{task.Preparation{Downloads: meter.Reading{Done: 5e6, Total: 2e7, Rate: 1e6, ETA: 15 * time.Second}, Fetched: 1, Files: 4, Sample: 1e8, Sampled: 3e6},
 			"download 1 of 4 files, 5 of 20 MB, 1.0 MB/s, 15s left; tokenizer: read 3 of 100 MB"},
-		{bitnet.Preparation{Sample: 1e8, Sampled: 1e8}, "tokenizer: merging"},
-		{bitnet.Preparation{Sample: 1e8, Sampled: 1e8, Shards: shard.Progress{Documents: 7, Shards: 1, Inputs: meter.Reading{Done: 1, Total: 4, ETA: -1}}},
+		{task.Preparation{Sample: 1e8, Sampled: 1e8}, "tokenizer: merging"},
+		{task.Preparation{Sample: 1e8, Sampled: 1e8, Shards: shard.Progress{Documents: 7, Shards: 1, Inputs: meter.Reading{Done: 1, Total: 4, ETA: -1}}},
 			"25%, 7 documents, 1 shards, 0.0 MB/s, 0 tokens/s"},
 	} {
 		require.Equal(t, row.want, preparationLine(row.now))

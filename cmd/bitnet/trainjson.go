@@ -9,23 +9,25 @@ import (
 	"sync"
 	"time"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/runs"
+	"bitnet/bitnet/task"
+	"bitnet/bitnet/train"
 	"bitnet/gpu"
 )
 
-// jsonTeller writes one JSON object a line: "event" says what it is, the rest
+// jsonReporter writes one JSON object a line: "event" says what it is, the rest
 // is as in the logs of a run.
-type jsonTeller struct {
+type jsonReporter struct {
 	mu    sync.Mutex
 	out   io.Writer
 	began time.Time
 	told  time.Time // of the preparation
 }
 
-func newJSONTeller(out io.Writer) *jsonTeller { return &jsonTeller{out: out, began: time.Now()} }
+func newJSONReporter(out io.Writer) *jsonReporter { return &jsonReporter{out: out, began: time.Now()} }
 
 // write adds the event to the object that v is in JSON.
-func (j *jsonTeller) write(event string, v any) {
+func (j *jsonReporter) write(event string, v any) {
 	text, err := json.Marshal(v)
 	if err != nil {
 		text, _ = json.Marshal(map[string]any{"error": err.Error()})
@@ -35,20 +37,20 @@ func (j *jsonTeller) write(event string, v any) {
 	fmt.Fprintf(j.out, "{\"event\":%q,%s\n", event, text[1:])
 }
 
-func (j *jsonTeller) prepare(c *bitnet.Config, a gpu.Adapter) {
+func (j *jsonReporter) prepare(c *train.Config, a gpu.Adapter) {
 	j.write("prepare", map[string]any{"experiment": c.Name, "device": a.Name, "backend": a.Backend})
 }
 
-func (j *jsonTeller) start(t *bitnet.Trainer) {
+func (j *jsonReporter) start(t *train.Trainer) {
 	c := t.Config.Train
-	j.write("start", map[string]any{"run": t.Dir, "step": t.Step(), "steps": c.Steps, "tokens_per_step": c.BatchSize * c.SeqLen * c.GradAccum})
+	j.write("start", map[string]any{"run": t.Run.Dir, "step": t.Step(), "steps": c.Steps, "tokens_per_step": c.BatchSize * c.SeqLen * c.GradAccum})
 }
 
-func (j *jsonTeller) events() bitnet.Events {
+func (j *jsonReporter) events() train.Events {
 	note := func(s string) { j.write("note", map[string]any{"message": s}) }
-	return bitnet.Events{
+	return train.Events{
 		Note: note,
-		Prepare: func(now bitnet.Preparation) {
+		Prepare: func(now task.Preparation) {
 			if time.Since(j.told) < prepareEvery {
 				return
 			}
@@ -57,22 +59,22 @@ func (j *jsonTeller) events() bitnet.Events {
 				note(s)
 			}
 		},
-		Metrics: func(m bitnet.Metrics) { j.write("metrics", m) },
-		Eval:    func(r bitnet.EvalResult) { j.write("eval", r) },
-		Samples: func(all []bitnet.Sample) {
+		Metrics: func(m runs.Metrics) { j.write("metrics", m) },
+		Eval:    func(r runs.Eval) { j.write("eval", r) },
+		Samples: func(all []runs.Sample) {
 			for _, s := range all {
 				j.write("sample", s)
 			}
 		},
 		Checkpoint: func(step int64, dir string) { j.write("checkpoint", map[string]any{"step": step, "dir": dir}) },
-		Anomaly:    func(a bitnet.Anomaly) { j.write("anomaly", a) },
+		Anomaly:    func(a runs.Anomaly) { j.write("anomaly", a) },
 	}
 }
 
-func (j *jsonTeller) end(t *bitnet.Trainer, err error) error {
+func (j *jsonReporter) end(t *train.Trainer, err error) error {
 	end := map[string]any{"status": "done", "seconds": time.Since(j.began).Seconds(), "next": nextCommands(t, err)}
 	if t != nil {
-		end["run"], end["step"] = t.Dir, t.Step()
+		end["run"], end["step"] = t.Run.Dir, t.Step()
 	}
 	switch {
 	case errors.Is(err, context.Canceled):

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/train"
 	"bitnet/data/meter"
 )
 
@@ -38,7 +38,7 @@ Ctrl-C keeps what was measured.`,
 		Args: exactly(0, "flags only"),
 	}
 	fl := c.Flags()
-	fl.StringVar(&t.exp, "exp", "", "experiment: "+strings.Join(bitnet.Presets(), ", "))
+	fl.StringVar(&t.exp, "exp", "", "experiment: "+strings.Join(train.Presets(), ", "))
 	fl.StringVar(&t.config, "config", "", "configuration file instead of an experiment")
 	fl.StringArrayVar(&t.set, "set", nil, "change a value of the configuration: key=value")
 	fl.IntVar(&t.batch, "batch-size", 0, "sequences of a micro-batch")
@@ -61,7 +61,7 @@ Ctrl-C keeps what was measured.`,
 		p := newProgress(c.ErrOrStderr())
 		var m *meter.Meter
 		began := time.Now()
-		r, err := bitnet.Tune(c.Context(), cfg, dev, path, force, bitnet.TuneOptions{
+		r, err := train.Tune(c.Context(), cfg, dev, path, force, tune.Options{
 			Note: func(s string) { p.line("%s", s) },
 			Progress: func(done, total int, product string) {
 				if m == nil {
@@ -96,7 +96,7 @@ Ctrl-C keeps what was measured.`,
 	return c
 }
 
-func printTuning(out io.Writer, r *bitnet.TuneReport) {
+func printTuning(out io.Writer, r *train.TuneReport) {
 	products := slices.SortedFunc(maps.Keys(r.Products), func(a, b string) int {
 		return cmp.Or(-cmp.Compare(r.Products[a].DefaultSeconds, r.Products[b].DefaultSeconds), cmp.Compare(a, b))
 	})

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/train"
 	"bitnet/gpu"
 )
 
@@ -22,11 +22,11 @@ func TestTuneCommand(t *testing.T) {
 	i, err := gpu.Choose(adapters, "")
 	require.NoError(t, err)
 	a := adapters[i]
-	cfg, err := bitnet.Preset("simple")
+	cfg, err := train.Preset("simple")
 	require.NoError(t, err)
 	require.NoError(t, cfg.Set("num_hidden_layers=1"))
 	require.NoError(t, cfg.Set("batch_size=2"))
-	_, plan, err := bitnet.Prepare(cfg, a)
+	_, plan, err := train.Plan(cfg, a)
 	require.NoError(t, err)
 
 	run := func(args ...string) (stdout, stderr string, err error) {
@@ -39,7 +39,7 @@ func TestTuneCommand(t *testing.T) {
 		return out.String(), errs.String(), err
 	}
 	// A file with all products, so that nothing is left to measure.
-	file := bitnet.NewTuning(a)
+	file := tune.NewFile(a)
 	for i, p := range plan.Products() {
 		c := file.Products[p.Name]
 		c.Variant, c.Default, c.Seconds, c.DefaultSeconds = p.Variants[0], p.Variants[0], 0.25, 0.25
@@ -62,7 +62,7 @@ func TestTuneCommand(t *testing.T) {
 	require.Contains(t, out, " products, 0 measured now, 1 with another variant than the default; stored in "+path+"\n")
 	out, _, err = run(append([]string{"tune", "-o", path, "--json"}, shape...)...)
 	require.NoError(t, err)
-	var report bitnet.TuneReport
+	var report train.TuneReport
 	require.NoError(t, json.Unmarshal([]byte(out), &report))
 	require.Equal(t, path, report.Path)
 	require.Equal(t, *file, report.TuningFile)
@@ -70,7 +70,7 @@ func TestTuneCommand(t *testing.T) {
 	dir := t.TempDir()
 	_, _, err = run(append([]string{"train", "--quiet", "--num-steps", "1", "--tuning", path, "--runs-dir", dir, "--run-id", "run"}, shape...)...)
 	require.NoError(t, err)
-	kept, err := bitnet.ReadTuning(filepath.Join(dir, "run", "tuning.json"))
+	kept, err := tune.ReadFile(filepath.Join(dir, "run", "tuning.json"))
 	require.NoError(t, err)
 	require.Equal(t, file, kept)
 	out, _, err = run(append([]string{"bench", "step", "--repeat", "1", "--tuning", path}, shape...)...)

@@ -1,0 +1,137 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	"bitnet/bitnet/train"
+	"bitnet/gpu"
+)
+
+// Kernels is what each kernel of a training step costs.
+type Kernels struct {
+	Machine
+	Experiment string        `json:"experiment"`
+	BatchSize  int           `json:"batch_size"`
+	SeqLen     int           `json:"seq_len"`
+	GradAccum  int           `json:"grad_accum"`
+	Rates      []tune.Rate   `json:"rates"` // what the adapter can do, measured just before
+	Kernels    []KernelShare `json:"kernels"`
+}
+
+// KernelShare is a kernel and what part it reaches of what the adapter can do.
+type KernelShare struct {
+	tune.KernelCost
+	// Limit is what bounds the kernel, "arithmetic" or "bandwidth": what would
+	// take longer at the measured rates.
+	Limit string  `json:"limit"`
+	Share float64 `json:"share"` // of that rate
+}
+
+func (*Kernels) kind() string { return "kernels" }
+
+// Figures are the milliseconds that each kernel takes in a step.
+func (b *Kernels) Figures() []Figure {
+	out := []Figure{{"sum of all kernels", "ms a step", 1e3 * b.StepSeconds(), true}}
+	for _, k := range b.Kernels {
+		out = append(out, Figure{k.Op + ": " + k.Kernel, "ms a call", 1e3 * k.Seconds, true})
+	}
+	return out
+}
+
+// StepSeconds is the time of all kernels of a step.
+func (b *Kernels) StepSeconds() float64 {
+	var sum float64
+	for _, k := range b.Kernels {
+		sum += float64(k.Calls) * k.Seconds
+	}
+	return sum
+}
+
+// MeasureKernels times the kernels of a training step one by one.
+func MeasureKernels(ctx context.Context, c *train.Config, dev *gpu.Device, note func(string)) (*Kernels, error) {
+	b := &Kernels{Machine: machineOf(dev), Experiment: c.Name, BatchSize: c.Train.BatchSize, SeqLen: c.Train.SeqLen, GradAccum: c.Train.GradAccum}
+	m, plan, err := train.Plan(c, dev.Adapter())
+	if err != nil {
+		return nil, err
+	}
+	variants, err := train.ChooseTuning(ctx, c, dev, plan, note)
+	if err != nil {
+		return nil, err
+	}
+	if err := plan.Use(variants.Products.Variants()); err != nil {
+		return nil, err
+	}
+	if b.Rates, err = tune.MeasurePeak(ctx, dev); err != nil {
+		return nil, err
+	}
+	if err := m.Allocate(dev); err != nil {
+		return nil, err
+	}
+	defer m.Release()
+	if err := m.Initialize(c.Train.Seed); err != nil {
+		return nil, err
+	}
+	program, err := plan.Compile(dev)
+	if err != nil {
+		return nil, err
+	}
+	defer program.Release()
+	rng := rand.New(rand.NewPCG(c.Train.Seed, 0))
+	ids := make([]uint32, c.Train.BatchSize*c.Train.SeqLen)
+	for i := range ids {
+		ids[i] = uint32(rng.IntN(c.Model.VocabSize))
+	}
+	if err := program.Load(ids, ids, c.Model.VocabSize); err != nil {
+		return nil, err
+	}
+	costs, err := tune.Kernels(ctx, dev, program, c.Train.GradAccum)
+	if err != nil {
+		return nil, fmt.Errorf("timing the kernels of %s: %w", c.Name, err)
+	}
+	for _, k := range costs {
+		b.Kernels = append(b.Kernels, share(k, b.Rates))
+	}
+	return b, nil
+}
+
+// share sets a kernel against the rates of its adapter.
+func share(k tune.KernelCost, rates []tune.Rate) KernelShare {
+	var arithmetic, bandwidth float64 // a second
+	matrix := func(component string) {
+		for _, r := range rates {
+			if strings.HasPrefix(r.Name, tune.PeakMatrix) && strings.Contains(r.Name, component+" to") {
+				arithmetic = max(arithmetic, 1e9*r.Median)
+			}
+		}
+	}
+	rate := func(name string) float64 {
+		for _, r := range rates {
+			if r.Name == name {
+				return 1e9 * r.Median
+			}
+		}
+		return 0
+	}
+	switch {
+	case k.Family == "matmul_matrix" && strings.HasSuffix(k.Kernel, " i8"):
+		matrix("i8")
+	case k.Family == "matmul_matrix":
+		matrix("f16")
+	case k.Family == "matmul_integer_table" || k.Family == "matmul_integer_columns": // one product of integers serves two tokens
+		arithmetic = 2 * rate(tune.PeakInt)
+	}
+	if arithmetic == 0 {
+		arithmetic = rate(tune.PeakFloat)
+	}
+	bandwidth = max(rate(tune.PeakRead), rate(tune.PeakCopy))
+	s := KernelShare{KernelCost: k, Limit: "bandwidth"}
+	least := float64(k.Bytes) / max(bandwidth, 1)
+	if t := k.Flops / max(arithmetic, 1); t > least {
+		s.Limit, least = "arithmetic", t
+	}
+	s.Share = least / k.Seconds
+	return s
+}

@@ -1,0 +1,91 @@
+// Package eval measures models: the loss over a task's data, and what its
+// examination says. Training evaluates with it, and so does bitnet eval.
+package eval
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"bitnet/bitnet/infer"
+	"bitnet/bitnet/model"
+	"bitnet/bitnet/runs"
+	"bitnet/bitnet/task"
+	"bitnet/data"
+)
+
+// Evaluator evaluates one model again and again. What it runs on the device is
+// made when it is first needed, and kept.
+type Evaluator struct {
+	model       *model.Model
+	task        task.Task
+	scorer      *infer.Scorer
+	examination task.Examination // nil where there is none, or not yet
+	examined    bool             // the task was asked for one
+}
+
+// New makes an evaluator of a model, which may be in training, over batches of
+// rows x seq tokens.
+func New(m *model.Model, t task.Task, rows, seq int) (*Evaluator, error) {
+	scorer, err := infer.NewScorer(m, rows, seq)
+	if err != nil {
+		return nil, err
+	}
+	return &Evaluator{model: m, task: t, scorer: scorer}, nil
+}
+
+// Release frees the evaluator's buffers.
+func (e *Evaluator) Release() {
+	e.scorer.Release()
+	if e.examination != nil {
+		e.examination.Release()
+	}
+}
+
+// Evaluate measures the loss over at most rows rows of a source, and examines
+// the model in n problems or games, or for 0 in a full examination. each gets
+// every token that carries loss, if it is not nil.
+func (e *Evaluator) Evaluate(ctx context.Context, src data.Source, rows int64, n int, each func(infer.TokenLogProb) error) (runs.Eval, error) {
+	loss, err := e.scorer.Loss(ctx, src, rows, each)
+	if err != nil {
+		return runs.Eval{}, err
+	}
+	out := runs.Eval{Loss: runs.Number(loss.Mean), Perplexity: runs.Number(loss.Perplexity()), Tokens: loss.Tokens}
+	if !e.examined {
+		if e.examination, err = e.task.Examination(e.model); err != nil {
+			return out, err
+		}
+		e.examined = true
+	}
+	if e.examination != nil {
+		out.Scores, err = e.examination.Run(ctx, n)
+	}
+	return out, err
+}
+
+// Options say what a model is measured on.
+type Options struct {
+	Rows int // at most so many sequences, and problems or games; 0 for all
+	Each func(infer.TokenLogProb) error
+}
+
+// Once evaluates a model on a task's validation data, once.
+func Once(ctx context.Context, m *model.Model, t task.Task, rows, seq int, o Options) (runs.Eval, error) {
+	src, err := t.Validation()
+	if err == nil && src == nil {
+		err = fmt.Errorf("nothing of this data is held out to measure a model on")
+	}
+	if err != nil {
+		return runs.Eval{}, err
+	}
+	e, err := New(m, t, rows, seq)
+	if err != nil {
+		return runs.Eval{}, err
+	}
+	defer e.Release()
+	most := int64(o.Rows)
+	if most == 0 {
+		most = math.MaxInt64
+	}
+	return e.Evaluate(ctx, src, most, o.Rows, o.Each)
+}

@@ -1,0 +1,186 @@
+package export
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"bitnet/bitnet/modelfile"
+	"bitnet/data/atomicfile"
+	"bitnet/data/tokenizer"
+)
+
+// Formats lists the forms in which Export writes a model.
+var Formats = []string{"hf", "hf-packed", "gguf"}
+
+// Options say what Export writes.
+type Options struct {
+	Format  string // one of Formats
+	Type    string // of the projections in a GGUF file, one of Types; "" for the smallest that fits
+	Out     string // a new folder; for gguf also a file whose name ends in .gguf
+	Check   bool   // read what was written again, and compare every weight, scale and token
+	Verify  bool   // compare the logits of what was written with those of the model
+	Force   bool   // write a GGUF file that llama.cpp computes otherwise than the model
+	RunsDir string // where a run's name is looked for
+	Note    func(string)
+}
+
+// Result is what Export did.
+type Result struct {
+	Type     string // as in Options
+	Files    []string
+	Bytes    int64
+	Tensors  int        // compared by Check
+	Verified *LogitsGap // by Verify
+}
+
+// exporter is a model on its way out.
+type exporter struct {
+	Options
+	dir     string // the source
+	config  modelfile.HFConfig
+	weights *modelfile.Weights
+	tok     *tokenizer.Tokenizer // nil for none
+	done    Result
+}
+
+// Export writes a run's newest checkpoint, a checkpoint or a model for other
+// programs: the folder that transformers reads (hf: float masters, which it
+// quantises at every forward; hf-packed: 2 bits a weight), or llama.cpp's GGUF
+// with a Modelfile for Ollama beside it. Everything is written beside, synced,
+// checked if that is asked for, and renamed.
+func Export(ctx context.Context, path string, o Options) (*Result, error) {
+	if o.Note == nil {
+		o.Note = func(string) {}
+	}
+	switch {
+	case !slices.Contains(Formats, o.Format):
+		return nil, fmt.Errorf("--format %s is none of %s", o.Format, strings.Join(Formats, ", "))
+	case o.Out == "":
+		return nil, fmt.Errorf("say where to write with --out")
+	case o.Type != "" && o.Format != "gguf":
+		return nil, fmt.Errorf("--type is for --format gguf; %s has a type of its own", o.Format)
+	}
+	dir, err := modelfile.Resolve(ctx, o.RunsDir, path, o.Note)
+	if err != nil {
+		return nil, err
+	}
+	e := &exporter{Options: o, dir: dir}
+	if e.config, err = modelfile.ReadHFConfig(dir); err != nil {
+		return nil, err
+	}
+	if e.weights, err = modelfile.ReadWeights(dir); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); err == nil {
+		if e.tok, err = tokenizer.Load(dir); err != nil {
+			return nil, err
+		}
+		if e.tok.Size() > e.config.VocabSize {
+			return nil, fmt.Errorf("%s: the tokenizer has %d tokens, the model only %d: they do not belong together", dir, e.tok.Size(), e.config.VocabSize)
+		}
+	}
+	if o.Format == "gguf" {
+		err = e.gguf()
+	} else {
+		err = e.folder()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &e.done, nil
+}
+
+// folder writes the form of transformers.
+func (e *exporter) folder() (err error) {
+	packed := e.Format == "hf-packed"
+	if !packed && e.config.Packed() {
+		return fmt.Errorf("%s holds packed weights, from which no float masters can be had: export with --format hf-packed or gguf", e.dir)
+	}
+	if err := mustBeNew(e.Out); err != nil {
+		return err
+	}
+	parent := filepath.Dir(filepath.Clean(e.Out))
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return fmt.Errorf("making the folder of --out: %w", err)
+	}
+	tmp, err := os.MkdirTemp(parent, ".writing-")
+	if err != nil {
+		return fmt.Errorf("writing beside --out: %w", err)
+	}
+	defer os.RemoveAll(tmp) // what is left of it after an error
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return err
+	}
+	if err := e.writeHF(tmp, packed); err != nil {
+		return fmt.Errorf("writing %s: %w", e.Out, err)
+	}
+	if err := e.reread(func() (*modelfile.Weights, error) { return modelfile.ReadWeights(tmp) }, func() error { return e.checkHF(tmp, packed) }); err != nil {
+		return err
+	}
+	names, err := os.ReadDir(tmp)
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.SyncDir(tmp); err != nil {
+		return err
+	}
+	os.Remove(e.Out) // an empty folder
+	if err := os.Rename(tmp, e.Out); err != nil {
+		return fmt.Errorf("placing %s: %w", e.Out, err)
+	}
+	for _, n := range names {
+		e.wrote(filepath.Join(e.Out, n.Name()))
+	}
+	return atomicfile.SyncDir(parent)
+}
+
+// mustBeNew refuses to replace a folder that holds something.
+func mustBeNew(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil
+	}
+	if info.IsDir() {
+		if entries, err := os.ReadDir(dir); err == nil && len(entries) == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s exists: give --out a new name, or remove it", dir)
+}
+
+// reread reads what was written and compares it, as far as that is asked for.
+func (e *exporter) reread(read func() (*modelfile.Weights, error), rest func() error) error {
+	if !e.Check && !e.Verify {
+		return nil
+	}
+	got, err := read()
+	if err != nil {
+		return fmt.Errorf("reading what was written: %w", err)
+	}
+	if e.Check {
+		err := e.compare(got)
+		if err == nil {
+			err = rest()
+		}
+		if err != nil {
+			return fmt.Errorf("what was written is not the model, and was removed: %w", err)
+		}
+	}
+	if e.Verify {
+		if e.done.Verified, err = e.logitsGap(got); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *exporter) wrote(path string) {
+	if info, err := os.Stat(path); err == nil {
+		e.done.Bytes += info.Size()
+	}
+	e.done.Files = append(e.done.Files, path)
+}

@@ -1,0 +1,237 @@
+package infer
+
+import (
+	"context"
+	"fmt"
+
+	"bitnet/bitnet/model"
+	"bitnet/graph"
+)
+
+// Generator continues several sequences at once, each token computed once:
+// the keys and values of those before it are kept on the device. It works on
+// a model that is being trained as well as on one that was opened for use.
+type Generator struct {
+	model   *model.Model
+	cache   *graph.Cache
+	n       int
+	context int
+	step    *forwardPass // one token of each sequence
+	prompt  *forwardPass // a chunk of each
+
+	length []uint32 // tokens of each sequence
+	start  []uint32 // of what length was before the run
+	logits []float32
+}
+
+// forwardPass is the network over the next seq tokens of each sequence.
+type forwardPass struct {
+	program *graph.Program
+	seq     int
+	tokens  []uint32 // [n, seq]
+	rows    []uint32 // [n], the last new token of each sequence
+}
+
+// promptTokens is how many tokens of a prompt are computed at once, in all
+// sequences together.
+const promptTokens = 512
+
+// NewGenerator makes room for n sequences of at most context tokens.
+func NewGenerator(m *model.Model, n, length int) (*Generator, error) {
+	if length > m.Config.MaxPositions {
+		return nil, fmt.Errorf("a context of %d tokens for a model of %d", length, m.Config.MaxPositions)
+	}
+	cache, err := m.NewCache(n, length)
+	if err != nil {
+		return nil, err
+	}
+	if err := cache.Allocate(m.Device()); err != nil {
+		return nil, err
+	}
+	g := &Generator{
+		model: m, cache: cache, n: n, context: length,
+		length: make([]uint32, n), start: make([]uint32, n), logits: make([]float32, n*m.Config.VocabSize),
+	}
+	if g.step, err = g.compile(1); err != nil {
+		g.Release()
+		return nil, err
+	}
+	return g, nil
+}
+
+func (g *Generator) compile(seq int) (*forwardPass, error) {
+	plan, err := g.model.PlanCached(g.cache, g.n, seq)
+	if err != nil {
+		return nil, err
+	}
+	program, err := plan.Compile(g.model.Device())
+	if err != nil {
+		return nil, err
+	}
+	return &forwardPass{program, seq, make([]uint32, g.n*seq), make([]uint32, g.n)}, nil
+}
+
+// Release frees the generator's buffers.
+func (g *Generator) Release() {
+	for _, p := range []*forwardPass{g.step, g.prompt} {
+		if p != nil {
+			p.program.Release()
+		}
+	}
+	g.cache.Release()
+}
+
+// Context is the most tokens that a sequence can have.
+func (g *Generator) Context() int { return g.context }
+
+// Len is the number of tokens of sequence i.
+func (g *Generator) Len(i int) int { return int(g.length[i]) }
+
+// Truncate forgets all but the first n tokens of sequence i.
+func (g *Generator) Truncate(i, n int) { g.length[i] = min(g.length[i], uint32(n)) }
+
+// Feed appends tokens to the sequences, none to those whose entry is empty or
+// missing, and returns the logits [vocab] after the last token of each
+// sequence that got some, nil for the others. They stay valid until the next
+// call. When ctx ends between two chunks of a long prompt, the sequences hold
+// what was fed so far, and ctx's error is returned.
+func (g *Generator) Feed(ctx context.Context, tokens [][]uint32) ([][]float32, error) {
+	longest := 0
+	for i, t := range tokens {
+		if i >= g.n {
+			return nil, fmt.Errorf("%d sequences for a generator of %d", len(tokens), g.n)
+		}
+		if int(g.length[i])+len(t) > g.context {
+			return nil, fmt.Errorf("%d tokens do not fit the context of %d", int(g.length[i])+len(t), g.context)
+		}
+		for _, id := range t {
+			if int(id) >= g.model.Config.VocabSize {
+				return nil, fmt.Errorf("token %d is not below the vocabulary's size of %d", id, g.model.Config.VocabSize)
+			}
+		}
+		longest = max(longest, len(t))
+	}
+	out := make([][]float32, len(tokens))
+	vocab := g.model.Config.VocabSize
+	for at := 0; at < longest; {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		p, err := g.pass(longest - at)
+		if err != nil {
+			return nil, err
+		}
+		ends := false
+		clear(p.tokens)
+		copy(g.start, g.length)
+		for i := range g.n {
+			p.rows[i] = uint32(i * p.seq)
+			if i >= len(tokens) || at >= len(tokens[i]) {
+				continue
+			}
+			n := copy(p.tokens[i*p.seq:][:p.seq], tokens[i][at:])
+			p.rows[i] += uint32(n - 1)
+			g.length[i] += uint32(n)
+			ends = ends || at+n == len(tokens[i])
+		}
+		if err := g.run(p); err != nil {
+			return nil, err
+		}
+		if ends {
+			logits := g.logits
+			if longest > p.seq { // not all end here: the buffer is written again
+				logits = make([]float32, len(g.logits))
+			}
+			if err := p.program.Logits(logits); err != nil {
+				return nil, err
+			}
+			for i, t := range tokens {
+				if at < len(t) && len(t) <= at+p.seq {
+					out[i] = logits[i*vocab:][:vocab]
+				}
+			}
+		}
+		at += p.seq
+	}
+	return out, nil
+}
+
+// pass is the program for the next n tokens.
+func (g *Generator) pass(n int) (*forwardPass, error) {
+	if n == 1 {
+		return g.step, nil
+	}
+	if g.prompt == nil {
+		var err error
+		if g.prompt, err = g.compile(min(max(promptTokens/g.n, 8), 128, g.context)); err != nil {
+			return nil, err
+		}
+	}
+	return g.prompt, nil
+}
+
+func (g *Generator) run(p *forwardPass) error {
+	if err := g.cache.SetStart(g.start); err != nil {
+		return err
+	}
+	if err := p.program.SetRows(p.rows); err != nil {
+		return err
+	}
+	if err := p.program.SetTokens(p.tokens); err != nil {
+		return err
+	}
+	return p.program.Run(false)
+}
+
+// Generate continues at most n prompts from nothing. Every step, pick chooses
+// the next token of sequence i from its logits; a sequence ends at stop or
+// after limit new tokens or at the end of the context.
+func (g *Generator) Generate(ctx context.Context, prompts [][]uint32, limit int, stop uint32, pick func(i int, logits []float32) uint32) ([][]uint32, error) {
+	clear(g.length)
+	feed := make([][]uint32, len(prompts))
+	for i, p := range prompts {
+		if len(p) == 0 || len(p) > g.context {
+			return nil, fmt.Errorf("a prompt of %d tokens does not fit 1 to %d", len(p), g.context)
+		}
+		feed[i] = p
+	}
+	out := make([][]uint32, len(prompts))
+	next := make([]uint32, len(prompts)) // what feed's entries are slices of
+	for range limit {
+		logits, err := g.Feed(ctx, feed)
+		if err != nil {
+			return nil, err
+		}
+		busy := false
+		for i := range prompts {
+			if logits[i] == nil {
+				continue
+			}
+			feed[i] = nil
+			next[i] = pick(i, logits[i])
+			if next[i] == stop {
+				continue
+			}
+			out[i] = append(out[i], next[i])
+			if int(g.length[i]) < g.context {
+				feed[i] = next[i : i+1]
+				busy = true
+			}
+		}
+		if !busy {
+			break
+		}
+	}
+	return out, nil
+}
+
+// Greedy picks the likeliest token.
+func Greedy(_ int, logits []float32) uint32 {
+	best := 0
+	for i, v := range logits {
+		if v > logits[best] {
+			best = i
+		}
+	}
+	return uint32(best)
+}

@@ -1,0 +1,75 @@
+package infer
+
+import (
+	"context"
+	"fmt"
+
+	"bitnet/bitnet/model"
+	"bitnet/bitnet/modelfile"
+	"bitnet/data/tokenizer"
+	"bitnet/gpu"
+	"bitnet/graph"
+)
+
+// Model is a model on a device, for use and not for training: its ternary
+// weights are there in two bits each, without their float masters.
+type Model struct {
+	*model.Model
+	Dir       string // of the model's files
+	Tokenizer *tokenizer.Tokenizer
+}
+
+// Open loads a run's newest checkpoint, a checkpoint, a model directory or
+// ORG/NAME of the hub: see modelfile.Resolve. note gets a line for what is
+// skipped and downloaded.
+func Open(ctx context.Context, dev *gpu.Device, runsDir, path string, note func(string)) (*Model, error) {
+	dir, err := modelfile.Resolve(ctx, runsDir, path, note)
+	if err != nil {
+		return nil, err
+	}
+	w, err := modelfile.ReadWeights(dir)
+	if err != nil {
+		return nil, err
+	}
+	tok, err := tokenizer.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	if n := tok.Size(); n > w.Config.VocabSize {
+		return nil, fmt.Errorf("%s: the tokenizer has %d tokens, the model %d", dir, n, w.Config.VocabSize)
+	}
+	m, err := Load(dev, w)
+	if err != nil {
+		return nil, fmt.Errorf("loading %s: %w", dir, err)
+	}
+	return &Model{m, dir, tok}, nil
+}
+
+// Load puts weights of the host onto a device.
+func Load(dev *gpu.Device, w *modelfile.Weights) (*model.Model, error) {
+	m, err := model.New(w.Config, dev.Adapter(), graph.ForInference, "")
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Allocate(dev); err != nil {
+		return nil, err
+	}
+	if err := m.LoadWeights(w); err != nil {
+		m.Release()
+		return nil, err
+	}
+	return m, nil
+}
+
+// Prompt gives the tokens of a text that is to be continued: the token that
+// begins a text, if the model has one, and the text.
+func (m *Model) Prompt(text string) ([]uint32, error) { return Prompt(m.Tokenizer, text) }
+
+// Prompt is Model.Prompt for a tokenizer alone.
+func Prompt(tok *tokenizer.Tokenizer, text string) ([]uint32, error) {
+	var ids []uint32
+	if bos, ok := tok.BOS(); ok {
+		ids = append(ids, bos)
+	}
+	return tok.Append(ids, text)
+}

@@ -1,0 +1,104 @@
+package infer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+
+	"bitnet/bitnet/model"
+	"bitnet/data"
+	"bitnet/graph"
+)
+
+// TokenLogProb is the log-probability of one token given those before it.
+type TokenLogProb struct {
+	Row      int     `json:"row"`
+	Position int     `json:"pos"` // of the predicted token in its row, from 1
+	Token    uint32  `json:"token"`
+	LogProb  float64 `json:"logprob"`
+}
+
+// Loss is what a Scorer measured.
+type Loss struct {
+	Mean   float64 // over the tokens that carry loss, in nats
+	Tokens int64   // that carry loss
+}
+
+// Perplexity is e to the mean loss, or 0 where no token carried loss.
+func (l Loss) Perplexity() float64 {
+	if l.Tokens == 0 {
+		return 0
+	}
+	return math.Exp(l.Mean)
+}
+
+// Scorer measures the loss of a model over data. The model may be in training.
+type Scorer struct {
+	vocab   int
+	program *graph.Program
+	batch   *data.Batch
+	losses  []float32
+}
+
+// NewScorer compiles the forward pass for batches of rows x seq tokens.
+func NewScorer(m *model.Model, rows, seq int) (*Scorer, error) {
+	plan, err := m.PlanLoss(rows, seq)
+	if err != nil {
+		return nil, err
+	}
+	program, err := plan.Compile(m.Device())
+	if err != nil {
+		return nil, err
+	}
+	return &Scorer{m.Config.VocabSize, program, data.NewBatch(rows, seq), make([]float32, rows*seq)}, nil
+}
+
+// Release frees the scorer's buffers.
+func (s *Scorer) Release() { s.program.Release() }
+
+// Loss is the mean loss over at most rows rows of a source, which it reads to
+// its end where that comes before. each gets every token that carries loss, if
+// it is not nil.
+func (s *Scorer) Loss(ctx context.Context, src data.Source, rows int64, each func(TokenLogProb) error) (Loss, error) {
+	var l Loss
+	sum := 0.0
+	for row := int64(0); row < rows; row += int64(s.batch.Rows) {
+		if err := ctx.Err(); err != nil {
+			return l, err
+		}
+		err := src.Next(s.batch)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return l, err
+		}
+		if err := s.program.Load(s.batch.Inputs, s.batch.Targets, s.vocab); err != nil {
+			return l, err
+		}
+		if err := s.program.Run(false); err != nil {
+			return l, err
+		}
+		if err := s.program.Losses(s.losses); err != nil {
+			return l, err
+		}
+		for i, target := range s.batch.Targets {
+			at := row + int64(i/s.batch.Seq)
+			if target == data.Ignore || at >= rows {
+				continue
+			}
+			sum += float64(s.losses[i])
+			l.Tokens++
+			if each != nil {
+				if err := each(TokenLogProb{int(at), i%s.batch.Seq + 1, target, -float64(s.losses[i])}); err != nil {
+					return l, err
+				}
+			}
+		}
+	}
+	if l.Tokens > 0 {
+		l.Mean = sum / float64(l.Tokens)
+	}
+	return l, nil
+}

@@ -1,0 +1,122 @@
+package model
+
+import (
+	"encoding/binary"
+	"io"
+	"path/filepath"
+
+	"bitnet/bitnet/modelfile"
+	"bitnet/bitnet/modelfile/safetensors"
+	"bitnet/graph"
+	"bitnet/shaders"
+)
+
+// Form is one stored form of all parameters, under a prefix of its own.
+type Form struct {
+	Slot   graph.Slot
+	Prefix string // of the tensors' names
+}
+
+// Save streams forms of all parameters under transformers' names.
+func (m *Model) Save(path string, forms ...Form) error {
+	var tensors []safetensors.Tensor
+	for _, f := range forms {
+		for _, p := range m.Params.All() {
+			row := 0
+			for _, part := range p.Parts {
+				first, n := row, part.Rows
+				row += n
+				tensors = append(tensors, safetensors.Tensor{
+					Name: f.Prefix + part.Name, DType: "F32", Shape: shapeOf(p, n),
+					Data: func(w io.Writer) error {
+						values := make([]float32, n*p.Cols)
+						if err := p.ReadRows(f.Slot, first, values); err != nil {
+							return err
+						}
+						return safetensors.Float32("", nil, values).Data(w)
+					},
+				})
+			}
+		}
+	}
+	return safetensors.Write(path, tensors, map[string]string{"format": "pt"})
+}
+
+func shapeOf(p *graph.Param, rows int) []int {
+	if p.IsVector() {
+		return []int{p.Cols}
+	}
+	return []int{rows, p.Cols}
+}
+
+// LoadMasters reads the masters of a model directory and quantises them. Every
+// tensor must be there, have its shape and hold finite numbers.
+func (m *Model) LoadMasters(dir string) error {
+	if err := m.LoadForm(filepath.Join(dir, modelfile.WeightsName), Form{Slot: graph.Master}); err != nil {
+		return err
+	}
+	return m.Params.Quantize(m.dev)
+}
+
+// LoadForm is the reverse of Save for one form other than the masters.
+func (m *Model) LoadForm(path string, f Form) error {
+	files, err := modelfile.OpenTensors(path)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	for _, p := range m.Params.All() {
+		values := make([]float32, p.Rows*p.Cols)
+		rest := values
+		for _, part := range p.Parts {
+			name := f.Prefix + part.Name
+			if err := files.CheckFloats(name, shapeOf(p, part.Rows)); err != nil {
+				return err
+			}
+			n := part.Rows * p.Cols
+			if err := files.Floats(name, rest[:n]); err != nil {
+				return err
+			}
+			rest = rest[n:]
+		}
+		if err := p.Write(f.Slot, values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LoadWeights writes weights of the host to a model that keeps no masters of
+// its projections (graph.ForInference).
+func (m *Model) LoadWeights(w *modelfile.Weights) error {
+	for _, p := range m.Params.All() {
+		for i, part := range p.Parts {
+			var err error
+			if t := w.Ternary[part.Name]; t != nil {
+				err = p.WriteTernary(i, words(t), t.Scale)
+			} else {
+				err = p.Write(graph.Master, w.Float[part.Name])
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// words are the codes as the kernels want them: 16 a word, rows padded to whole words.
+func words(m *modelfile.TernaryMatrix) []uint32 {
+	per, stride := shaders.Words16(m.Cols), m.Stride()
+	out := make([]uint32, m.Rows*per)
+	var word [4]byte
+	for r := range m.Rows {
+		row := m.Codes[r*stride:][:stride]
+		for i := range per {
+			clear(word[:])
+			copy(word[:], row[4*i:])
+			out[r*per+i] = binary.LittleEndian.Uint32(word[:])
+		}
+	}
+	return out
+}

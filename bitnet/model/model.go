@@ -1,0 +1,193 @@
+// Package model is the network of BitNet b1.58, and its parameters on a device.
+//
+// A Model is made in this order, each step once:
+//
+//	m, err := model.New(config, adapter, graph.ForTraining, "auto")  // declares and lays out
+//	plan, err := m.PlanTraining(batch, seq, adamw)                   // any number of plans
+//	err = m.Allocate(device)                                         // memory
+//	err = m.Initialize(seed)                                         // or LoadMasters, LoadWeights
+//	program, err := plan.Compile(device)
+//
+// Whatever sets the masters also quantises them, so that the ternary weights on
+// the device always belong to them.
+package model
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"bitnet/bitnet/modelfile"
+	"bitnet/gpu"
+	"bitnet/graph"
+)
+
+// Model is a BitNet b1.58 transformer (arXiv 2402.17764, in the form of
+// BitNet b1.58 2B4T): every projection is ternary, its input is normalised
+// and quantised to int8; embedding and head share one float table.
+type Model struct {
+	Config modelfile.Config
+	Params *graph.Params
+
+	dev    *gpu.Device // once allocated
+	embed  *graph.Param
+	layers []layer
+	norm   *graph.Param
+}
+
+type layer struct {
+	inputNorm, attnSubNorm *graph.Param
+	qkv, o                 *graph.Param
+	postNorm, ffnSubNorm   *graph.Param
+	gateUp, down           *graph.Param
+}
+
+// New declares the parameters of a model and lays them out for an adapter, with
+// room for what keep needs. Plans of it compute in a precision, by its name;
+// graph.AutoPrecision chooses one for the adapter.
+func New(c modelfile.Config, a gpu.Adapter, keep graph.Storage, precision string) (*Model, error) {
+	ps := graph.NewParams(graph.TargetOf(a), graph.LimitsOf(a))
+	if err := ps.SetPrecision(precision); err != nil {
+		return nil, err
+	}
+	m := &Model{Config: c, Params: ps}
+	m.declare()
+	return m, ps.Layout(keep)
+}
+
+func (m *Model) declare() {
+	c, ps := m.Config, m.Params
+	h, kv, f := c.HiddenSize, c.KVHeads*c.HeadDim(), c.IntermediateSize
+	m.embed = ps.Matrix(modelfile.EmbeddingName, c.VocabSize, h)
+	for i := range c.Layers {
+		name := func(s string) string { return modelfile.LayerName(i, s) }
+		m.layers = append(m.layers, layer{
+			inputNorm: ps.Vector(name("input_layernorm"), h),
+			qkv: ps.Ternary(h,
+				graph.Part{Name: name("self_attn.q_proj"), Rows: h},
+				graph.Part{Name: name("self_attn.k_proj"), Rows: kv},
+				graph.Part{Name: name("self_attn.v_proj"), Rows: kv}),
+			attnSubNorm: ps.Vector(name("self_attn.attn_sub_norm"), h),
+			o:           ps.Ternary(h, graph.Part{Name: name("self_attn.o_proj"), Rows: h}),
+			postNorm:    ps.Vector(name("post_attention_layernorm"), h),
+			gateUp: ps.Ternary(h,
+				graph.Part{Name: name("mlp.gate_proj"), Rows: f},
+				graph.Part{Name: name("mlp.up_proj"), Rows: f}),
+			ffnSubNorm: ps.Vector(name("mlp.ffn_sub_norm"), f),
+			down:       ps.Ternary(f, graph.Part{Name: name("mlp.down_proj"), Rows: h}),
+		})
+	}
+	m.norm = ps.Vector(modelfile.FinalNormName, h)
+}
+
+func (m *Model) eps() float32 { return float32(m.Config.NormEps) }
+
+// Heads are the shapes of its attention.
+func (m *Model) Heads() graph.Heads {
+	return graph.Heads{Query: m.Config.Heads, KV: m.Config.KVHeads, Dim: m.Config.HeadDim()}
+}
+
+// forward is the whole network up to the head: [tokens, hidden].
+func (m *Model) forward(g *graph.Graph) *graph.Tensor {
+	x := g.Embedding(m.embed)
+	for _, l := range m.layers {
+		x = m.attention(g, l, x)
+		x = m.feedForward(g, l, x)
+	}
+	return g.RMSNorm(x, m.norm, m.eps())
+}
+
+// attention: x + o(norm(attention(rope(qkv(norm(x)))))).
+func (m *Model) attention(g *graph.Graph, l layer, x *graph.Tensor) *graph.Tensor {
+	h := g.NormQuantize(x, l.inputNorm, m.eps())
+	qkv := g.Rope(g.BitLinear(h, l.qkv, nil), m.Heads(), m.Config.RopeTheta)
+	a := g.NormQuantize(g.Attention(qkv, m.Heads()), l.attnSubNorm, m.eps())
+	return g.BitLinear(a, l.o, x)
+}
+
+// feedForward: x + down(norm(act(gate(norm(x))) * up(norm(x)))).
+func (m *Model) feedForward(g *graph.Graph, l layer, x *graph.Tensor) *graph.Tensor {
+	h := g.NormQuantize(x, l.postNorm, m.eps())
+	act := graph.SiLU
+	if m.Config.HiddenAct == "relu2" {
+		act = graph.Relu2
+	}
+	y := g.GLUNormQuantize(g.BitLinear(h, l.gateUp, nil), act, l.ffnSubNorm, m.eps())
+	return g.BitLinear(y, l.down, x)
+}
+
+// PlanTraining plans a training step over micro-batches of batch sequences of
+// seq tokens each.
+func (m *Model) PlanTraining(batch, seq int, opt graph.AdamW) (*graph.Plan, error) {
+	return m.withLoss(batch, seq).PlanTraining(opt)
+}
+
+// PlanLoss plans the forward pass with the loss of every position.
+func (m *Model) PlanLoss(batch, seq int) (*graph.Plan, error) {
+	return m.withLoss(batch, seq).PlanForward()
+}
+
+func (m *Model) withLoss(batch, seq int) *graph.Graph {
+	g := graph.New(m.Params, batch, seq)
+	g.Loss(m.forward(g), m.embed)
+	return g
+}
+
+// NewCache lays out room for the keys and values of batch sequences of at most
+// context tokens.
+func (m *Model) NewCache(batch, context int) (*graph.Cache, error) {
+	return graph.NewCache(m.Params, m.Config.Layers, batch, context, m.Heads())
+}
+
+// PlanCached plans the forward pass over the next seq tokens of the batch
+// sequences of a cache, with the logits of one position of each.
+func (m *Model) PlanCached(c *graph.Cache, batch, seq int) (*graph.Plan, error) {
+	g := graph.NewCached(m.Params, c, seq)
+	g.Logits(m.forward(g), m.embed, batch)
+	return g.PlanForward()
+}
+
+// Allocate makes the buffers of the parameters on a device.
+func (m *Model) Allocate(dev *gpu.Device) error {
+	if err := m.Params.Allocate(dev); err != nil {
+		m.Params.Release()
+		return err
+	}
+	m.dev = dev
+	return nil
+}
+
+// Device is where the model was allocated.
+func (m *Model) Device() *gpu.Device { return m.dev }
+
+// Release frees the buffers of the parameters.
+func (m *Model) Release() { m.Params.Release() }
+
+// Initialize writes fresh weights: matrices N(0, 0.02^2), those that add to
+// the residual stream smaller by sqrt(2 layers) (Radford et al., 2019), norms 1.
+// The same seed gives the same weights.
+func (m *Model) Initialize(seed uint64) error {
+	rng := rand.New(rand.NewPCG(seed, 0x6269746e6574))
+	residual := map[*graph.Param]bool{}
+	for _, l := range m.layers {
+		residual[l.o], residual[l.down] = true, true
+	}
+	for _, p := range m.Params.All() {
+		values := make([]float32, p.Rows*p.Cols)
+		std := modelfile.InitialStd
+		if residual[p] {
+			std /= math.Sqrt(2 * float64(len(m.layers)))
+		}
+		for i := range values {
+			if p.IsVector() {
+				values[i] = 1
+			} else {
+				values[i] = float32(std * rng.NormFloat64())
+			}
+		}
+		if err := p.Write(graph.Master, values); err != nil {
+			return fmt.Errorf("writing fresh weights: %w", err)
+		}
+	}
+	return m.Params.Quantize(m.dev)
+}

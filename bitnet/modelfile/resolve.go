@@ -1,0 +1,114 @@
+package modelfile
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"bitnet/bitnet/runs"
+	"bitnet/data/hub"
+)
+
+// Resolve finds the directory of a model's files: of a run its newest whole
+// checkpoint, of a checkpoint or a model directory itself. Where there is no
+// such path, a run in runsDir of that name is taken, or else
+// ORG/NAME[@REVISION] is downloaded from the hub. note gets a line for what is
+// skipped and downloaded.
+func Resolve(ctx context.Context, runsDir, path string, note func(string)) (string, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && !info.IsDir():
+		return "", fmt.Errorf("%s is a file: give the folder of a run, a checkpoint or a model", path)
+	case err == nil:
+		return resolveDir(path, note)
+	}
+	if run, err := runs.Find(runsDir, path); err == nil {
+		return resolveDir(run.Dir, note)
+	}
+	repo, err := hub.ParseRepo(hub.Model, path)
+	if err != nil || !strings.Contains(repo.Name, "/") {
+		return "", fmt.Errorf("there is no run, checkpoint or model %s here or in %s, and it is not ORG/NAME on the hub", path, runsDir)
+	}
+	dir, err := downloadModel(ctx, repo, note)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("there is no run, checkpoint or model %s here, and from the hub: %w", path, err)
+	}
+	return dir, err
+}
+
+func resolveDir(path string, note func(string)) (string, error) {
+	exists := func(name string) bool {
+		_, err := os.Stat(filepath.Join(path, name))
+		return err == nil
+	}
+	switch {
+	case exists("checkpoints"), exists("state.json"):
+		dir, _, err := runs.FindCheckpoint(path, note)
+		return dir, err
+	case exists("config.json"):
+		return path, nil
+	}
+	return "", fmt.Errorf("%s is neither a run nor a checkpoint nor a model: it has no checkpoints folder and no config.json", path)
+}
+
+// modelExtras are the files of a model that it can do without.
+var modelExtras = []string{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"}
+
+func downloadModel(ctx context.Context, repo hub.Repo, note func(string)) (string, error) {
+	env, err := hub.FromEnv()
+	if err != nil {
+		return "", err
+	}
+	client, err := hub.New(env)
+	if err != nil {
+		return "", err
+	}
+	snap, err := client.List(ctx, repo)
+	if err != nil {
+		return "", err
+	}
+	get := func(name string) (string, error) {
+		f, ok := snap.File(name)
+		if !ok {
+			return "", fmt.Errorf("model %s has no %s", repo, name)
+		}
+		if !client.Has(snap, f) {
+			note(fmt.Sprintf("downloading %s of %s (%d MB)", name, repo, max(f.Size, 0)>>20))
+		}
+		return client.Download(ctx, snap, f, nil)
+	}
+	config, err := get("config.json")
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Dir(config)
+	if _, err := ReadHFConfig(dir); err != nil {
+		return "", err // before gigabytes of another architecture
+	}
+	extras := slices.DeleteFunc(slices.Clone(modelExtras), func(name string) bool { _, ok := snap.File(name); return !ok })
+	for _, name := range extras {
+		if _, err := get(name); err != nil {
+			return "", err
+		}
+	}
+	if _, ok := snap.File(WeightsName); ok {
+		_, err := get(WeightsName)
+		return dir, err
+	}
+	if _, err := get(indexName); err != nil {
+		return "", err
+	}
+	shards, _, err := weightFiles(filepath.Join(dir, WeightsName))
+	if err != nil {
+		return "", err
+	}
+	for _, name := range shards {
+		if _, err := get(name); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}

@@ -1,0 +1,67 @@
+package modelfile
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+)
+
+// Weights are a model's weights on the host, as inference and the exporters
+// want them. Keys are transformers' names, such as
+// model.layers.0.self_attn.q_proj.weight.
+type Weights struct {
+	Config  Config
+	Float   map[string][]float32 // embedding [vocab, hidden] and norms
+	Ternary map[string]*TernaryMatrix
+}
+
+// ReadWeights reads a transformers BitNet directory, in one file or several:
+// float masters (F32, F16 or BF16), which are quantised here, or the packed
+// form. Every tensor must be there with its shape and finite numbers, and no
+// other.
+func ReadWeights(dir string) (*Weights, error) {
+	c, err := ReadHFConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	files, err := OpenTensors(filepath.Join(dir, WeightsName))
+	if err != nil {
+		return nil, err
+	}
+	defer files.Close()
+	packed := c.Packed()
+	all := c.Tensors()
+	known := map[string]bool{headName: true}
+	for _, t := range all {
+		known[t.Name] = true
+		known[ScaleName(t.Name)] = packed && t.Ternary
+		if err := files.check(t, packed); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(files.of)) {
+		if !known[name] {
+			return nil, fmt.Errorf("%s: tensor %.80q is none of this architecture's; is it another model?", files.of[name].path, name)
+		}
+	}
+	w := &Weights{Config: c.Config, Float: map[string][]float32{}, Ternary: map[string]*TernaryMatrix{}}
+	for _, t := range all {
+		if packed && t.Ternary {
+			if w.Ternary[t.Name], err = files.packed(t); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		values := make([]float32, files.Elements(t.Name))
+		if err := files.Floats(t.Name, values); err != nil {
+			return nil, err
+		}
+		if t.Ternary {
+			w.Ternary[t.Name] = Quantize(values, t.Shape[0], t.Shape[1])
+		} else {
+			w.Float[t.Name] = values
+		}
+	}
+	return w, files.checkHead(w.Float[EmbeddingName])
+}

@@ -1,0 +1,99 @@
+// Package catalog is the table of all tasks. To add one, write its folder and
+// add it to Kinds.
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"bitnet/bitnet/task"
+	"bitnet/bitnet/task/arithmetic"
+	"bitnet/bitnet/task/text"
+	"bitnet/bitnet/task/tictactoe"
+	"bitnet/bitnet/task/tokens"
+	"bitnet/data/corpus"
+)
+
+// Kinds lists the tasks in the order of help texts.
+func Kinds() []task.Kind {
+	return []task.Kind{text.Kind, text.Shards, tokens.Kind, arithmetic.Kind, tictactoe.Kind}
+}
+
+// Games lists the tasks that are games.
+func Games() []task.Kind {
+	var out []task.Kind
+	for _, k := range Kinds() {
+		if k.Game != nil {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// Find splits what data.source says into a task and its argument.
+func Find(source string) (k task.Kind, argument string, err error) {
+	name, argument, colon := strings.Cut(source, ":")
+	for _, k := range Kinds() {
+		if k.Name != name || (k.Argument != "") != colon {
+			continue
+		}
+		if k.Argument != "" && argument == "" {
+			break
+		}
+		return k, argument, nil
+	}
+	return task.Kind{}, "", fmt.Errorf("data.source is %q: choose one of %s", source, strings.Join(forms(), ", "))
+}
+
+func forms() []string {
+	var out []string
+	for _, k := range Kinds() {
+		form := k.Name
+		if k.Argument != "" {
+			form += ":" + k.Argument
+		}
+		out = append(out, form)
+	}
+	return out
+}
+
+// Source is what data.source has to say for what a person names: a task, or
+// without the name of one the path of a text.
+func Source(named string) string {
+	if _, _, err := Find(named); err == nil {
+		return named
+	}
+	return text.Kind.Name + ":" + named
+}
+
+// Help says in a line for each task what can be named.
+func Help() string {
+	var parts []string
+	for i, form := range forms() {
+		parts = append(parts, fmt.Sprintf("%s (%s)", form, Kinds()[i].About))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Open opens the task that the options' source names.
+func Open(ctx context.Context, o task.Options) (task.Task, error) {
+	k, argument, err := Find(o.Source)
+	if err != nil {
+		return nil, err
+	}
+	o.Argument = argument
+	if o.Note == nil {
+		o.Note = func(string) {}
+	}
+	return k.Open(ctx, o)
+}
+
+// Known is what is known of the data of a source before it is fetched.
+func Known(source string) (corpus.Preset, bool) {
+	k, argument, err := Find(source)
+	if err != nil || k.Known == nil {
+		return corpus.Preset{}, false
+	}
+	return k.Known(argument)
+}

@@ -1,0 +1,95 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"bitnet/bitnet/model"
+	"bitnet/bitnet/modelfile"
+	"bitnet/bitnet/runs"
+	"bitnet/data/atomicfile"
+	"bitnet/graph"
+)
+
+// A checkpoint is a model directory of transformers with the optimizer's
+// moments and the configuration.
+const (
+	optimizerName = "optimizer.safetensors"
+	configName    = "config.yaml"
+)
+
+// moments are the forms that optimizer.safetensors holds.
+var moments = []model.Form{{Slot: graph.FirstMoment, Prefix: "m."}, {Slot: graph.SecondMoment, Prefix: "v."}}
+
+// save writes a checkpoint of the present step, unless there is one.
+func (t *Trainer) save() error {
+	if t.saved == t.state.Step {
+		return nil
+	}
+	dir := t.Run.CheckpointDir(t.state.Step)
+	if err := runs.WriteCheckpoint(dir, t.state, t.writeFiles); err != nil {
+		return err
+	}
+	t.saved, t.savedAt = t.state.Step, time.Now()
+	if t.events.Checkpoint != nil {
+		t.events.Checkpoint(t.saved, dir)
+	}
+	return t.Run.Prune(t.Config.Output.KeepCheckpoints, t.Config.Train.stageBoundary)
+}
+
+// writeFiles writes the files of a checkpoint into a folder.
+func (t *Trainer) writeFiles(dir string) error {
+	if err := t.model.Save(filepath.Join(dir, modelfile.WeightsName), model.Form{Slot: graph.Master}); err != nil {
+		return err
+	}
+	if err := t.model.Save(filepath.Join(dir, optimizerName), moments...); err != nil {
+		return err
+	}
+	tok := t.task.Tokenizer()
+	text, err := json.MarshalIndent(modelfile.NewHFConfig(t.Config.Model, tok), "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.Write(filepath.Join(dir, "config.json"), append(text, '\n')); err != nil {
+		return err
+	}
+	if err := atomicfile.Write(filepath.Join(dir, configName), t.Config.YAML()); err != nil {
+		return err
+	}
+	if tok == nil {
+		return nil
+	}
+	return tok.Save(dir)
+}
+
+// restore returns to where a checkpoint was written.
+func (t *Trainer) restore(dir string, state runs.State) error {
+	if err := t.model.LoadMasters(dir); err != nil {
+		return err
+	}
+	for _, f := range moments {
+		if err := t.model.LoadForm(filepath.Join(dir, optimizerName), f); err != nil {
+			return err
+		}
+	}
+	if err := t.task.Train().Seek(state.Position); err != nil {
+		return err
+	}
+	t.state, t.saved, t.observed, t.unlogged = state, state.Step, state.Step, t.unlogged[:0]
+	return nil
+}
+
+// rollBackTo returns to the newest checkpoint.
+func (t *Trainer) rollBackTo() error {
+	dir := t.Run.CheckpointDir(t.saved)
+	state, err := runs.ReadState(dir, checkpointFiles...)
+	if err == nil {
+		err = t.restore(dir, state)
+	}
+	if err != nil {
+		return fmt.Errorf("rolling back: %w", err)
+	}
+	return nil
+}

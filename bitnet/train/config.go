@@ -1,0 +1,184 @@
+package train
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"bitnet/bitnet/modelfile"
+	"bitnet/bitnet/task"
+	"bitnet/graph"
+)
+
+// Config is everything that decides a run; it is stored as config.yaml and is
+// enough to repeat it.
+type Config struct {
+	Name   string           `yaml:"name"`
+	Model  modelfile.Config `yaml:"model"`
+	Data   task.Settings    `yaml:"data"`
+	Train  Optimisation     `yaml:"train"`
+	Output Output           `yaml:"output"`
+}
+
+// Optimisation says how the weights are found.
+type Optimisation struct {
+	Steps            int         `yaml:"steps"`
+	BatchSize        int         `yaml:"batch_size"` // sequences of a micro-batch
+	SeqLen           int         `yaml:"seq_len"`
+	GradAccum        int         `yaml:"grad_accum"` // micro-batches of a step
+	LearningRate     float64     `yaml:"learning_rate"`
+	WarmupSteps      int         `yaml:"warmup_steps"`
+	WeightDecay      float64     `yaml:"weight_decay"`      // in the first half of the steps
+	WeightDecayLater float64     `yaml:"weight_decay_late"` // in the second half
+	Beta1            float64     `yaml:"beta1"`
+	Beta2            float64     `yaml:"beta2"`
+	Eps              float64     `yaml:"eps"`
+	MaxGradNorm      float64     `yaml:"max_grad_norm"`
+	Seed             uint64      `yaml:"seed"`
+	OnAnomaly        runs.Action `yaml:"on_anomaly"` // warn, stop or rollback
+	Precision        string      `yaml:"precision"`  // of gradients and head: auto, f32, mixed or int8
+	Tuning           string      `yaml:"tuning"`     // of kernels: auto, stored, off or a file of bitnet tune
+}
+
+// Output says what is written and how often, in steps; 0 means only at
+// the end.
+type Output struct {
+	LogInterval        int     `yaml:"log_interval"`
+	EvalInterval       int     `yaml:"eval_interval"`
+	SampleInterval     int     `yaml:"sample_interval"`
+	CheckpointInterval int     `yaml:"checkpoint_interval"`
+	CheckpointMinutes  float64 `yaml:"checkpoint_minutes"` // the longest time without a checkpoint; 0 for any
+	KeepCheckpoints    int     `yaml:"keep_checkpoints"`   // besides those at the stage boundary
+	EvalSamples        int     `yaml:"eval_samples"`
+	Prompts            Prompts `yaml:"prompts"`     // what samples continue
+	TensorBoard        bool    `yaml:"tensorboard"` // write event files into the run's folder tensorboard
+}
+
+// Prompts are texts to continue; nil takes those of the task, an empty list none.
+type Prompts []string
+
+// MarshalYAML writes nil as null, so that it does not become an empty list.
+func (p Prompts) MarshalYAML() (any, error) {
+	if p == nil {
+		return nil, nil
+	}
+	return []string(p), nil
+}
+
+// LoadConfig reads a config.yaml.
+func LoadConfig(path string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	return parseConfig(path, text)
+}
+
+func parseConfig(where string, text []byte) (*Config, error) {
+	var c Config
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: %s", where, oneLine(err))
+	}
+	if c.Train.Precision == "" {
+		c.Train.Precision = graph.Float32.String()
+	}
+	if c.Train.Tuning == "" {
+		c.Train.Tuning = TuneAuto
+	}
+	if c.Train.OnAnomaly == "" {
+		c.Train.OnAnomaly = runs.Warn
+	}
+	return &c, nil
+}
+
+func oneLine(err error) string {
+	return strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "yaml: unmarshal errors:", "")), " ")
+}
+
+// YAML is the text of config.yaml.
+func (c *Config) YAML() []byte {
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		panic(err) // plain values only
+	}
+	return text
+}
+
+// Check says in one line what is wrong with a configuration.
+func (c *Config) Check() error {
+	m, t, o := c.Model, c.Train, c.Output
+	positive := []struct {
+		key   string
+		value int
+	}{
+		{"train.steps", t.Steps}, {"train.batch_size", t.BatchSize},
+		{"train.seq_len", t.SeqLen}, {"train.grad_accum", t.GradAccum},
+	}
+	for _, p := range positive {
+		if p.value < 1 {
+			return fmt.Errorf("%s is %d: it must be at least 1", p.key, p.value)
+		}
+	}
+	if err := m.Check(); err != nil {
+		return err
+	}
+	intervals := []struct {
+		key   string
+		value int
+	}{
+		{"train.warmup_steps", t.WarmupSteps}, {"output.log_interval", o.LogInterval}, {"output.eval_interval", o.EvalInterval},
+		{"output.sample_interval", o.SampleInterval}, {"output.checkpoint_interval", o.CheckpointInterval},
+		{"output.keep_checkpoints", o.KeepCheckpoints}, {"output.eval_samples", o.EvalSamples},
+	}
+	for _, p := range intervals {
+		if p.value < 0 {
+			return fmt.Errorf("%s is %d: it must not be negative", p.key, p.value)
+		}
+	}
+	switch {
+	case !(o.CheckpointMinutes >= 0):
+		return fmt.Errorf("output.checkpoint_minutes %g must not be negative", o.CheckpointMinutes)
+	case t.SeqLen > m.MaxPositions:
+		return fmt.Errorf("train.seq_len %d is longer than model.max_position_embeddings %d", t.SeqLen, m.MaxPositions)
+	case !(c.Data.HeldOut >= 0 && c.Data.HeldOut <= 0.5):
+		return fmt.Errorf("data.held_out %g must lie between 0 and 0.5", c.Data.HeldOut)
+	case !(t.LearningRate > 0 && t.LearningRate < 10):
+		return fmt.Errorf("train.learning_rate %g must lie between 0 and 10", t.LearningRate)
+	case !(t.WeightDecay >= 0) || !(t.WeightDecayLater >= 0):
+		return fmt.Errorf("train.weight_decay %g and weight_decay_late %g must not be negative", t.WeightDecay, t.WeightDecayLater)
+	case !(t.Beta1 >= 0 && t.Beta1 < 1 && t.Beta2 >= 0 && t.Beta2 < 1):
+		return fmt.Errorf("train.beta1 %g and beta2 %g must lie in [0, 1)", t.Beta1, t.Beta2)
+	case !(t.Eps > 0):
+		return fmt.Errorf("train.eps %g must be positive", t.Eps)
+	case !(t.MaxGradNorm > 0):
+		return fmt.Errorf("train.max_grad_norm %g must be positive", t.MaxGradNorm)
+	case t.OnAnomaly != runs.Warn && t.OnAnomaly != runs.Stop && t.OnAnomaly != runs.RollBack:
+		return fmt.Errorf("train.on_anomaly is %q: it must be %s, %s or %s", t.OnAnomaly, runs.Warn, runs.Stop, runs.RollBack)
+	}
+	if _, err := graph.ParsePrecision(t.Precision); err != nil && t.Precision != graph.AutoPrecision {
+		return fmt.Errorf("train.precision: %w", err)
+	}
+	return nil
+}
+
+// TokensPerStep is how many tokens a step reads.
+func (c *Config) TokensPerStep() int64 {
+	t := c.Train
+	return int64(t.BatchSize) * int64(t.SeqLen) * int64(t.GradAccum)
+}
+
+// Tokens is how many tokens all steps read.
+func (c *Config) Tokens() int64 { return c.TokensPerStep() * int64(c.Train.Steps) }
+
+// LimitWarmup shortens the warm-up to a tenth of the steps, for a preset that
+// is run for fewer steps than it was made for.
+func (c *Config) LimitWarmup() {
+	c.Train.WarmupSteps = min(c.Train.WarmupSteps, max(c.Train.Steps/10, 1))
+}

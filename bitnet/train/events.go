@@ -1,0 +1,24 @@
+package train
+
+import (
+	"bitnet/bitnet/runs"
+	"bitnet/bitnet/task"
+)
+
+// Events get what happens while a run is under way; each may be nil.
+type Events struct {
+	Note       func(string)           // also from another goroutine
+	Prepare    func(task.Preparation) // several times a second, from another goroutine
+	Step       func(step int64)       // was handed to the device
+	Metrics    func(runs.Metrics)
+	Eval       func(runs.Eval)
+	Samples    func([]runs.Sample)
+	Checkpoint func(step int64, dir string)
+	Anomaly    func(runs.Anomaly)
+}
+
+func (e Events) note(s string) {
+	if e.Note != nil {
+		e.Note(s)
+	}
+}

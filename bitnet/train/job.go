@@ -1,0 +1,165 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"bitnet/bitnet/model"
+	"bitnet/bitnet/modelfile"
+	"bitnet/bitnet/runs"
+	"bitnet/bitnet/task"
+	"bitnet/bitnet/task/catalog"
+	"bitnet/data/tokenizer"
+	"bitnet/gpu"
+	"bitnet/graph"
+)
+
+// Start says where a run begins.
+type Start struct {
+	RunsDir, RunID string
+	Resume         string      // a run or checkpoint directory, or ""
+	State          *runs.State // of Resume if that is a checkpoint that FindCheckpoint found whole, or nil
+	Init           string      // a model directory whose weights to begin with, or ""
+}
+
+// Job is a run that is ready to begin but for the device: its configuration is
+// checked, and its data is open.
+type Job struct {
+	config Config // what is left open in it is settled by Begin
+	start  Start
+	events Events
+	from   string // the checkpoint or model directory to start from, or ""
+	state  runs.State
+	run    *runs.Run // of a resumed run
+	unlock func()    // of a resumed run
+	task   task.Task
+}
+
+// checkpointFiles are what a checkpoint needs to be resumed.
+var checkpointFiles = []string{modelfile.WeightsName, optimizerName, "config.json", configName}
+
+// FindCheckpoint resolves a run directory to its newest whole checkpoint, and a
+// checkpoint directory to itself. skipped gets a line for each damaged one.
+func FindCheckpoint(path string, skipped func(string)) (dir string, state runs.State, err error) {
+	return runs.FindCheckpoint(path, skipped, checkpointFiles...)
+}
+
+// Prepare checks a configuration, which stays as it is, and opens what the run
+// starts from and its data. A run that is resumed is locked, so that no other
+// process trains it.
+func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job, err error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	j := &Job{config: *c, start: start, events: events, state: runs.State{Seed: c.Train.Seed}}
+	defer func() {
+		if err != nil {
+			j.Close()
+		}
+	}()
+	switch {
+	case start.Resume != "":
+		err = j.findResume()
+	case start.Init != "":
+		j.from = start.Init
+	}
+	if err != nil {
+		return nil, err
+	}
+	var own *tokenizer.Tokenizer
+	if j.from != "" {
+		if own, err = j.openModel(); err != nil {
+			return nil, err
+		}
+	}
+	t := c.Train
+	j.task, err = catalog.Open(ctx, task.Options{
+		Settings: c.Data, Seq: t.SeqLen, Seed: t.Seed, Vocab: c.Model.VocabSize, Tokens: c.Tokens(), Own: own,
+		Note: events.note, Progress: events.Prepare,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return j, j.settleVocabulary()
+}
+
+// findResume finds the checkpoint to resume from, and locks its run.
+func (j *Job) findResume() (err error) {
+	j.from = filepath.Clean(j.start.Resume)
+	if j.start.State != nil {
+		j.state = *j.start.State
+	} else if j.from, j.state, err = FindCheckpoint(j.start.Resume, j.events.note); err != nil {
+		return err
+	}
+	if filepath.Base(filepath.Dir(j.from)) != "checkpoints" {
+		return fmt.Errorf("%s is not in the checkpoints folder of a run: use --init to start a new run from it", j.from)
+	}
+	if j.state.Step >= int64(j.config.Train.Steps) {
+		return fmt.Errorf("%s has finished its %d steps: give a higher --num-steps to continue", j.from, j.state.Step)
+	}
+	if j.run, err = runs.Open(filepath.Dir(filepath.Dir(j.from))); err != nil {
+		return err
+	}
+	j.unlock, err = j.run.Lock()
+	return err
+}
+
+// openModel compares the model to start from with the configuration, and gives
+// its tokenizer, or nil where it has none.
+func (j *Job) openModel() (*tokenizer.Tokenizer, error) {
+	got, err := modelfile.ReadTrainable(j.from)
+	if err != nil {
+		return nil, err
+	}
+	if got != j.config.Model {
+		return nil, fmt.Errorf("%s holds another model than the configuration describes: %+v, not %+v", j.from, got, j.config.Model)
+	}
+	if _, err := os.Stat(filepath.Join(j.from, "tokenizer.json")); err != nil {
+		return nil, nil
+	}
+	return tokenizer.Load(j.from)
+}
+
+// settleVocabulary gives a new model room for the task's tokenizer.
+func (j *Job) settleVocabulary() error {
+	tok := j.task.Tokenizer()
+	if tok == nil || tok.Size() <= j.config.Model.VocabSize {
+		return nil
+	}
+	if j.from != "" {
+		return fmt.Errorf("the tokenizer has %d tokens, the model %d: train with the model's own tokenizer", tok.Size(), j.config.Model.VocabSize)
+	}
+	const multiple = 64 // of rows, which kernels compute in tiles
+	j.config.Model.VocabSize = (tok.Size() + multiple - 1) / multiple * multiple
+	j.events.note(fmt.Sprintf("model.vocab_size is now %d, for a tokenizer of %d tokens", j.config.Model.VocabSize, tok.Size()))
+	return nil
+}
+
+// Close ends a job that does not begin.
+func (j *Job) Close() {
+	if j.unlock != nil {
+		j.unlock()
+		j.unlock = nil
+	}
+}
+
+// Plan checks a configuration and plans its step for an adapter, without a
+// device, its memory or the disk.
+func Plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
+	if err := c.Check(); err != nil {
+		return nil, nil, err
+	}
+	return plan(c, a)
+}
+
+func plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
+	m, err := model.New(c.Model, a, graph.ForTraining, c.Train.Precision)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := c.Train
+	p, err := m.PlanTraining(t.BatchSize, t.SeqLen, graph.AdamW{Beta1: float32(t.Beta1), Beta2: float32(t.Beta2), Eps: float32(t.Eps)})
+	return m, p, err
+}

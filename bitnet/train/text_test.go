@@ -1,0 +1,189 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/stretchr/testify/require"
+
+	"bitnet/data"
+	"bitnet/data/hub/hubtest"
+)
+
+// roadSteps makes TestTextRoad train the tinystories preset itself, at its full
+// size, on the whole Go tree for so many steps: half an hour or more on a CPU.
+const roadSteps = "BITNET_ROAD_STEPS"
+
+// hubOfGoTexts serves the Go tree's sources below a folder from a local hub, as
+// the parquet files of the data set that the preset tinystories names.
+func hubOfGoTexts(t *testing.T, root string) {
+	t.Helper()
+	type row struct {
+		Text string `parquet:"text,zstd"`
+	}
+	var rows []row
+	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		ext := filepath.Ext(p)
+		if err != nil || !d.Type().IsRegular() || ext != ".go" && ext != ".md" && ext != ".html" {
+			return err
+		}
+		b, err := os.ReadFile(p)
+		rows = append(rows, row{string(b)})
+		return err
+	})
+	if err != nil || len(rows) < 10 {
+		t.Skipf("the Go tree's sources are not here to read: %v", err)
+	}
+	files := map[string][]byte{}
+	const parts = 3
+	for i := range parts {
+		var buf bytes.Buffer
+		require.NoError(t, parquet.Write(&buf, rows[i*len(rows)/parts:(i+1)*len(rows)/parts], parquet.MaxRowsPerRowGroup(100)))
+		files[fmt.Sprintf("data/train-%05d-of-%05d.parquet", i, parts)] = buf.Bytes()
+	}
+	hub := hubtest.New(t)
+	hub.Add("datasets", "roneneldan/TinyStories", files)
+	t.Setenv("HF_ENDPOINT", hub.URL)
+	t.Setenv("HF_HOME", t.TempDir())
+	for _, v := range []string{"HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE"} {
+		t.Setenv(v, "")
+	}
+}
+
+// unigramEntropy is the entropy of the tokens of a source in nats: the loss of
+// a model that knows how often each token comes and nothing else.
+func unigramEntropy(t *testing.T, src data.Source, c *Config) float64 {
+	t.Helper()
+	counts, n := map[uint32]float64{}, 0.0
+	b := data.NewBatch(c.Train.BatchSize, c.Train.SeqLen)
+	for rows := 0; rows < c.Output.EvalSamples; rows += b.Rows {
+		if err := src.Next(b); errors.Is(err, io.EOF) {
+			break
+		} else {
+			require.NoError(t, err)
+		}
+		for _, id := range b.Targets {
+			if id != data.Ignore {
+				counts[id]++
+				n++
+			}
+		}
+	}
+	h := 0.0
+	for _, k := range counts {
+		h -= k / n * math.Log(k/n)
+	}
+	return h
+}
+
+// The whole road on real text: parquet files from a hub, tokenizer, shards,
+// training, validation, a stop in the middle and a resume that is bit-exact.
+func TestTextRoad(t *testing.T) {
+	dev := openDevice(t)
+	settings := []string{"vocab_size=320", "hidden_size=32", "intermediate_size=48",
+		"num_hidden_layers=1", "num_attention_heads=2", "num_key_value_heads=1", "steps=24", "batch_size=4", "seq_len=32", "warmup_steps=2",
+		"learning_rate=4e-3", "log_interval=1", "eval_interval=0", "sample_interval=0", "checkpoint_interval=5", "eval_samples=8", "prompts=[\"func \"]"}
+	steps, root := int64(24), filepath.Join(runtime.GOROOT(), "src", "strings")
+	full := os.Getenv(roadSteps) != ""
+	if full {
+		var err error
+		steps, err = strconv.ParseInt(os.Getenv(roadSteps), 10, 64)
+		require.NoError(t, err, roadSteps)
+		root = filepath.Join(runtime.GOROOT(), "src")
+		settings = []string{fmt.Sprintf("steps=%d", steps), "batch_size=4", fmt.Sprintf("warmup_steps=%d", min(steps/10, 100)), "log_interval=1",
+			fmt.Sprintf("eval_interval=%d", max(steps/8, 1)), "sample_interval=0", fmt.Sprintf("checkpoint_interval=%d", max(steps/4, 1)),
+			"eval_samples=64", "prompts=[\"func \", \"// The \"]"}
+	}
+	hubOfGoTexts(t, root)
+	dir := t.TempDir()
+	config := func() *Config {
+		c, err := Preset("tinystories")
+		require.NoError(t, err)
+		for _, s := range append(settings, "data.dir="+dir, "data.held_out=0.05") {
+			require.NoError(t, c.Set(s))
+		}
+		return c
+	}
+	var evals []EvalResult
+	var samples []Sample
+	events := Events{
+		Eval: func(r EvalResult) {
+			evals = append(evals, r)
+			t.Logf("step %d: validation loss %.3f", r.Step, r.Loss)
+		},
+		Samples: func(s []Sample) {
+			samples = s
+			t.Log(s)
+		},
+	}
+	whole, err := NewTrainer(context.Background(), config(), dev, Start{RunsDir: t.TempDir(), RunID: "whole"}, events)
+	require.NoError(t, err)
+	require.NoError(t, whole.Run(context.Background()))
+	last := evals[len(evals)-1]
+	require.NotEmpty(t, samples)
+	require.NotEmpty(t, samples[0].Text)
+	a := metricsOf(t, whole.Dir)
+	require.InEpsilon(t, math.Log(float64(whole.Config.Model.VocabSize)), a[1].Loss, 0.05, "the first loss is ln(vocabulary)")
+	src, err := whole.corpus.heldOut()
+	require.NoError(t, err)
+	unigram := unigramEntropy(t, src, whole.Config)
+	t.Logf("unigram entropy of the held-out text: %.3f", unigram)
+	if full {
+		require.Less(t, last.Loss, unigram, "validation loss falls below the unigram entropy")
+	} else {
+		require.Less(t, last.Loss, 5.3, "validation loss falls")
+	}
+
+	// From the middle on, or in full size from the last quarter on, once more.
+	var resume string
+	if full {
+		resume = filepath.Join(t.TempDir(), "copy")
+		last := fmt.Sprintf("step_%08d", steps/4*3)
+		require.NoError(t, os.CopyFS(filepath.Join(resume, "checkpoints", last), os.DirFS(filepath.Join(whole.Dir, "checkpoints", last))))
+		require.NoError(t, os.CopyFS(filepath.Join(resume, "logs"), os.DirFS(filepath.Join(whole.Dir, "logs"))))
+	} else {
+		ctx, cancel := context.WithCancel(context.Background())
+		half, err := NewTrainer(context.Background(), config(), dev, Start{RunsDir: t.TempDir(), RunID: "half"}, Events{Metrics: func(m Metrics) {
+			if m.Step == 11 {
+				cancel()
+			}
+		}})
+		require.NoError(t, err)
+		require.ErrorIs(t, half.Run(ctx), context.Canceled)
+		resume = half.Dir
+	}
+	rest, err := NewTrainer(context.Background(), config(), dev, Start{Resume: resume}, Events{})
+	require.NoError(t, err)
+	require.NoError(t, rest.Run(context.Background()))
+	require.Len(t, metricsOf(t, rest.Dir), int(steps))
+	for s, m := range metricsOf(t, rest.Dir) {
+		require.Equal(t, a[s].Loss, m.Loss, "loss of step %d", s)
+	}
+	require.Equal(t, finalSum(t, whole.Dir, steps), finalSum(t, rest.Dir, steps))
+
+	// A checkpoint carries its tokenizer, and evaluates by itself.
+	r, err := Evaluate(context.Background(), dev, rest.Dir, EvalOptions{Rows: whole.Config.Output.EvalSamples}, func(s string) { t.Error(s) })
+	require.NoError(t, err)
+	require.InDelta(t, last.Loss, r.Loss, 1e-6)
+	require.FileExists(t, filepath.Join(rest.Dir, "checkpoints", fmt.Sprintf("step_%08d", steps), "tokenizer.json"))
+
+	// The shards can be named by themselves, with their tokenizer.
+	c := config()
+	require.NoError(t, c.Set("data.source=shards:"+filepath.Join(dir, "shards")))
+	_, err = openCorpus(context.Background(), c, nil, false, Events{})
+	require.ErrorContains(t, err, "--tokenizer")
+	require.NoError(t, c.Set("data.tokenizer="+filepath.Join(dir, "tokenizer")))
+	_, err = openCorpus(context.Background(), c, nil, false, Events{})
+	require.NoError(t, err)
+}

@@ -1,0 +1,304 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"bitnet/bitnet/model"
+	"bitnet/bitnet/runs"
+	"bitnet/bitnet/task"
+	"bitnet/data"
+	"bitnet/gpu"
+	"bitnet/graph"
+	"bitnet/graph/tune"
+)
+
+// Trainer is a run on a device.
+type Trainer struct {
+	Config Config // settled: nothing changes it any more
+	Run    *runs.Run
+	Plan   *graph.Plan
+
+	dev     *gpu.Device
+	model   *model.Model
+	task    task.Task
+	program *graph.Program
+	batches []*data.Batch
+	state   runs.State
+	saved   int64 // step of the newest checkpoint, -1 for none
+	savedAt time.Time
+	events  Events
+	unlock  func()
+	report
+	watch watch
+}
+
+// Begin plans the step, compiles it on a device, sets the weights and makes the
+// run directory. It ends the job, with an error too.
+func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error) {
+	t := &Trainer{
+		Config: j.config, Run: j.run, dev: dev, task: j.task, state: j.state, saved: -1,
+		events: j.events, unlock: j.unlock, watch: newWatch(),
+	}
+	j.unlock = nil
+	defer func() {
+		if err != nil {
+			t.Close()
+		}
+	}()
+	c := &t.Config
+	if c.Output.Prompts == nil {
+		c.Output.Prompts = t.task.Prompts()
+	}
+	if t.model, t.Plan, err = plan(c, dev.Adapter()); err != nil {
+		return nil, err
+	}
+	t.settlePrecision()
+	variants, err := chooseVariants(ctx, j, dev, t.Plan)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.Plan.Use(variants.Products.Variants()); err != nil {
+		return nil, err
+	}
+	if err := t.model.Allocate(dev); err != nil {
+		return nil, err
+	}
+	if t.program, err = t.Plan.Compile(dev); err != nil {
+		return nil, err
+	}
+	if err := t.setWeights(j); err != nil {
+		return nil, err
+	}
+	for range c.Train.GradAccum {
+		t.batches = append(t.batches, data.NewBatch(c.Train.BatchSize, c.Train.SeqLen))
+	}
+	return t, t.openRun(j, variants)
+}
+
+// settlePrecision writes down what auto has become: the run keeps it wherever
+// it is resumed.
+func (t *Trainer) settlePrecision() {
+	switch ps, p := t.model.Params, &t.Config.Train.Precision; {
+	case *p == graph.AutoPrecision:
+		*p = ps.Precision.String()
+		if ps.Precision != graph.Float32 {
+			t.events.note(fmt.Sprintf("precision %s: gradients and output head are computed on matrix units (--precision f32 keeps them in float32)", ps.Precision))
+		}
+	case !ps.Limits.Speeds(ps.Precision):
+		t.events.note(fmt.Sprintf("precision %s: %s has no matrix units for it, or its backend does not reach them, so it rounds the same but gains no speed", ps.Precision, t.dev.Adapter().Name))
+	}
+}
+
+func (t *Trainer) setWeights(j *Job) error {
+	switch {
+	case j.run != nil:
+		return t.restore(j.from, t.state)
+	case j.from != "":
+		return t.model.LoadMasters(j.from)
+	}
+	return t.model.Initialize(t.Config.Train.Seed)
+}
+
+// openRun makes the directory of a new run, or brings that of a resumed one up
+// to date.
+func (t *Trainer) openRun(j *Job, variants *tune.File) (err error) {
+	if t.Run != nil {
+		if err := t.Run.Sweep(); err != nil {
+			return err
+		}
+		if err := keepVariants(t.Run, variants, t.Plan); err != nil {
+			return err
+		}
+		return t.Run.WriteConfig(t.Config.YAML())
+	}
+	id := j.start.RunID
+	if id == "" {
+		id = runName(t.Config.Name, time.Now())
+	}
+	if t.Run, err = runs.Create(j.start.RunsDir, id, t.Config.YAML()); err != nil {
+		return err
+	}
+	if t.unlock, err = t.Run.Lock(); err != nil {
+		return err
+	}
+	if err := keepVariants(t.Run, variants, t.Plan); err != nil {
+		return err
+	}
+	return t.writeProvenance(j.start.Init)
+}
+
+// runName is the default name of a run: bitnet_<experiment>_<time>.
+func runName(experiment string, now time.Time) string {
+	return fmt.Sprintf("bitnet_%s_%s", experiment, now.Format("20060102_150405"))
+}
+
+// Close unlocks the run and frees what it holds on the device.
+func (t *Trainer) Close() {
+	t.report.release()
+	if t.program != nil {
+		t.program.Release()
+	}
+	if t.model != nil {
+		t.model.Release()
+	}
+	if t.unlock != nil {
+		t.unlock()
+		t.unlock = nil
+	}
+}
+
+// Step is how many steps are finished.
+func (t *Trainer) Step() int64 { return t.state.Step }
+
+// TokensPerStep is how many tokens a step reads.
+func (t *Trainer) TokensPerStep() int64 { return t.Config.TokensPerStep() }
+
+// Advance starts one optimizer step on the device. It allocates nothing and
+// reads nothing back.
+func (t *Trainer) Advance() error {
+	c := &t.Config.Train
+	if err := t.skipBatches(); err != nil {
+		return err
+	}
+	t.watch.starts[t.state.Step%graph.HistorySlots] = t.task.Train().Position()
+	if err := t.readBatches(t.batches); err != nil {
+		return err
+	}
+	counted := 0
+	for _, b := range t.batches {
+		for _, id := range b.Targets {
+			if id != data.Ignore {
+				counted++
+			}
+		}
+	}
+	err := t.model.Params.SetStep(graph.StepValues{
+		Step: t.state.Step, LearningRate: c.learningRate(t.state.Step), WeightDecay: c.weightDecay(t.state.Step),
+		LossTokens: counted, MaxNorm: c.MaxGradNorm, Beta1: c.Beta1, Beta2: c.Beta2,
+	})
+	last := len(t.batches) - 1
+	for i, b := range t.batches {
+		if err == nil {
+			err = t.program.Load(b.Inputs, b.Targets, t.Config.Model.VocabSize)
+		}
+		switch {
+		case err != nil:
+		case i < last:
+			err = t.program.MicroBatch()
+		default:
+			err = t.program.Step()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	t.state.Step++
+	t.state.TokensSeen += int64(len(t.batches) * len(t.batches[0].Inputs))
+	t.state.Position = t.task.Train().Position()
+	return nil
+}
+
+func (t *Trainer) readBatches(batches []*data.Batch) error {
+	for _, b := range batches {
+		if err := t.task.Train().Next(b); err != nil {
+			return fmt.Errorf("reading the training data: %w", err)
+		}
+	}
+	return nil
+}
+
+// firstLines are the steps after which metrics are logged whatever the
+// interval: that a run learns shows at once.
+func firstLines(step int64) bool { return step == 1 || step == 10 }
+
+// Train runs to the last step, or until ctx ends; then it saves a checkpoint
+// and returns ctx's error. Only what a person waits for is left out then:
+// samples and evaluations.
+func (t *Trainer) Train(ctx context.Context) error {
+	if err := t.Run.SetAside(t.state.Step, t.events.note); err != nil {
+		return fmt.Errorf("setting aside checkpoints: %w", err)
+	}
+	if err := t.openLogs(); err != nil {
+		return err
+	}
+	defer t.logs.Close()
+	c, o := &t.Config.Train, &t.Config.Output
+	if c.OnAnomaly == runs.RollBack && t.saved < 0 {
+		if err := t.save(); err != nil { // to have one to go back to
+			return err
+		}
+	}
+	every := func(interval int) bool { return interval > 0 && t.state.Step%int64(interval) == 0 }
+	t.began = time.Now()
+	t.savedAt = t.began
+	for t.state.Step < int64(c.Steps) {
+		if err := t.Advance(); err != nil {
+			return err
+		}
+		if t.events.Step != nil {
+			t.events.Step(t.state.Step)
+		}
+		last := t.state.Step == int64(c.Steps)
+		stop := ctx.Err() != nil
+		log := last || stop || every(o.LogInterval) || firstLines(t.state.Step) || t.state.Step-t.observed == graph.HistorySlots
+		overdue := o.CheckpointMinutes > 0 && time.Since(t.savedAt).Minutes() >= o.CheckpointMinutes
+		save := last || stop || overdue || every(o.CheckpointInterval) || c.stageBoundary(t.state.Step)
+		if log || save { // nothing that is not finite gets into a checkpoint
+			found, err := t.observe()
+			if err != nil {
+				return err
+			}
+			rolledBack, err := t.respond(found, nil)
+			if err != nil {
+				return err
+			}
+			if rolledBack {
+				t.began = time.Now()
+				continue
+			}
+		}
+		evaluate := last || every(o.EvalInterval)
+		if log {
+			if err := t.measure(save || evaluate || t.sharesDue()); err != nil {
+				return err
+			}
+		}
+		pause := time.Now() // what follows is not training time
+		err := t.examine(ctx, evaluate, last || every(o.SampleInterval))
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			err, stop, save = nil, true, true
+		}
+		if err != nil {
+			return err
+		}
+		if save {
+			if err := t.save(); err != nil {
+				return err
+			}
+		}
+		t.began = t.began.Add(time.Since(pause))
+		if stop && !last {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// examine evaluates and samples, unless ctx has ended or ends meanwhile.
+func (t *Trainer) examine(ctx context.Context, evaluate, sample bool) error {
+	if evaluate && ctx.Err() == nil {
+		if err := t.evaluate(ctx); err != nil {
+			return err
+		}
+	}
+	if sample && ctx.Err() == nil {
+		return t.sample(ctx)
+	}
+	return nil
+}
+
+// Profile runs one more micro-batch and update, and times each kernel.
+func (t *Trainer) Profile() ([]graph.Timing, error) { return t.program.Profile() }

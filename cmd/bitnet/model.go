@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"bitnet/bitnet/infer"
+	"bitnet/bitnet/runs"
+	"bitnet/gpu"
+)
+
+// modelHelp says in help texts what a model can be.
+const modelHelp = `MODEL is a run (its folder, its name, or the unique beginning of its name),
+a checkpoint, a model directory of transformers, or ORG/NAME on the hub.`
+
+// modelArgument is what a command with one model wants.
+const modelArgument = "a run, a checkpoint or a model"
+
+// runsDirFlag says where runs are kept, wherever a run can be named.
+func runsDirFlag(fl *pflag.FlagSet, to *string) {
+	fl.StringVar(to, "runs-dir", "runs", "folder that holds the runs")
+}
+
+// modelFlags say which model to use, and what to compute on.
+type modelFlags struct {
+	adapterFlags
+	runsDir string
+}
+
+func (f *modelFlags) add(fl *pflag.FlagSet) {
+	f.adapterFlags.add(fl)
+	runsDirFlag(fl, &f.runsDir)
+}
+
+// openModel opens the device and a model.
+func (f *modelFlags) openModel(c *cobra.Command, path string) (*gpu.Device, *infer.Model, error) {
+	dev, err := f.open(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := infer.Open(c.Context(), dev, f.runsDir, path, noteTo(c))
+	if err != nil {
+		dev.Close()
+		return nil, nil, err
+	}
+	return dev, m, nil
+}
+
+// orNewest is the model that is named, or the newest run.
+func (f *modelFlags) orNewest(args []string) (string, error) {
+	if len(args) == 1 {
+		return args[0], nil
+	}
+	r, err := runs.Newest(f.runsDir)
+	if err != nil {
+		return "", fmt.Errorf("%w: name a model, or train one with bitnet train --exp simple", err)
+	}
+	return r.Dir, nil
+}
+
+// printable lets no text of a model steer the terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}
