@@ -30,7 +30,7 @@ func (a *arena) size() int64 {
 	return n
 }
 
-// append places t behind all others for good.
+// append places t after all others, for as long as the arena exists.
 func (a *arena) append(t *Tensor) error {
 	n := roundUp(t.bytes(), alignment)
 	if n > a.limit {
@@ -46,8 +46,8 @@ func (a *arena) append(t *Tensor) error {
 	return nil
 }
 
-// pack places tensors that live from call first to call last so that those
-// that live at once do not overlap: the largest first, each at the lowest
+// pack places tensors that live from call first to call last. Tensors whose
+// lives overlap get places that do not: the largest first, each at the lowest
 // place that is free for its whole life.
 func (a *arena) pack(tensors []*Tensor) error {
 	order := append([]*Tensor(nil), tensors...)
@@ -62,7 +62,7 @@ func (a *arena) pack(tensors []*Tensor) error {
 		for _, p := range placed {
 			if p.slab != slab {
 				if at+n <= a.limit {
-					break // fits behind the last neighbour of this slab
+					break // it fits after the last neighbour in this slab
 				}
 				slab, at = p.slab, 0
 			}
@@ -92,11 +92,13 @@ func (a *arena) pack(tensors []*Tensor) error {
 	return nil
 }
 
-// allocate makes the slabs' buffers, zeroed.
+// allocate makes the slabs' buffers, zeroed. With an error nothing stays
+// allocated.
 func (a *arena) allocate(dev *gpu.Device) error {
 	for i, n := range a.sizes {
 		b, err := dev.NewBuffer(fmt.Sprintf("%s %d", a.name, i), n)
 		if err != nil {
+			a.release()
 			return fmt.Errorf("allocating %d MiB for %s: %w", n>>20, a.name, err)
 		}
 		a.slabs = append(a.slabs, b)
@@ -109,14 +111,4 @@ func (a *arena) release() {
 		b.Release()
 	}
 	a.slabs = nil
-}
-
-// write copies bytes to the tensor from its start on.
-func (t *Tensor) write(data []byte) error {
-	return t.arena.slabs[t.slab].Write(t.offset, data)
-}
-
-// read waits for the device and copies the tensor from its start on.
-func (t *Tensor) read(data []byte) error {
-	return t.arena.slabs[t.slab].Read(t.offset, data)
 }

@@ -57,7 +57,7 @@ func BenchmarkStep(b *testing.B) {
 			ps := NewParams(TargetOf(dev.Adapter()), LimitsOf(dev.Adapter()))
 			s := benchShape{layers: 4, hidden: 256, ffn: 768, vocab: 64, batch: 64, seq: 64, heads: Heads{4, 2, 64}}
 			g := benchModel(ps, s)
-			require.NoError(b, ps.Layout(true))
+			require.NoError(b, ps.Layout(ForTraining))
 			require.NoError(b, ps.Allocate(dev))
 			defer ps.Release()
 			for i, p := range ps.All() {
@@ -77,7 +77,7 @@ func BenchmarkStep(b *testing.B) {
 			step := func() {
 				require.NoError(b, p.Load(tokens, targets, s.vocab))
 				require.NoError(b, ps.SetStep(StepValues{LossTokens: g.Tokens(), Beta1: 0.9, Beta2: 0.95, MaxNorm: 1}))
-				require.NoError(b, p.Run(true))
+				require.NoError(b, p.Step())
 			}
 			step()
 			require.NoError(b, dev.Wait())
@@ -134,7 +134,7 @@ func BenchmarkUpdate(b *testing.B) {
 	for _, dev := range all {
 		ps := NewParams(TargetOf(dev.Adapter()), LimitsOf(dev.Adapter()))
 		benchModel(ps, benchShape{layers: 6, hidden: 384, ffn: 1152, vocab: 2048, batch: 1, seq: 1, heads: Heads{8, 4, 48}})
-		require.NoError(b, ps.Layout(true))
+		require.NoError(b, ps.Layout(ForTraining))
 		require.NoError(b, ps.Allocate(dev))
 		for i, p := range ps.All() {
 			require.NoError(b, p.Write(Master, random(uint64(i), p.Rows, p.Cols).f32()))

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 
 	"bitnet/gpu"
@@ -46,12 +47,19 @@ func NewCache(ps *Params, layers, batch, context int, h Heads) (*Cache, error) {
 	return c, nil
 }
 
-// Allocate makes the buffers on a device.
+// Allocate makes the buffers on a device. With an error nothing stays allocated.
 func (c *Cache) Allocate(dev *gpu.Device) error {
+	if len(c.state.slabs) > 0 {
+		return errors.New("the cache is allocated already")
+	}
 	if err := c.state.allocate(dev); err != nil {
 		return err
 	}
-	return c.memory.allocate(dev)
+	if err := c.memory.allocate(dev); err != nil {
+		c.state.release()
+		return err
+	}
+	return nil
 }
 
 // Release frees the buffers.
@@ -63,14 +71,14 @@ func (c *Cache) Release() {
 // Bytes is what the cache occupies on the device.
 func (c *Cache) Bytes() int64 { return c.state.size() + c.memory.size() }
 
-// SetStart says at which position of each sequence the next run's tokens
-// begin: what a sequence holds from there on is forgotten.
+// SetStart sets the position in each sequence where the tokens of the next run
+// begin. Everything that a sequence held from there on is overwritten.
 func (c *Cache) SetStart(start []uint32) error { return c.start.write(gpu.Bytes(start)) }
 
 // NewCached starts a graph over the next seq tokens of every sequence of a
 // cache. Its attention sees the tokens before them; it has no backward pass.
-// Where a sequence has fewer new tokens, what is computed for the rest is
-// forgotten by the next run that begins where the tokens ended.
+// Where a sequence has fewer than seq new tokens, let its next run start where
+// they end: that overwrites what was computed for the rest.
 func NewCached(ps *Params, c *Cache, seq int) *Graph {
 	g := New(ps, c.batch, seq)
 	g.cache = c

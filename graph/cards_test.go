@@ -20,7 +20,7 @@ import (
 	"bitnet/shaders"
 )
 
-// A maker's cards are not at hand everywhere, but Mesa's compiler for them is. It needs no card
+// A maker's cards are not everywhere, but Mesa's compiler for them is. It needs no card
 // where testdata/cards puts something in its place.
 type maker struct {
 	name     string
@@ -203,7 +203,7 @@ func TestCompileForCard(t *testing.T) {
 		ps := NewParams(TargetOf(dev.Adapter()), limits)
 		ps.Precision = s.precision
 		g := benchModel(ps, benchShape{layers: 1, hidden: 768, ffn: 3072, vocab: 32000, batch: 16, seq: 256, heads: Heads{12, 6, 64}})
-		require.NoError(t, ps.Layout(true))
+		require.NoError(t, ps.Layout(ForTraining))
 		plan, err := g.PlanTraining(AdamW{0.9, 0.95, 1e-8})
 		require.NoError(t, err)
 		for _, c := range plan.calls {
@@ -213,7 +213,7 @@ func TestCompileForCard(t *testing.T) {
 			done[c.src.Code] = true
 			_, err := fmt.Fprintf(log, "%s%s %s %s\n", cardKernel, c.src.Family, c.src.Label, c.src.Variant)
 			require.NoError(t, err)
-			_, err = compileSource(dev, c.src)
+			_, err = CompileKernel(dev, c.src)
 			require.NoError(t, err, c.src.Label)
 		}
 	}

@@ -325,7 +325,7 @@ func ternaryOnDevice(t *testing.T, dev *gpu.Device, target shaders.Target, w mat
 		parts = append(parts, Part{fmt.Sprint(i), n})
 	}
 	p := ps.Ternary(w.cols, parts...)
-	require.NoError(t, ps.Layout(false))
+	require.NoError(t, ps.Layout(ForEvaluation))
 	require.NoError(t, ps.Allocate(dev))
 	defer ps.Release()
 	require.NoError(t, p.Write(Master, w.f32()))
@@ -425,7 +425,7 @@ func TestGoldenAdamW(t *testing.T) {
 			ps := NewParams(target, LimitsOf(dev.Adapter()))
 			w, v := g.matrix(c+"p0.init"), g.matrix(c+"p1.init")
 			params := []*Param{ps.Matrix("p0", w.rows, w.cols), ps.Vector("p1", len(v.v))}
-			require.NoError(t, ps.Layout(true))
+			require.NoError(t, ps.Layout(ForTraining))
 			require.NoError(t, ps.Allocate(dev))
 			require.NoError(t, params[0].Write(Master, w.f32()))
 			require.NoError(t, params[1].Write(Master, v.f32()))

@@ -3,25 +3,24 @@ package graph
 import (
 	"fmt"
 
-	"bitnet/shaders"
+	"bitnet/gpu"
 )
 
 // Graph is a model over one micro-batch: the inputs, the operations in order,
 // and what they produce. Operations are methods that declare their result and
-// record how to run forward and backward.
+// record how to run forward and backward. A mistake in building is kept, and
+// planning or compiling returns the first one.
 type Graph struct {
 	params     *Params
 	batch, seq int
 	nodes      []node
 	inputs     *arena // written by the host: ids, targets, tables
-	inputList  []*Tensor
 	constants  []constant
+	planned    bool
 	err        error // the first mistake in building
 
 	tokens, order, targets *Tensor
-	loss                   *Tensor // [tokens, 1], of each position
-	logits, rows           *Tensor // of chosen rows, for generation
-	ropeTable              *Tensor
+	head
 
 	cache      *Cache // nil for whole sequences
 	attentions int    // operations that use the cache so far
@@ -33,7 +32,7 @@ type node struct {
 	backward func(*emitter)
 }
 
-// constant is a tensor that is filled once.
+// constant is an input that is written once.
 type constant struct {
 	t      *Tensor
 	values []float32
@@ -57,121 +56,45 @@ func (g *Graph) fail(format string, args ...any) {
 	}
 }
 
-// input declares a tensor that is not computed by the program.
+// input declares a tensor that keeps its place while programs run: one that the
+// host writes or reads.
 func (g *Graph) input(name string, d DType, rows, cols int) *Tensor {
-	t := &Tensor{Name: name, DType: d, Rows: rows, Cols: cols}
+	t := tensor(name, d, rows, cols)
 	if err := g.inputs.append(t); err != nil {
 		g.fail("%w", err)
 	}
-	g.inputList = append(g.inputList, t)
 	return t
 }
 
-func tensor(name string, d DType, rows, cols int) *Tensor {
-	return &Tensor{Name: name, DType: d, Rows: rows, Cols: cols}
+// constant declares a float table that compiling fills with values. Two
+// constants of the same name and shape are one.
+func (g *Graph) constant(name string, rows, cols int, values func() []float32) *Tensor {
+	for _, c := range g.constants {
+		if c.t.Name == name && c.t.Rows == rows && c.t.Cols == cols {
+			return c.t
+		}
+	}
+	t := g.input(name, F32, rows, cols)
+	g.constants = append(g.constants, constant{t, values()})
+	return t
 }
 
+func (g *Graph) writeConstants() error {
+	for _, c := range g.constants {
+		if err := c.t.write(gpu.Bytes(c.values)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add records an operation. Its functions emit the kernels of the forward and
+// the backward pass; backward is nil for an operation without a gradient.
 func (g *Graph) add(name string, forward, backward func(*emitter)) {
+	if g.planned {
+		g.fail("%s: the graph is planned already: declare all operations before planning", name)
+	}
 	g.nodes = append(g.nodes, node{name, forward, backward})
-}
-
-// call is one kernel over tensors.
-type call struct {
-	op   string // the operation that asked for it
-	src  shaders.Source
-	args []arg
-}
-
-// arg is a tensor or some of its rows.
-type arg struct {
-	t           *Tensor
-	first, rows int // rows 0: all of them
-}
-
-func whole(t *Tensor) arg { return arg{t: t} }
-
-// height is the number of its rows.
-func (x arg) height() int {
-	if x.rows > 0 {
-		return x.rows
-	}
-	return x.t.Rows
-}
-
-func wholes(ts ...*Tensor) []arg {
-	out := make([]arg, len(ts))
-	for i, t := range ts {
-		out[i] = whole(t)
-	}
-	return out
-}
-
-// emitter turns operations into calls. It keeps which tensor holds the
-// gradient of which, so that the first contribution to a gradient sets it and
-// the later ones add to it.
-type emitter struct {
-	target    shaders.Target
-	limits    Limits
-	precision Precision
-	tuning    Tuning
-	products  []tunable // that have several variants
-	training  bool
-	op        string
-	calls     []call
-	grads     map[*Tensor]*Tensor
-	err       error
-}
-
-// run emits one kernel; the arguments are its bindings in order.
-func (e *emitter) run(src shaders.Source, args ...*Tensor) {
-	e.runRows(src, wholes(args...)...)
-}
-
-// runRows does the same over rows of tensors.
-func (e *emitter) runRows(src shaders.Source, args ...arg) {
-	if len(args) != len(src.Names) {
-		e.fail("%s: %d tensors for the bindings %v", src.Label, len(args), src.Names)
-		return
-	}
-	e.calls = append(e.calls, call{e.op, src, args})
-}
-
-func (e *emitter) fail(format string, args ...any) {
-	if e.err == nil {
-		e.err = fmt.Errorf("%s: %w", e.op, fmt.Errorf(format, args...))
-	}
-}
-
-// grad is the finished gradient of an operation's result.
-func (e *emitter) grad(t *Tensor) *Tensor {
-	g := e.grads[t]
-	if g == nil {
-		e.fail("nothing depends on %s, so it has no gradient", t.Name)
-		return tensor(t.Name+" grad", F32, t.Rows, t.Cols)
-	}
-	return g
-}
-
-// gradOut is where to put a contribution to t's gradient, and whether to add
-// it to what is there.
-func (e *emitter) gradOut(t *Tensor) (grad *Tensor, accumulate bool) {
-	if g := e.grads[t]; g != nil {
-		return g, true
-	}
-	g := tensor(t.Name+" grad", F32, t.Rows, t.Cols)
-	e.grads[t] = g
-	return g, false
-}
-
-// passGrad makes from's gradient the gradient of to as well, where an
-// operation adds to into from unchanged. Nothing may read from's gradient
-// after this but through to.
-func (e *emitter) passGrad(from, to *Tensor) {
-	if e.grads[to] != nil {
-		e.fail("%s is used again after a residual sum took it", to.Name)
-		return
-	}
-	e.grads[to] = e.grad(from)
 }
 
 // forward emits all operations in order.

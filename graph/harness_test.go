@@ -29,7 +29,7 @@ var devices = sync.OnceValues(func() ([]*gpu.Device, error) {
 	return out, nil
 })
 
-// onEveryDevice runs f on every adapter at hand, with the kernels of every
+// onEveryDevice runs f on every adapter of this machine, with the kernels of every
 // target: those laid out for a GPU are right on lavapipe too.
 func onEveryDevice(t *testing.T, f func(t *testing.T, dev *gpu.Device, target shaders.Target)) {
 	all, err := devices()
@@ -51,9 +51,9 @@ func onEveryDevice(t *testing.T, f func(t *testing.T, dev *gpu.Device, target sh
 	}
 }
 
-// foreign says that kernels of a target are laid out for another kind of
+// foreign reports that kernels of a target are laid out for another kind of
 // adapter than this one, on which each takes seconds to compile. There an odd
-// and a regular shape of each are enough, but with BITNET_VARIANTS=all.
+// and a regular shape of each are enough, unless BITNET_VARIANTS is all.
 func foreign(dev *gpu.Device, target shaders.Target) bool {
 	a := dev.Adapter()
 	return a.Kind == gpu.CPU && target != TargetOf(a) && os.Getenv("BITNET_VARIANTS") != "all"
@@ -101,8 +101,8 @@ type opTest struct {
 	// operation has to add to it.
 	residual  bool
 	precision Precision
-	tuning    Tuning
-	memory    int // bytes of workgroup memory, where not the adapter's
+	variants  map[string]string // of products
+	memory    int               // bytes of workgroup memory, where not the adapter's
 }
 
 type opResult struct {
@@ -133,7 +133,7 @@ func (c opTest) run(t *testing.T, dev *gpu.Device, target shaders.Target) opResu
 	if c.memory > 0 {
 		ps.Limits.Units.WorkgroupMemory = c.memory
 	}
-	ps.Precision, ps.Tuning = c.precision, c.tuning
+	ps.Precision = c.precision
 	var params []*Param
 	for i, m := range c.params {
 		switch {
@@ -149,7 +149,7 @@ func (c opTest) run(t *testing.T, dev *gpu.Device, target shaders.Target) opResu
 			params = append(params, ps.Matrix(fmt.Sprintf("p%d", i), m.rows, m.cols))
 		}
 	}
-	require.NoError(t, ps.Layout(true))
+	require.NoError(t, ps.Layout(ForTraining))
 	require.NoError(t, ps.Allocate(dev))
 	defer ps.Release()
 	for i, m := range c.params {
@@ -195,8 +195,9 @@ func (c opTest) run(t *testing.T, dev *gpu.Device, target shaders.Target) opResu
 		require.NotNil(t, e.grads[x[i]], "input %d has no gradient", i)
 		keep(e.grads[x[i]])
 	}
-	plan, err := g.plan(e, len(e.calls))
+	plan, err := g.finish(e, len(e.calls))
 	require.NoError(t, err)
+	require.NoError(t, plan.Use(c.variants))
 	p, err := plan.Compile(dev)
 	require.NoError(t, err)
 	defer p.Release()
@@ -234,7 +235,7 @@ func (c opTest) run(t *testing.T, dev *gpu.Device, target shaders.Target) opResu
 		require.NoError(t, dy.write(gpu.Bytes(c.dy.f32())))
 	}
 	require.NoError(t, ps.SetStep(StepValues{LossTokens: counted, Beta1: 0.9, Beta2: 0.95, MaxNorm: 1}))
-	require.NoError(t, p.Run(false))
+	require.NoError(t, p.MicroBatch())
 
 	r := opResult{plan: plan}
 	read := func(t2 *Tensor) []float64 {

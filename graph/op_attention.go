@@ -1,12 +1,13 @@
 package graph
 
 import (
+	"fmt"
 	"math"
 
 	"bitnet/shaders"
 )
 
-// Heads are the shapes of grouped-query attention: Query heads and KV heads of
+// Heads is the shape of grouped-query attention: Query heads and KV heads of
 // Dim features each; Query is a multiple of KV, Dim of 4.
 type Heads struct{ Query, KV, Dim int }
 
@@ -15,31 +16,30 @@ func (h Heads) Features() int { return (h.Query + 2*h.KV) * h.Dim }
 
 // Rope rotates queries and keys of qkv [tokens, Features] by their position
 // in the sequence, pairs (i, i + Dim/2) by angle position theta^(-2i/Dim)
-// (Su et al., 2021; the rotate-half form). It works in place: qkv must not be
-// used any more, only the result.
+// (Su et al., 2021; the rotate-half form). It works in place: use only the
+// result after it, and qkv no more.
 func (g *Graph) Rope(qkv *Tensor, h Heads, theta float64) *Tensor {
 	positions, context := g.seq, 0
 	if g.cache != nil {
 		positions, context = g.cache.context, g.cache.context
 	}
-	if g.ropeTable == nil {
-		g.ropeTable = g.input("rope table", F32, positions, h.Dim)
-		g.constants = append(g.constants, constant{g.ropeTable, ropeTable(positions, h.Dim, theta)})
-	}
+	table := g.constant(fmt.Sprintf("rope table of theta %g", theta), positions, h.Dim, func() []float32 {
+		return ropeTable(positions, h.Dim, theta)
+	})
 	k := shaders.Rope{
 		Target: g.params.Target, Tokens: qkv.Rows, Seq: g.seq, Context: context,
 		Heads: h.Query + h.KV, HeadDim: h.Dim, Stride: h.Features(),
 	}
 	g.add("rope", func(e *emitter) {
 		if g.cache != nil {
-			e.run(k.Source(), g.ropeTable, qkv, g.cache.start)
+			e.run(k.Source(), table, qkv, g.cache.start)
 			return
 		}
-		e.run(k.Source(), g.ropeTable, qkv)
+		e.run(k.Source(), table, qkv)
 	}, func(e *emitter) {
 		back := k
 		back.Backward = true
-		e.run(back.Source(), g.ropeTable, e.grad(qkv))
+		e.run(back.Source(), table, e.grad(qkv))
 	})
 	return qkv
 }

@@ -89,7 +89,7 @@ func (e *emitter) integerGradients(x *Quantized, w *Param, dy, dx *Tensor, accum
 	e.run(columns.Scale(), part, scale)
 	e.run(columns.Source(), dy, x.scale, scale, codes)
 	if columns.Float {
-		e.run(e.pick(mm, false, mm.Variants(e.limits.Units.WorkgroupMemory)), codes, x.codes, scale, w.grad)
+		e.choose(mm, false, mm.Variants(e.limits.Units.WorkgroupMemory), wholes(codes, x.codes, scale, w.grad)...)
 	} else {
 		e.product(mm, wholes(codes, x.codes, scale, w.grad)...)
 	}

@@ -1,6 +1,17 @@
 package graph
 
-import "bitnet/shaders"
+import (
+	"errors"
+
+	"bitnet/gpu"
+	"bitnet/shaders"
+)
+
+// head is what the output head leaves for the host.
+type head struct {
+	loss         *Tensor // [tokens, 1], of each position
+	logits, rows *Tensor // of chosen positions, for generation
+}
 
 // logitsBytes bounds the block of logits that exists at any time.
 const logitsBytes = 64 << 20
@@ -14,10 +25,13 @@ func headRows(tokens, vocab int, limit int64) int {
 
 // Loss is the output head, tied to the embedding table [vocab, hidden], with
 // softmax cross-entropy: loss[t] = logsumexp(logits[t]) - logits[t, target t],
-// 0 where the target is data.Ignore. In training the gradient of the mean loss
+// 0 where the target is 0xffffffff. In training the gradient of the mean loss
 // is computed in the same pass, block of rows by block of rows, so that the
 // full logits [tokens, vocab] never exist.
 func (g *Graph) Loss(x *Tensor, table *Param) {
+	if g.loss != nil {
+		g.fail("a graph has one loss")
+	}
 	tokens, vocab, hidden := x.Rows, table.Rows, x.Cols
 	g.loss = g.input("losses", F32, tokens, 1)
 	g.add("head", func(e *emitter) {
@@ -61,9 +75,12 @@ func (g *Graph) targetColumn() *Tensor {
 	return &t
 }
 
-// Logits computes the logits of n chosen positions, [n, vocab], for
-// generation: Program.Logits says which.
+// Logits computes the logits of n positions, [n, vocab], for generation:
+// Program.SetRows chooses them.
 func (g *Graph) Logits(x *Tensor, table *Param, n int) {
+	if g.logits != nil {
+		g.fail("a graph has one set of logits")
+	}
 	g.rows = g.input("rows", U32, 1, n)
 	g.logits = g.input("logits", F32, n, table.Rows)
 	chosen := tensor("chosen rows", F32, n, x.Cols)
@@ -74,4 +91,42 @@ func (g *Graph) Logits(x *Tensor, table *Param, n int) {
 			A: shaders.Operand{Kind: shaders.F32, AlongK: true}, B: shaders.Operand{Kind: shaders.F32, AlongK: true},
 		}.Source(), chosen, table.master, g.logits)
 	}, nil)
+}
+
+// Losses reads the loss of every position of the last micro-batch, 0 where it
+// was ignored. It waits for the device.
+func (r *Program) Losses(dst []float32) error {
+	loss := r.plan.graph.loss
+	if err := r.ready(); err != nil {
+		return err
+	}
+	if loss == nil {
+		return errors.New("the program computes no loss: declare it with Graph.Loss")
+	}
+	return loss.read(gpu.Bytes(dst))
+}
+
+var errNoLogits = errors.New("the program computes no logits: declare them with Graph.Logits")
+
+// SetRows chooses the positions whose logits are computed.
+func (r *Program) SetRows(rows []uint32) error {
+	if err := r.ready(); err != nil {
+		return err
+	}
+	if r.plan.graph.rows == nil {
+		return errNoLogits
+	}
+	return r.plan.graph.rows.write(gpu.Bytes(rows))
+}
+
+// Logits reads the logits of the chosen positions, [rows, vocab]. It waits for
+// the device.
+func (r *Program) Logits(dst []float32) error {
+	if err := r.ready(); err != nil {
+		return err
+	}
+	if r.plan.graph.logits == nil {
+		return errNoLogits
+	}
+	return r.plan.graph.logits.read(gpu.Bytes(dst))
 }

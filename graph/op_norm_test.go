@@ -15,7 +15,7 @@ func TestGatedActivationIsNotStored(t *testing.T) {
 	ps := NewParams(shaders.GPU, Limits{Binding: 1 << 30, Buffer: 1 << 30})
 	first, up := ps.Vector("norm", hidden), ps.Ternary(hidden, Part{"gate", width}, Part{"up", width})
 	second, down := ps.Vector("norm", width), ps.Ternary(width, Part{"down", hidden})
-	require.NoError(t, ps.Layout(true))
+	require.NoError(t, ps.Layout(ForTraining))
 	g := New(ps, 1, tokens)
 	x := g.input("x", F32, tokens, hidden)
 	y := g.BitLinear(g.GLUNormQuantize(g.BitLinear(g.NormQuantize(x, first, 1e-5), up, nil), SiLU, second, 1e-5), down, nil)

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 
 	"bitnet/gpu"
@@ -32,40 +33,18 @@ type Params struct {
 	Target    shaders.Target
 	Limits    Limits
 	Precision Precision // of the graphs that are planned from now on
-	Tuning    Tuning    // chooses the variants of their products
 
-	list                   []*Param // decayed ones first, once laid out
+	list      []*Param // decayed ones first, once laid out
+	storage   Storage  // 0 before Layout
+	allocated bool
+	err       error // the first mistake in declaring or laying out
+
 	masters, grads, ms, vs *arena
 	codes, scales          *arena // the ternary form
 	runs                   []*ternaryRun
 	step, state, history   *Tensor
-	small                  *arena
+	small                  *arena                   // these three, and the places of runs
 	stepValues             [shaders.StepLen]float32 // scratch of SetStep
-}
-
-// Limits are what graphs must know of an adapter: bytes, and what it multiplies fast.
-type Limits struct {
-	Binding int64 // of one storage binding
-	Buffer  int64 // of one buffer
-	Units   shaders.MatrixUnits
-	// PackedDot says that kernels can multiply four bytes at once.
-	PackedDot bool
-}
-
-// LimitsOf takes them from an adapter.
-func LimitsOf(a gpu.Adapter) Limits {
-	return Limits{Binding: a.Limits.BindingSize, Buffer: a.Limits.BufferSize, Units: UnitsOf(a), PackedDot: a.Has(gpu.PackedDot)}
-}
-
-// TargetOf says which layout of kernels suits an adapter.
-func TargetOf(a gpu.Adapter) shaders.Target {
-	switch {
-	case a.Kind != gpu.CPU:
-		return shaders.GPU
-	case a.Has(gpu.UniformTable):
-		return shaders.CPUTable
-	}
-	return shaders.CPU
 }
 
 // NewParams starts an empty set.
@@ -90,130 +69,50 @@ func (ps *Params) Ternary(k int, parts ...Part) *Param {
 	for _, part := range parts {
 		p.Rows += part.Rows
 	}
+	if len(parts) == 0 {
+		p.Parts = []Part{{"projections without a part", 0}}
+		ps.fail(errors.New("ternary parameters need at least one part"))
+	}
 	return ps.add(p)
 }
 
 func (ps *Params) add(p *Param) *Param {
+	if ps.storage != 0 {
+		ps.fail(fmt.Errorf("%s is declared after Layout: declare all parameters before", p.Parts[0].Name))
+		return p
+	}
 	ps.list = append(ps.list, p)
 	return p
 }
 
-// All lists the parameters, decayed ones first.
+func (ps *Params) fail(err error) {
+	if ps.err == nil {
+		ps.err = err
+	}
+}
+
+// All lists the parameters, decayed ones first once they are laid out.
 func (ps *Params) All() []*Param { return ps.list }
 
 // Count is the number of trained values.
 func (ps *Params) Count() int64 {
 	var n int64
 	for _, p := range ps.list {
-		n += int64(p.Rows) * int64(p.Cols)
+		n += int64(p.size())
 	}
 	return n
 }
 
-// HistorySlots is how many steps the device remembers between two readings.
-const HistorySlots = 1024
+// size is the number of its values.
+func (p *Param) size() int { return p.Rows * p.Cols }
 
-// Layout places everything; training adds gradients and optimizer state.
-func (ps *Params) Layout(training bool) error { return ps.layout(training, true) }
+// IsVector reports whether it was declared by Vector.
+func (p *Param) IsVector() bool { return !p.decay }
 
-// LayoutTernary places what inference needs: float values of matrices and
-// vectors, and of ternary parameters the quantised form alone, which
-// WriteTernary sets.
-func (ps *Params) LayoutTernary() error { return ps.layout(false, false) }
+// IsTernary reports whether it was declared by Ternary.
+func (p *Param) IsTernary() bool { return p.ternary }
 
-func (ps *Params) layout(training, masters bool) error {
-	var decayed, others []*Param
-	for _, p := range ps.list {
-		if p.decay {
-			decayed = append(decayed, p)
-		} else {
-			others = append(others, p)
-		}
-	}
-	ps.list = append(decayed, others...)
-
-	flat := func(name string) *arena { return &arena{name: name, limit: ps.Limits.Buffer} }
-	place := func(a *arena, p *Param, kind string) (*Tensor, error) {
-		t := &Tensor{Name: p.Parts[0].Name + kind, Rows: p.Rows, Cols: p.Cols}
-		if t.bytes() > ps.Limits.Binding {
-			return nil, fmt.Errorf("%s [%d, %d] needs %d MiB, more than this adapter binds at once (%d MiB)",
-				t.Name, p.Rows, p.Cols, t.bytes()>>20, ps.Limits.Binding>>20)
-		}
-		return t, a.append(t)
-	}
-	ps.masters, ps.codes, ps.scales, ps.small = flat("parameters"), flat("ternary weights"), flat("ternary scales"), flat("step")
-	if training {
-		ps.grads, ps.ms, ps.vs = flat("parameter gradients"), flat("optimizer m"), flat("optimizer v")
-	}
-	for _, p := range ps.list {
-		var err error
-		if masters || !p.ternary {
-			if p.master, err = place(ps.masters, p, ""); err != nil {
-				return err
-			}
-		}
-		if training {
-			for _, x := range []struct {
-				t    **Tensor
-				a    *arena
-				kind string
-			}{{&p.grad, ps.grads, " grad"}, {&p.m, ps.ms, " m"}, {&p.v, ps.vs, " v"}} {
-				if *x.t, err = place(x.a, p, x.kind); err != nil {
-					return err
-				}
-			}
-		}
-		if p.ternary {
-			p.codes = &Tensor{Name: p.Parts[0].Name + " codes", DType: Ternary, Rows: p.Rows, Cols: p.Cols}
-			p.scale = &Tensor{Name: p.Parts[0].Name + " scale", Rows: 1, Cols: p.Rows}
-			if err := ps.codes.append(p.codes); err != nil {
-				return err
-			}
-			if err := ps.scales.append(p.scale); err != nil {
-				return err
-			}
-		}
-	}
-	ps.step = &Tensor{Name: "step", Rows: 1, Cols: shaders.StepLen}
-	ps.state = &Tensor{Name: "state", Rows: 1, Cols: shaders.StateLen}
-	ps.history = &Tensor{Name: "history", Rows: HistorySlots, Cols: 2}
-	for _, t := range []*Tensor{ps.step, ps.state, ps.history} {
-		if err := ps.small.append(t); err != nil {
-			return err
-		}
-	}
-	if masters {
-		return ps.layoutRuns()
-	}
-	return nil
-}
-
-func (ps *Params) arenas() []*arena {
-	all := []*arena{ps.masters, ps.codes, ps.scales, ps.small}
-	if ps.grads != nil {
-		all = append(all, ps.grads, ps.ms, ps.vs)
-	}
-	return all
-}
-
-// Allocate makes the buffers on a device.
-func (ps *Params) Allocate(dev *gpu.Device) error {
-	for _, a := range ps.arenas() {
-		if err := a.allocate(dev); err != nil {
-			return err
-		}
-	}
-	return ps.writePlaces()
-}
-
-// Release frees the buffers.
-func (ps *Params) Release() {
-	for _, a := range ps.arenas() {
-		a.release()
-	}
-}
-
-// Slot names one of a parameter's stored forms.
+// Slot names one of a parameter's stored forms in float32.
 type Slot int
 
 const (
@@ -223,30 +122,127 @@ const (
 	SecondMoment
 )
 
-func (p *Param) slot(s Slot) *Tensor {
-	return [...]*Tensor{p.master, p.grad, p.m, p.v}[s]
+func (s Slot) String() string {
+	return [...]string{"value", "gradient", "first moment", "second moment"}[s]
+}
+
+// slot is the tensor of one form.
+func (p *Param) slot(s Slot) (*Tensor, error) {
+	if s < Master || s > SecondMoment {
+		return nil, fmt.Errorf("parameters have no form number %d", s)
+	}
+	t := [...]*Tensor{p.master, p.grad, p.m, p.v}[s]
+	if t == nil {
+		return nil, fmt.Errorf("%s is stored without its %s: choose a Storage in Layout that keeps it", p.Parts[0].Name, s)
+	}
+	return t, nil
+}
+
+func (p *Param) checkCount(n int) error {
+	if n != p.size() {
+		return fmt.Errorf("%s [%d, %d] has %d values, not %d", p.Parts[0].Name, p.Rows, p.Cols, p.size(), n)
+	}
+	return nil
 }
 
 // Write sets one form of the parameter, [Rows, Cols] row by row.
 func (p *Param) Write(s Slot, values []float32) error {
-	return p.slot(s).write(gpu.Bytes(values))
+	t, err := p.slot(s)
+	if err == nil {
+		err = p.checkCount(len(values))
+	}
+	if err != nil {
+		return err
+	}
+	return t.write(gpu.Bytes(values))
 }
 
-// Read gets one form of the parameter into values, [Rows, Cols].
+// Read gets one form of the parameter into values, [Rows, Cols]. It waits for
+// the device.
 func (p *Param) Read(s Slot, values []float32) error {
-	return p.slot(s).read(gpu.Bytes(values))
+	if err := p.checkCount(len(values)); err != nil {
+		return err
+	}
+	return p.ReadRows(s, 0, values)
 }
 
-// ReadRows gets some rows of one form, from row first on.
+// ReadRows gets some rows of one form, starting with row first. It waits for
+// the device.
 func (p *Param) ReadRows(s Slot, first int, values []float32) error {
-	t := p.slot(s)
-	return t.arena.slabs[t.slab].Read(t.offset+4*int64(first)*int64(p.Cols), gpu.Bytes(values))
+	t, err := p.slot(s)
+	if err != nil {
+		return err
+	}
+	return t.readAt(4*int64(first)*int64(p.Cols), gpu.Bytes(values))
+}
+
+// ReadFlat gets values of one form out of all parameters, as if these lay one
+// after another in the order of All, without gaps: len(values) of them, starting
+// with value number first. It waits for the device.
+func (ps *Params) ReadFlat(s Slot, first int, values []float32) error {
+	return ps.flat(s, first, values, (*gpu.Buffer).Read)
+}
+
+// WriteFlat is the reverse of ReadFlat. It does not wait.
+func (ps *Params) WriteFlat(s Slot, first int, values []float32) error {
+	return ps.flat(s, first, values, (*gpu.Buffer).Write)
+}
+
+// flat copies values of all parameters, in as few copies as memory allows.
+func (ps *Params) flat(s Slot, first int, values []float32, copy func(*gpu.Buffer, int64, []byte) error) error {
+	if first < 0 || int64(first)+int64(len(values)) > ps.Count() {
+		return fmt.Errorf("%d values from number %d on are not in the %d of all parameters", len(values), first, ps.Count())
+	}
+	var buffer *gpu.Buffer // of the copy that is not made yet: values[done:at]
+	var offset int64
+	done, at := 0, 0
+	flush := func() error {
+		if at == done {
+			return nil
+		}
+		err := copy(buffer, offset, gpu.Bytes(values[done:at]))
+		done = at
+		return err
+	}
+	for _, p := range ps.list {
+		if at == len(values) {
+			break
+		}
+		if first >= p.size() {
+			first -= p.size()
+			continue
+		}
+		t, err := p.slot(s)
+		if err != nil {
+			return err
+		}
+		b, err := t.buffer()
+		if err != nil {
+			return err
+		}
+		from := t.offset + 4*int64(first)
+		if b != buffer || from != offset+4*int64(at-done) {
+			if err := flush(); err != nil {
+				return err
+			}
+			buffer, offset = b, from
+		}
+		at += min(p.size()-first, len(values)-at)
+		first = 0
+	}
+	return flush()
 }
 
 // WriteTernary sets the quantised form of one part of a ternary parameter,
 // counted from 0: value[r, c] = (code - 1) scale, codes 2 bits each, row by row,
 // element c of a row at bits 2 (c mod 16) of its word c/16.
 func (p *Param) WriteTernary(part int, codes []uint32, scale float32) error {
+	switch {
+	case part < 0 || part >= len(p.Parts):
+		return fmt.Errorf("%s has %d parts, and no part %d", p.Parts[0].Name, len(p.Parts), part)
+	case p.codes == nil:
+		return fmt.Errorf("%s has no ternary form: declare it with Ternary, and call Layout before writing", p.Parts[part].Name)
+	}
 	first := 0
 	for _, before := range p.Parts[:part] {
 		first += before.Rows
@@ -260,15 +256,8 @@ func (p *Param) WriteTernary(part int, codes []uint32, scale float32) error {
 	for i := range scales {
 		scales[i] = scale
 	}
-	slab := p.codes.arena.slabs[p.codes.slab]
-	if err := slab.Write(p.codes.offset+4*int64(first)*words, gpu.Bytes(codes)); err != nil {
+	if err := p.codes.writeAt(4*int64(first)*words, gpu.Bytes(codes)); err != nil {
 		return err
 	}
-	return p.scale.arena.slabs[p.scale.slab].Write(p.scale.offset+4*int64(first), gpu.Bytes(scales))
+	return p.scale.writeAt(4*int64(first), gpu.Bytes(scales))
 }
-
-// IsVector says whether it was declared by Vector.
-func (p *Param) IsVector() bool { return !p.decay }
-
-// IsTernary says whether it was declared by Ternary.
-func (p *Param) IsTernary() bool { return p.ternary }

@@ -1,48 +1,68 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"bitnet/gpu"
-	"bitnet/shaders"
 )
 
-// Program is a plan on a device, ready to run.
+// Program is a plan on a device, ready to run. What it runs returns before the
+// device is done; reading waits for the device.
 type Program struct {
 	plan   *Plan
 	dev    *gpu.Device
 	micro  *gpu.Program // forward, and in training backward
-	update *gpu.Program // micro followed by the optimizer's update; nil outside training
+	update *gpu.Program // the optimizer; nil outside training
+	step   *gpu.Program // micro and update in one; nil outside training
+
+	segments map[int][]*Segment // by how many were asked for
+	released bool
 
 	staging []uint32 // tokens, order, targets as they lie on the device
 	counts  []uint32 // of the counting sort
-	vocab   int
 }
 
 // Compile allocates the plan's buffers and compiles its kernels. The
-// parameters must be allocated on the same device.
-func (p *Plan) Compile(dev *gpu.Device) (*Program, error) {
+// parameters must be allocated on the same device. With an error, nothing stays
+// allocated.
+func (p *Plan) Compile(dev *gpu.Device) (_ *Program, err error) {
 	g := p.graph
+	switch {
+	case g.err != nil:
+		return nil, g.err
+	case p.compiled:
+		return nil, errors.New("the plan is compiled already: a second program needs a graph and a plan of its own")
+	}
+	if err := g.params.onDevice(); err != nil {
+		return nil, err
+	}
+	p.compiled = true
+	end := g.targets.offset + g.targets.bytes()
+	r := &Program{plan: p, dev: dev, segments: map[int][]*Segment{}, staging: make([]uint32, end/4)}
+	defer func() {
+		if err != nil {
+			r.Release()
+			p.compiled = false
+		}
+	}()
 	for _, a := range []*arena{g.inputs, p.activations} {
 		if err := a.allocate(dev); err != nil {
 			return nil, err
 		}
 	}
-	for _, c := range g.constants {
-		if err := c.t.write(gpu.Bytes(c.values)); err != nil {
-			return nil, err
-		}
+	if err := g.writeConstants(); err != nil {
+		return nil, err
 	}
-	end := g.targets.offset + g.targets.bytes()
-	r := &Program{plan: p, dev: dev, staging: make([]uint32, end/4)}
-	var err error
 	if r.micro, err = assemble(dev, "micro-batch", p.calls[:p.micro]); err != nil {
 		return nil, err
 	}
-	if len(p.calls) > p.micro {
-		if r.update, err = assemble(dev, "step", p.calls); err != nil {
+	if p.trains() {
+		if r.update, err = assemble(dev, "update", p.calls[p.micro:]); err != nil {
+			return nil, err
+		}
+		if r.step, err = assemble(dev, "step", p.calls); err != nil {
 			return nil, err
 		}
 	}
@@ -51,17 +71,80 @@ func (p *Plan) Compile(dev *gpu.Device) (*Program, error) {
 
 // Release frees the program's buffers, not those of the parameters.
 func (r *Program) Release() {
-	r.micro.Release()
-	if r.update != nil {
-		r.update.Release()
+	if r.released {
+		return
+	}
+	r.released = true
+	for _, p := range []*gpu.Program{r.micro, r.update, r.step} {
+		if p != nil {
+			p.Release()
+		}
+	}
+	for _, list := range r.segments {
+		for _, s := range list {
+			s.release()
+		}
 	}
 	r.plan.graph.inputs.release()
 	r.plan.activations.release()
 }
 
-// Load hands over a micro-batch: token ids below vocab and the id to predict
-// at each position, or data.Ignore. It allocates nothing after the first call.
+// ready checks that the program can be used.
+func (r *Program) ready() error {
+	if r.released {
+		return errors.New("the program was released and cannot be used any more")
+	}
+	if err := r.plan.graph.err; err != nil {
+		return err
+	}
+	return r.plan.graph.params.onDevice()
+}
+
+// trains checks that the program has an update.
+func (r *Program) trains() error {
+	if err := r.ready(); err != nil {
+		return err
+	}
+	if r.update == nil {
+		return errors.New("the program was planned for the forward pass only and cannot train: use PlanTraining")
+	}
+	return nil
+}
+
+// MicroBatch runs the forward pass of the loaded micro-batch, and in training
+// the backward pass, which adds to the gradients and to the loss of the step.
+// Update and Step set both to zero; new parameters begin with zeros.
+func (r *Program) MicroBatch() error {
+	if err := r.ready(); err != nil {
+		return err
+	}
+	return r.micro.Run()
+}
+
+// Update ends a step: it computes the norm of the gradients, clips them, runs
+// the optimizer, sets the gradients to zero and quantises the new weights.
+func (r *Program) Update() error {
+	if err := r.trains(); err != nil {
+		return err
+	}
+	return r.update.Run()
+}
+
+// Step is MicroBatch and Update in one submission: the last micro-batch of a
+// step that no other machine shares.
+func (r *Program) Step() error {
+	if err := r.trains(); err != nil {
+		return err
+	}
+	return r.step.Run()
+}
+
+// Load writes a micro-batch: token ids below vocab and the id to predict
+// at each position, or 0xffffffff for none. It allocates nothing after the first call.
 func (r *Program) Load(tokens, targets []uint32, vocab int) error {
+	if err := r.ready(); err != nil {
+		return err
+	}
 	g := r.plan.graph
 	n := g.Tokens()
 	if len(tokens) != n || len(targets) != n {
@@ -79,9 +162,12 @@ func (r *Program) Load(tokens, targets []uint32, vocab int) error {
 	return g.inputs.slabs[0].Write(0, gpu.Bytes(r.staging))
 }
 
-// SetTokens hands over the token ids of a program that computes no loss; they
+// SetTokens writes the token ids of a program that computes no loss; they
 // must be below the vocabulary's size.
 func (r *Program) SetTokens(tokens []uint32) error {
+	if err := r.ready(); err != nil {
+		return err
+	}
 	return r.plan.graph.tokens.write(gpu.Bytes(tokens))
 }
 
@@ -105,31 +191,6 @@ func sortPositions(order, tokens, counts []uint32) error {
 	return nil
 }
 
-// Run starts the forward (and backward) pass of the loaded micro-batch and,
-// with update, the optimizer after it. It returns before the device is done.
-func (r *Program) Run(update bool) error {
-	if update {
-		return r.update.Run()
-	}
-	return r.micro.Run()
-}
-
-// Losses reads the loss of every position of the last run, 0 where it was
-// ignored; it waits for the device.
-func (r *Program) Losses(dst []float32) error {
-	return r.plan.graph.loss.read(gpu.Bytes(dst))
-}
-
-// SetRows chooses the positions whose logits are computed.
-func (r *Program) SetRows(rows []uint32) error {
-	return r.plan.graph.rows.write(gpu.Bytes(rows))
-}
-
-// Logits reads the logits of the chosen rows, [rows, vocab].
-func (r *Program) Logits(dst []float32) error {
-	return r.plan.graph.logits.read(gpu.Bytes(dst))
-}
-
 // Timing is how long one kernel of a step took.
 type Timing struct {
 	Op, Kernel string
@@ -137,67 +198,23 @@ type Timing struct {
 	Time       time.Duration
 }
 
-// Profile runs a whole step once and times each of its kernels.
+// Profile runs a whole step once, in training with the update, and times each
+// of its kernels.
 func (r *Program) Profile() ([]Timing, error) {
-	program, calls := r.micro, r.plan.calls[:r.plan.micro]
-	if r.update != nil {
-		program, calls = r.update, r.plan.calls
+	if err := r.ready(); err != nil {
+		return nil, err
+	}
+	program := r.micro
+	if r.step != nil {
+		program = r.step
 	}
 	times, err := program.Time()
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Timing, len(calls))
-	for i, c := range calls {
+	out := make([]Timing, len(r.plan.calls))
+	for i, c := range r.plan.calls {
 		out[i] = Timing{c.op, c.src.Label, c.src.Flops, times[i]}
-	}
-	return out, nil
-}
-
-// StepValues are what changes from one optimizer step to the next.
-type StepValues struct {
-	Step         int64   // from 0
-	LearningRate float64 //
-	WeightDecay  float64
-	LossTokens   int     // positions that carry loss in all micro-batches
-	MaxNorm      float64 // clip the global gradient norm at this
-	Beta1, Beta2 float64 // of AdamW, for the bias corrections
-}
-
-// SetStep writes the values of the next step. It allocates nothing.
-func (ps *Params) SetStep(v StepValues) error {
-	t := float64(v.Step + 1)
-	s := ps.stepValues[:]
-	s[shaders.StepLR] = float32(v.LearningRate)
-	s[shaders.StepDecay] = float32(v.WeightDecay)
-	s[shaders.StepCorrect1] = float32(1 / (1 - math.Pow(v.Beta1, t)))
-	s[shaders.StepCorrect2] = float32(1 / math.Sqrt(1-math.Pow(v.Beta2, t)))
-	s[shaders.StepLossScale] = float32(1 / float64(max(v.LossTokens, 1)))
-	s[shaders.StepMaxNorm] = float32(v.MaxNorm)
-	s[shaders.StepSlot] = math.Float32frombits(uint32(v.Step % HistorySlots))
-	return ps.step.write(gpu.Bytes(s))
-}
-
-// StepResult is what the device recorded of a step.
-type StepResult struct {
-	Loss     float32 // mean over the positions that carry loss
-	GradNorm float32 // global, before clipping
-}
-
-// History reads the results of steps from up to, not including, to; it waits
-// for the device. At most HistorySlots steps are remembered.
-func (ps *Params) History(from, to int64) ([]StepResult, error) {
-	if to-from > HistorySlots {
-		return nil, fmt.Errorf("the device remembers %d steps, not %d", HistorySlots, to-from)
-	}
-	all := make([]float32, 2*HistorySlots)
-	if err := ps.history.read(gpu.Bytes(all)); err != nil {
-		return nil, err
-	}
-	out := make([]StepResult, 0, to-from)
-	for s := from; s < to; s++ {
-		i := 2 * (s % HistorySlots)
-		out = append(out, StepResult{all[i], all[i+1]})
 	}
 	return out, nil
 }

@@ -1,13 +1,15 @@
 package graph
 
 import (
+	"errors"
+
 	"bitnet/gpu"
 	"bitnet/shaders"
 )
 
-// ternaryRun is a run of parameters whose ternary form is brought up to date by
-// the same dispatches: each of their weights, codes and scales lie in one
-// slab, within what a kernel can bind.
+// ternaryRun is a run of parameters that the same dispatches quantise: their
+// weights lie in one slab, and so do their codes and their scales, each within
+// what a kernel can bind.
 type ternaryRun struct {
 	kernels               shaders.TernaryQuantize
 	places                *Tensor
@@ -25,7 +27,7 @@ func (ps *Params) layoutRuns() error {
 		if last < 0 || !ps.runs[last].extend(p, ps.Limits.Binding) {
 			ps.runs = append(ps.runs, &ternaryRun{
 				kernels: shaders.TernaryQuantize{Target: ps.Target},
-				weights: span(p.master), codes: span(p.codes), scale: span(p.scale),
+				weights: extent(p.master), codes: extent(p.codes), scale: extent(p.scale),
 			})
 			last++
 		}
@@ -40,8 +42,8 @@ func (ps *Params) layoutRuns() error {
 	return nil
 }
 
-// span is the range that a tensor occupies, as words.
-func span(t *Tensor) *Tensor {
+// extent is the range that a tensor occupies, as words.
+func extent(t *Tensor) *Tensor {
 	return &Tensor{Name: t.Name, Rows: 1, Cols: int(t.bytes() / 4), arena: t.arena, slab: t.slab, offset: t.offset}
 }
 
@@ -75,7 +77,7 @@ func (r *ternaryRun) add(p *Param) {
 	}
 }
 
-// writePlaces tells the kernels where everything lies, once there are buffers.
+// writePlaces writes where everything lies, for the kernels to read.
 func (ps *Params) writePlaces() error {
 	for _, r := range ps.runs {
 		if err := r.places.write(gpu.Bytes(r.kernels.Places())); err != nil {
@@ -96,9 +98,15 @@ func (ps *Params) emitQuantize(e *emitter) {
 	}
 }
 
-// Quantize brings the ternary form of all parameters up to date, after their
-// masters were written.
+// Quantize computes the ternary form of all parameters from their values, after
+// these were written.
 func (ps *Params) Quantize(dev *gpu.Device) error {
+	if err := ps.onDevice(); err != nil {
+		return err
+	}
+	if ps.storage == ForInference {
+		return errors.New("the parameters are laid out for inference, without values to quantise: use WriteTernary")
+	}
 	e := newEmitter(ps, false)
 	ps.emitQuantize(e)
 	return ps.once(dev, e, "quantize weights")

@@ -46,7 +46,7 @@ func TestQuantizeWeights(t *testing.T) {
 					ps.Ternary(g.k, parts...)
 					ps.Matrix("matrix", 3, 7)
 				}
-				require.NoError(t, ps.Layout(false))
+				require.NoError(t, ps.Layout(ForEvaluation))
 				require.Len(t, ps.runs, c.runs)
 				require.NoError(t, ps.Allocate(dev))
 				defer ps.Release()

@@ -25,8 +25,11 @@ type counted struct {
 	rows  *Tensor // [Rows, 3]
 }
 
-// NewShareCounter compiles the counting; the parameters must be allocated.
+// NewShareCounter compiles a counter; the parameters must be allocated.
 func (ps *Params) NewShareCounter(dev *gpu.Device) (*ShareCounter, error) {
+	if err := ps.onDevice(); err != nil {
+		return nil, err
+	}
 	e := newEmitter(ps, false)
 	e.op = "count ternary weights"
 	s := &ShareCounter{kept: &arena{name: "ternary counts", limit: ps.Limits.Buffer}}

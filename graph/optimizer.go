@@ -1,0 +1,134 @@
+package graph
+
+import (
+	"fmt"
+	"math"
+
+	"bitnet/gpu"
+	"bitnet/shaders"
+)
+
+// Optimizer is how an update changes the parameters.
+type Optimizer interface {
+	// emit emits the change of every parameter by its gradient, scaled by the
+	// clip factor in ps.state, and sets the gradients to zero.
+	emit(e *emitter, ps *Params)
+}
+
+// AdamW are the constants of the optimizer of that name (Loshchilov and Hutter,
+// 2019).
+type AdamW struct{ Beta1, Beta2, Eps float32 }
+
+func (o AdamW) emit(e *emitter, ps *Params) {
+	for _, r := range ps.ranges() {
+		k := shaders.AdamW{Target: e.target, N: r.n, Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps, Decay: r.decay}
+		e.run(k.Source(), r.of(ps.masters), r.of(ps.grads), r.of(ps.ms), r.of(ps.vs), ps.step, ps.state)
+	}
+}
+
+// emitUpdate emits the norm of all gradients, the clip factor, and the optimizer.
+func (ps *Params) emitUpdate(e *emitter, opt Optimizer) {
+	e.op = "update"
+	ranges := ps.ranges()
+	parts := 0
+	for _, r := range ranges {
+		parts += shaders.SumSquares{N: r.n}.Parts()
+	}
+	part := tensor("squared gradients", F32, 1, parts)
+	at := 0
+	for _, r := range ranges {
+		k := shaders.SumSquares{Target: e.target, N: r.n, At: at}
+		e.run(k.Source(), r.of(ps.grads), part)
+		at += k.Parts()
+	}
+	e.run(shaders.FinishStep{Target: e.target, Parts: parts}.Source(), part, ps.step, ps.state, ps.history)
+	opt.emit(e, ps)
+}
+
+// flatRange is a run of parameters that lie one after another.
+type flatRange struct {
+	slab   int
+	offset int64 // bytes
+	n      int   // elements, padding between parameters included
+	decay  bool
+}
+
+// ranges cuts the parameters into as few flat ranges as bindings allow.
+func (ps *Params) ranges() []flatRange {
+	var out []flatRange
+	for _, p := range ps.list {
+		t := p.master
+		n := int(roundUp(t.bytes(), alignment) / 4)
+		if last := len(out) - 1; last >= 0 {
+			r := &out[last]
+			if r.slab == t.slab && r.decay == p.decay && 4*int64(r.n+n) <= ps.Limits.Binding {
+				r.n += n
+				continue
+			}
+		}
+		out = append(out, flatRange{t.slab, t.offset, n, p.decay})
+	}
+	return out
+}
+
+func (r flatRange) of(a *arena) *Tensor {
+	return &Tensor{Name: a.name, Rows: 1, Cols: r.n, arena: a, slab: r.slab, offset: r.offset}
+}
+
+// HistorySlots is how many steps the device remembers between two readings.
+const HistorySlots = 1024
+
+// StepValues are what changes from one optimizer step to the next.
+type StepValues struct {
+	Step         int64 // from 0
+	LearningRate float64
+	WeightDecay  float64
+	LossTokens   int     // positions that carry loss in all micro-batches of the step, on all machines
+	MaxNorm      float64 // clip the global gradient norm at this
+	Beta1, Beta2 float64 // of AdamW, for the bias corrections
+}
+
+// SetStep writes the values of the next step. It allocates nothing. The values
+// hold from the first micro-batch of the step to its update.
+func (ps *Params) SetStep(v StepValues) error {
+	if err := ps.onDevice(); err != nil {
+		return err
+	}
+	t := float64(v.Step + 1)
+	s := ps.stepValues[:]
+	s[shaders.StepLR] = float32(v.LearningRate)
+	s[shaders.StepDecay] = float32(v.WeightDecay)
+	s[shaders.StepCorrect1] = float32(1 / (1 - math.Pow(v.Beta1, t)))
+	s[shaders.StepCorrect2] = float32(1 / math.Sqrt(1-math.Pow(v.Beta2, t)))
+	s[shaders.StepLossScale] = float32(1 / float64(max(v.LossTokens, 1)))
+	s[shaders.StepMaxNorm] = float32(v.MaxNorm)
+	s[shaders.StepSlot] = math.Float32frombits(uint32(v.Step % HistorySlots))
+	return ps.step.write(gpu.Bytes(s))
+}
+
+// StepResult is what the device recorded of a step.
+type StepResult struct {
+	Loss     float32 // mean over the positions that carry loss
+	GradNorm float32 // global, before clipping
+}
+
+// History reads the results of the steps from up to, but not including, to. It
+// waits for the device. At most HistorySlots steps are remembered.
+func (ps *Params) History(from, to int64) ([]StepResult, error) {
+	if to-from > HistorySlots {
+		return nil, fmt.Errorf("the device remembers %d steps, not %d", HistorySlots, to-from)
+	}
+	if err := ps.onDevice(); err != nil {
+		return nil, err
+	}
+	all := make([]float32, 2*HistorySlots)
+	if err := ps.history.read(gpu.Bytes(all)); err != nil {
+		return nil, err
+	}
+	out := make([]StepResult, 0, to-from)
+	for s := from; s < to; s++ {
+		i := 2 * (s % HistorySlots)
+		out = append(out, StepResult{all[i], all[i+1]})
+	}
+	return out, nil
+}
