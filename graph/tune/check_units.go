@@ -1,4 +1,4 @@
-package graph
+package tune
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"bitnet/gpu"
+	"bitnet/graph"
 	"bitnet/shaders"
 )
 
@@ -20,18 +21,22 @@ type Fault struct {
 var checkShapes = [][3]int{{160, 200, 272}, {1280, 1296, 64}}
 
 // CheckUnits multiplies made-up operands on the matrix units of a device and by
-// packed dot products, and compares what comes with plain float32: kernels that
-// no test has run on this adapter and driver must not decide what is learned.
-// After a fault that lost the device, features that were not reached are
-// unchecked.
+// packed dot products, and compares the results with plain float32: a model must
+// not learn from kernels that no test has run on this adapter and driver. After a
+// fault that lost the device, the remaining features are unchecked.
 func CheckUnits(dev *gpu.Device) ([]Fault, error) {
 	return checkUnits(dev, checkShapes, func(s shaders.Source) shaders.Source { return s })
 }
 
+type unitCheck struct {
+	stopwatch
+	operands
+}
+
 // checkUnits lets a test choose the shapes and alter the kernels.
 func checkUnits(dev *gpu.Device, shapes [][3]int, alter func(shaders.Source) shaders.Source) ([]Fault, error) {
-	limits := LimitsOf(dev.Adapter())
-	t := tuner{stopwatch: stopwatch{dev: dev}, rng: newRand()}
+	limits := graph.LimitsOf(dev.Adapter())
+	t := unitCheck{stopwatch{dev: dev}, newOperands()}
 	var faults []Fault
 	for _, feature := range []string{gpu.SubgroupMatrix, gpu.PackedDot} {
 		what, err := t.checkFeature(feature, limits, shapes, alter)
@@ -50,7 +55,7 @@ func checkUnits(dev *gpu.Device, shapes [][3]int, alter func(shaders.Source) sha
 
 // checkFeature says what is wrong with one feature, and nothing where the
 // adapter does not have it.
-func (t *tuner) checkFeature(feature string, limits Limits, shapes [][3]int, alter func(shaders.Source) shaders.Source) (string, error) {
+func (t unitCheck) checkFeature(feature string, limits graph.Limits, shapes [][3]int, alter func(shaders.Source) shaders.Source) (string, error) {
 	plain, alongK := shaders.Operand{Kind: shaders.F32}, shaders.Operand{Kind: shaders.F32, AlongK: true}
 	codes, codesAlongK := shaders.Operand{Kind: shaders.Int8}, shaders.Operand{Kind: shaders.Int8, AlongK: true}
 	ternary, ternaryAlongK := shaders.Operand{Kind: shaders.Ternary}, shaders.Operand{Kind: shaders.Ternary, AlongK: true}
@@ -92,8 +97,8 @@ func (t *tuner) checkFeature(feature string, limits Limits, shapes [][3]int, alt
 
 // compare says how a kernel's result differs from that of the plain kernel. A
 // kernel that does not compile differs.
-func (t *tuner) compare(mm shaders.MatMul, src shaders.Source) (string, error) {
-	s, err := t.scratch(mm)
+func (t unitCheck) compare(mm shaders.MatMul, src shaders.Source) (string, error) {
+	s, err := newScratch(t.dev, mm, t.operands)
 	if err != nil {
 		return "", err
 	}
@@ -111,5 +116,5 @@ func (t *tuner) compare(mm shaders.MatMul, src shaders.Source) (string, error) {
 			return "", err
 		}
 	}
-	return tunable{mm: mm, rounded: mm.A.Kind == shaders.F32}.differ(results[0], results[1]), nil
+	return differ(mm, mm.A.Kind == shaders.F32, results[0], results[1]), nil
 }

@@ -1,4 +1,4 @@
-package graph
+package tune
 
 import (
 	"strings"
@@ -13,7 +13,7 @@ import (
 // Matrix units that compute rightly pass, and kernels that compute anything
 // else, or do not compile, are found.
 func TestCheckMatrixUnits(t *testing.T) {
-	onMatrixUnits(t, func(t *testing.T, dev *gpu.Device, units shaders.MatrixUnits) {
+	onMatrixUnits(t, func(t *testing.T, dev *gpu.Device) {
 		small := [][3]int{{70, 72, 80}} // the large ones of CheckUnits take software minutes
 		faults, err := checkUnits(dev, small, func(s shaders.Source) shaders.Source { return s })
 		require.NoError(t, err)

@@ -1,4 +1,4 @@
-package graph
+package tune
 
 import (
 	"cmp"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bitnet/gpu"
+	"bitnet/graph"
 	"bitnet/shaders"
 )
 
@@ -27,7 +28,7 @@ const (
 	PeakFloat     = "f32 multiply and add"
 	PeakInt       = "i32 multiply and add"
 	PeakDot       = "int8 dot product, packed"
-	PeakMatrix    = "matrix units" // with a shape behind it
+	PeakMatrix    = "matrix units" // followed by a shape
 	PeakRead      = "read"
 	PeakCopy      = "copy"
 	PeakDispatch  = "dispatch of nothing, of 1,000"
@@ -60,7 +61,7 @@ type peak struct {
 
 func newPeak(dev *gpu.Device) *peak {
 	limits := dev.Adapter().Limits
-	p := &peak{stopwatch: stopwatch{dev, 50 * time.Millisecond, 5}, target: TargetOf(dev.Adapter())}
+	p := &peak{stopwatch: stopwatch{dev, 50 * time.Millisecond, 5}, target: graph.TargetOf(dev.Adapter())}
 	p.bytes = min(512<<20, limits.BindingSize, limits.BufferSize)
 	if p.target != shaders.GPU {
 		p.bytes = min(p.bytes, 128<<20)
@@ -144,7 +145,7 @@ func (p *peak) arithmetic(ctx context.Context) error {
 }
 
 func (p *peak) matrix(ctx context.Context) error {
-	units := UnitsOf(p.dev.Adapter())
+	units := graph.UnitsOf(p.dev.Adapter())
 	measured := 0
 	for _, s := range units.Shapes {
 		groups := 2048
@@ -211,10 +212,7 @@ func (p *peak) latency(ctx context.Context) error {
 		return err
 	}
 	const n = 1000
-	many := make([]gpu.Dispatch, n)
-	for i := range many {
-		many[i] = d
-	}
+	many := slices.Repeat([]gpu.Dispatch{d}, n)
 	times, err := p.run(many, 1+4*p.repeats)
 	if err != nil {
 		return err

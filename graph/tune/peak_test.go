@@ -1,4 +1,4 @@
-package graph
+package tune
 
 import (
 	"context"
@@ -6,32 +6,27 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"bitnet/gpu"
 )
 
 func TestMeasurePeak(t *testing.T) {
-	all, err := devices()
-	require.NoError(t, err)
-	if len(all) == 0 {
-		t.Skip("no graphics adapter: run gpu/install-vulkan.sh")
-	}
-	for _, dev := range all {
-		t.Run(dev.Adapter().Name, func(t *testing.T) {
-			p := newPeak(dev)
-			p.span, p.repeats, p.bytes = time.Millisecond, 1, 4<<20
-			rates, err := p.all(context.Background())
-			require.NoError(t, err)
-			seen := map[string]bool{}
-			for _, r := range rates {
-				t.Logf("%+v", r)
-				seen[r.Name] = true
-				require.NotEmpty(t, r.Unit, r.Name)
-				if r.Median == 0 {
-					require.NotEmpty(t, r.How, "no figure and no reason: %s", r.Name)
-				}
+	onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
+		p := newPeak(dev)
+		p.span, p.repeats, p.bytes = time.Millisecond, 1, 4<<20
+		rates, err := p.all(context.Background())
+		require.NoError(t, err)
+		seen := map[string]bool{}
+		for _, r := range rates {
+			t.Logf("%+v", r)
+			seen[r.Name] = true
+			require.NotEmpty(t, r.Unit, r.Name)
+			if r.Median == 0 {
+				require.NotEmpty(t, r.How, "no figure and no reason: %s", r.Name)
 			}
-			for _, name := range []string{PeakFloat, PeakInt, PeakDot, PeakRead, PeakCopy, PeakDispatch, PeakRoundtrip} {
-				require.True(t, seen[name], name)
-			}
-		})
-	}
+		}
+		for _, name := range []string{PeakFloat, PeakInt, PeakDot, PeakRead, PeakCopy, PeakDispatch, PeakRoundtrip} {
+			require.True(t, seen[name], name)
+		}
+	})
 }

@@ -1,8 +1,9 @@
-package graph
+package tune
 
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 
 	"bitnet/gpu"
 	"bitnet/shaders"
@@ -14,13 +15,13 @@ type scratch struct {
 	start   []uint32               // what the result holds before
 }
 
-func (t *tuner) scratch(mm shaders.MatMul) (*scratch, error) {
+func newScratch(dev *gpu.Device, mm shaders.MatMul, t operands) (*scratch, error) {
 	// Lifted values must stay in the range of float16.
 	amplitude := 1 / max(mm.Gain, 1)
 	s := &scratch{buffers: map[string]*gpu.Buffer{}}
 	if mm.Accumulate {
 		s.start = t.fill(mm.M*mm.N, t.floats(amplitude))
-	} else { // what a kernel forgets to write is seen
+	} else { // so that it shows what a kernel does not write
 		s.start = t.fill(mm.M*mm.N, func() uint32 { return math.Float32bits(float32(math.NaN())) })
 	}
 	for _, o := range []struct {
@@ -40,7 +41,7 @@ func (t *tuner) scratch(mm shaders.MatMul) (*scratch, error) {
 			continue
 		}
 		data := o.data()
-		b, err := t.dev.NewBuffer("tuning "+o.name, 4*int64(len(data)))
+		b, err := dev.NewBuffer("tuning "+o.name, 4*int64(len(data)))
 		if err == nil {
 			s.buffers[o.name] = b
 			err = b.Write(0, gpu.Bytes(data))
@@ -86,10 +87,9 @@ func (s *scratch) result(dev *gpu.Device, d gpu.Dispatch) ([]float32, error) {
 	return out, c.Read(0, gpu.Bytes(out))
 }
 
-// differ says how a result differs from what it has to be, and nothing if it
-// does by no more than rounding.
-func (x tunable) differ(want, got []float32) string {
-	mm := x.mm
+// differ says how the result of a product differs from what it has to be. It is
+// "" if the difference is no more than rounding; rounded is that to float16.
+func differ(mm shaders.MatMul, rounded bool, want, got []float32) string {
 	largest := 127 * mm.K // sum of products of integers
 	if mm.B.Kind == shaders.Int8 {
 		largest *= 127
@@ -100,7 +100,7 @@ func (x tunable) differ(want, got []float32) string {
 		size = max(size, math.Abs(float64(w)))
 	}
 	tolerance := 1e-4 * size
-	if x.rounded {
+	if rounded {
 		tolerance = 1e-3 * size
 	}
 	for i, w := range want {
@@ -112,8 +112,13 @@ func (x tunable) differ(want, got []float32) string {
 	return ""
 }
 
+// operands makes up factors of products, always the same ones.
+type operands struct{ rng *rand.Rand }
+
+func newOperands() operands { return operands{rand.New(rand.NewPCG(1, 2))} }
+
 // operand makes up a factor, as it is stored.
-func (t *tuner) operand(o shaders.Operand, outer, k int, amplitude float32) []uint32 {
+func (t operands) operand(o shaders.Operand, outer, k int, amplitude float32) []uint32 {
 	rows, cols := k, outer
 	if o.AlongK {
 		rows, cols = outer, k
@@ -138,12 +143,12 @@ func (t *tuner) operand(o shaders.Operand, outer, k int, amplitude float32) []ui
 }
 
 // floats are spread evenly from -amplitude to amplitude, and float16 holds them.
-func (t *tuner) floats(amplitude float32) func() uint32 {
+func (t operands) floats(amplitude float32) func() uint32 {
 	return func() uint32 { return math.Float32bits(float32(t.rng.IntN(2047)-1023) / 1024 * amplitude) }
 }
 
 // fill repeats a block of words whose number is a prime, so that no two rows are the same.
-func (t *tuner) fill(n int, word func() uint32) []uint32 {
+func (t operands) fill(n int, word func() uint32) []uint32 {
 	const block = 65521
 	out := make([]uint32, n)
 	for i := range out[:min(n, block)] {

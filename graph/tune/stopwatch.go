@@ -1,10 +1,11 @@
-package graph
+package tune
 
 import (
 	"slices"
 	"time"
 
 	"bitnet/gpu"
+	"bitnet/graph"
 	"bitnet/shaders"
 )
 
@@ -26,11 +27,7 @@ func (w stopwatch) seconds(d gpu.Dispatch) ([]float64, error) {
 		return nil, err
 	}
 	n := int(min(max(w.span.Seconds()/one[0], 1), most))
-	many := make([]gpu.Dispatch, n)
-	for i := range many {
-		many[i] = d
-	}
-	out, err := w.run(many, w.repeats)
+	out, err := w.run(slices.Repeat([]gpu.Dispatch{d}, n), w.repeats)
 	for i := range out {
 		out[i] /= float64(n)
 	}
@@ -59,7 +56,7 @@ func (w stopwatch) run(dispatches []gpu.Dispatch, repeats int) ([]float64, error
 	return out, nil
 }
 
-// time runs a program once, with nothing else under way.
+// time runs a program once, on an idle device.
 func (w stopwatch) time(p *gpu.Program) (float64, error) {
 	began := time.Now()
 	if err := p.Run(); err != nil {
@@ -71,7 +68,7 @@ func (w stopwatch) time(p *gpu.Program) (float64, error) {
 
 // dispatch compiles a kernel for buffers.
 func (w stopwatch) dispatch(src shaders.Source, buffers ...*gpu.Buffer) (gpu.Dispatch, error) {
-	k, err := compileSource(w.dev, src)
+	k, err := graph.CompileKernel(w.dev, src)
 	if err != nil {
 		return gpu.Dispatch{}, err
 	}
@@ -80,14 +77,4 @@ func (w stopwatch) dispatch(src shaders.Source, buffers ...*gpu.Buffer) (gpu.Dis
 		d.Bindings = append(d.Bindings, gpu.Binding{Buffer: b})
 	}
 	return d, nil
-}
-
-func compileSource(dev *gpu.Device, src shaders.Source) (*gpu.Kernel, error) {
-	access := make([]gpu.Access, len(src.Writes))
-	for i, w := range src.Writes {
-		if w {
-			access[i] = gpu.ReadWrite
-		}
-	}
-	return dev.Kernel(src.Label, src.Code, access...)
 }

@@ -1,53 +1,53 @@
-package graph
+package tune
 
 import (
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
 
 	"bitnet/gpu"
+	"bitnet/graph"
 	"bitnet/shaders"
 )
 
-// TuneOptions say what to measure and how long.
-type TuneOptions struct {
+// Options say what to measure and for how long.
+type Options struct {
 	Known    Tuning        // products in it are left out
-	Budget   time.Duration // after it no variant is begun; 0 for all the time it takes
+	Budget   time.Duration // no variant is started after it; 0: no limit
 	Progress func(done, total int, product string)
-	Note     func(string) // of variants that fail
+	Note     func(string) // reports variants that fail
 }
 
-// What it takes to turn from the default: noise must not decide.
+// What a variant must achieve to replace the default: noise must not decide.
 const (
-	tuneSpan   = 20 * time.Millisecond // at least, of one measurement
-	tuneHope   = 1.25                  // times the fastest so far, above which a variant is given up
-	tuneFinal  = 3                     // variants that take turns with the default at last
-	tuneRounds = 9                     // of those turns; a variant has to win all but one
-	tuneGain   = 1.03                  // of the median round, that it has to reach
+	measureSpan = 20 * time.Millisecond // of one measurement, at least
+	hopeless    = 1.25                  // times the fastest so far: slower variants are dropped
+	finalists   = 3                     // variants that are measured alternately with the default
+	rounds      = 9                     // of that; a variant has to win all but one
+	leastGain   = 1.03                  // of the median round
 )
 
-// Tune measures the variants of the plan's products, those with the most work
-// first, on made-up operands of their shapes. A variant is chosen only if it
-// computes what the default does: to the bit where sums are exact, and else
-// within rounding. The plan needs no memory on the device for it. With an error
-// it gives what was chosen before, and the default for a product that lost the
-// device.
-func (p *Plan) Tune(ctx context.Context, dev *gpu.Device, o TuneOptions) (Tuning, error) {
-	var todo []tunable
+// Measure measures the variants of products, those with the most work first, on
+// made-up operands of their shapes, and chooses one of each. A variant is chosen
+// only if it computes what the default does: to the bit where sums are exact, and
+// within rounding elsewhere. No plan has to be compiled for it. With an error,
+// Measure returns what it chose before, and the default for a product that lost
+// the device.
+func Measure(ctx context.Context, dev *gpu.Device, products []graph.Product, o Options) (Tuning, error) {
+	var todo []graph.Product
 	total, done := 0, 0
-	for _, x := range p.products {
-		if _, ok := o.Known[x.key]; !ok {
+	for _, x := range products {
+		if _, ok := o.Known[x.Key]; !ok {
 			todo = append(todo, x)
-			total += len(x.variants)
+			total += len(x.Variants)
 		}
 	}
-	slices.SortStableFunc(todo, func(a, b tunable) int { return cmp.Compare(b.work(), a.work()) })
-	t := tuner{stopwatch: stopwatch{dev: dev}, TuneOptions: o, rng: newRand()}
+	slices.SortStableFunc(todo, func(a, b graph.Product) int { return cmp.Compare(work(b), work(a)) })
+	t := tuner{stopwatch: stopwatch{dev: dev}, Options: o, operands: newOperands()}
 	end := time.Now().Add(o.Budget)
 	out := Tuning{}
 	for i, x := range todo {
@@ -57,33 +57,31 @@ func (p *Plan) Tune(ctx context.Context, dev *gpu.Device, o TuneOptions) (Tuning
 		}
 		// What has more work may take more than its share.
 		t.end = time.Now().Add(min(left, 2*left/time.Duration(len(todo)-i)))
-		c, err := t.contest(ctx, x, func(variant int) {
+		c, err := t.choose(ctx, x, func(variant int) {
 			if o.Progress != nil {
-				o.Progress(done+variant, total, x.key)
+				o.Progress(done+variant, total, x.Key)
 			}
 		})
-		if errors.Is(err, gpu.ErrDeviceLost) { // what loses the device is not tried again
-			out[x.key] = Choice{Variant: x.variants[0].Name, Default: x.variants[0].Name}
+		if errors.Is(err, gpu.ErrDeviceLost) { // a product that loses the device is not tried again
+			out[x.Key] = Choice{Variant: x.Variants[0].Name, Default: x.Variants[0].Name}
 		}
 		if err != nil {
-			return out, fmt.Errorf("tuning %s: %w", x.key, err)
+			return out, fmt.Errorf("tuning %s: %w", x.Key, err)
 		}
-		out[x.key] = c
-		done += len(x.variants)
+		out[x.Key] = c
+		done += len(x.Variants)
 	}
 	return out, nil
 }
 
-func newRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
-
 // work is the arithmetic of all calls of a product.
-func (x tunable) work() int { return x.mm.M * x.mm.N * x.mm.K * x.calls }
+func work(x graph.Product) int { return x.MatMul.M * x.MatMul.N * x.MatMul.K * x.Calls }
 
 type tuner struct {
 	stopwatch
-	TuneOptions
+	Options
+	operands
 	end time.Time
-	rng *rand.Rand
 }
 
 func (t *tuner) late() bool { return t.Budget > 0 && time.Now().After(t.end) }
@@ -92,15 +90,15 @@ func (t *tuner) late() bool { return t.Budget > 0 && time.Now().After(t.end) }
 type contender struct {
 	name    string
 	once    gpu.Dispatch
-	program *gpu.Program // many times
+	program *gpu.Program // runs it many times
 	fastest float64      // seconds of the program
 	rounds  []float64
 }
 
-// contest chooses a variant of a product: all are measured in short, and the
-// fastest take turns with the default.
-func (t *tuner) contest(ctx context.Context, x tunable, progress func(variant int)) (Choice, error) {
-	s, err := t.scratch(x.mm)
+// choose chooses a variant of a product: all are measured briefly, and then the
+// fastest alternately with the default.
+func (t *tuner) choose(ctx context.Context, x graph.Product, progress func(variant int)) (Choice, error) {
+	s, err := newScratch(t.dev, x.MatMul, t.operands)
 	if err != nil {
 		return Choice{}, err
 	}
@@ -113,7 +111,7 @@ func (t *tuner) contest(ctx context.Context, x tunable, progress func(variant in
 	}()
 	calls, fastest := 0, 0.0 // of a program
 	cut := false
-	for i, v := range x.variants {
+	for i, v := range x.Variants {
 		if err := ctx.Err(); err != nil {
 			return Choice{}, err
 		}
@@ -132,15 +130,15 @@ func (t *tuner) contest(ctx context.Context, x tunable, progress func(variant in
 		if calls = n; i == 0 || c.fastest < fastest {
 			fastest = c.fastest
 		}
-		if i > 0 && c.fastest > tuneHope*fastest {
+		if i > 0 && c.fastest > hopeless*fastest {
 			c.program.Release()
 			continue
 		}
 		field = append(field, c)
 	}
 	slices.SortStableFunc(field[1:], func(a, b *contender) int { return cmp.Compare(a.fastest, b.fastest) })
-	final := field[:min(len(field), 1+tuneFinal)]
-	for round := range tuneRounds {
+	final := field[:min(len(field), 1+finalists)]
+	for round := range rounds {
 		for i := range final {
 			c := final[(round+i)%len(final)]
 			seconds, err := t.time(c.program)
@@ -156,8 +154,8 @@ func (t *tuner) contest(ctx context.Context, x tunable, progress func(variant in
 	return Choice{best.name, seconds / best.gain(usual), usual.name, seconds, cut}, err
 }
 
-// enter compiles a variant and measures it in short, calls times; 0 is for as
-// often as a measurement needs.
+// enter compiles a variant and measures it briefly, calls times; 0: as often as
+// a measurement needs.
 func (t *tuner) enter(v shaders.Variant, s *scratch, calls int) (*contender, int, error) {
 	once, err := s.dispatch(t.stopwatch, v.Source())
 	if err != nil {
@@ -169,7 +167,7 @@ func (t *tuner) enter(v shaders.Variant, s *scratch, calls int) (*contender, int
 		if err != nil {
 			return nil, 0, err
 		}
-		calls = int(min(max(tuneSpan.Seconds()/one[0], 1), most))
+		calls = int(min(max(measureSpan.Seconds()/one[0], 1), most))
 	}
 	if c.program, err = t.dev.NewProgram("tuning", slices.Repeat([]gpu.Dispatch{c.once}, calls)); err != nil {
 		return nil, 0, err
@@ -188,8 +186,8 @@ func (t *tuner) enter(v shaders.Variant, s *scratch, calls int) (*contender, int
 }
 
 // best is the fastest contender that computes what the first does, if it is
-// so much faster that this is no noise, and else the first.
-func (t *tuner) best(x tunable, s *scratch, final []*contender) (*contender, error) {
+// faster by more than noise. Otherwise it is the first.
+func (t *tuner) best(x graph.Product, s *scratch, final []*contender) (*contender, error) {
 	usual := final[0]
 	order := slices.Clone(final[1:])
 	slices.SortStableFunc(order, func(a, b *contender) int { return cmp.Compare(b.gain(usual), a.gain(usual)) })
@@ -208,7 +206,7 @@ func (t *tuner) best(x tunable, s *scratch, final []*contender) (*contender, err
 		if err != nil {
 			return usual, err
 		}
-		if why := x.differ(want, got); why != "" {
+		if why := differ(x.MatMul, x.Rounded, want, got); why != "" {
 			t.note(x, c.name, why)
 			continue
 		}
@@ -217,14 +215,14 @@ func (t *tuner) best(x tunable, s *scratch, final []*contender) (*contender, err
 	return usual, nil
 }
 
-func (t *tuner) note(x tunable, variant, why string) {
+func (t *tuner) note(x graph.Product, variant, why string) {
 	if t.Note != nil {
-		t.Note(fmt.Sprintf("%s: %s is left out: %s", x.key, variant, why))
+		t.Note(fmt.Sprintf("%s: %s is left out: %s", x.Key, variant, why))
 	}
 }
 
-// ratios are how many times as fast as another a contender was in each round,
-// the least first.
+// ratios are how many times as fast as another contender this one was in each
+// round, the smallest first.
 func (c *contender) ratios(other *contender) []float64 {
 	out := make([]float64, len(c.rounds))
 	for i := range out {
@@ -238,7 +236,7 @@ func (c *contender) ratios(other *contender) []float64 {
 func (c *contender) gain(other *contender) float64 { return median(c.ratios(other)) }
 
 func (c *contender) beats(other *contender) bool {
-	return c.ratios(other)[1] > 1 && c.gain(other) >= tuneGain
+	return c.ratios(other)[1] > 1 && c.gain(other) >= leastGain
 }
 
 func median(v []float64) float64 {
