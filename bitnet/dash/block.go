@@ -62,7 +62,19 @@ type curve struct {
 	Bad  []int  `json:"bad,omitempty"`
 }
 
-var shown = []runs.Key{runs.Loss, runs.LossMean, runs.LR, runs.GradNorm, runs.TokensPerSec}
+// shown are the metrics that the page's charts draw.
+func shown() []runs.Key {
+	var keys []runs.Key
+	for _, c := range runs.Charts() {
+		for _, k := range c.Keys {
+			keys = append(keys, k)
+			if spread := k.Metric().Spread; spread != 0 {
+				keys = append(keys, spread)
+			}
+		}
+	}
+	return keys
+}
 
 // newBlock makes a block of the rows from slot first on.
 func newBlock(name string, c *runs.Curves, first int64) *block {
@@ -79,7 +91,7 @@ func newBlock(name string, c *runs.Curves, first int64) *block {
 		b.Tokens = append(b.Tokens, int64(tokens[i]))
 	}
 	b.Time = c.X(runs.ByTime)[from:]
-	for _, k := range shown {
+	for _, k := range shown() {
 		if s, ok := newCurve(c.Series(k), from); ok {
 			b.Keys[k.String()] = s
 		}

@@ -1,9 +1,11 @@
 package dash
 
 import (
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"strings"
 )
 
@@ -28,9 +30,23 @@ func guard(next http.Handler, names []string) http.Handler {
 			h.Set("Allow", "GET, HEAD")
 			http.Error(w, "the page only reads", http.StatusMethodNotAllowed)
 		default:
+			defer answerPanic(w)
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// answerPanic answers a request that met a fault of the program, and reports it
+// where the server was started.
+func answerPanic(w http.ResponseWriter) {
+	switch p := recover(); p {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(p)
+	default:
+		log.Printf("bitnet dash: this is a fault of bitnet, please report it: %v\n%s", p, debug.Stack())
+		http.Error(w, "the server met a fault of its own: its terminal shows more", http.StatusInternalServerError)
+	}
 }
 
 // hostAllowed stops DNS rebinding: a page of another site whose name was made

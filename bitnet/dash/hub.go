@@ -40,26 +40,22 @@ func newHub(root string) *hub {
 // summary is what the page's list shows of a run. Times are in Unix
 // milliseconds, 0 for unknown.
 type summary struct {
-	Name         string     `json:"name"` // printable, and what the page calls the run by
-	Dir          string     `json:"dir"`
-	State        runs.State `json:"state"`
-	Why          string     `json:"why"`
-	Step         int64      `json:"step"`
-	Steps        int64      `json:"steps"`
-	Tokens       int64      `json:"tokens"`
-	Loss         *number    `json:"loss,omitempty"`
-	TokensPerSec number     `json:"tokens_per_sec"`
-	StepTimeMS   number     `json:"step_time_ms"`
-	ETA          *number    `json:"eta,omitempty"` // seconds, of a run that goes on
-	Memory       int64      `json:"memory"`
-	Parameters   int64      `json:"parameters"`
-	Device       string     `json:"device"`
-	Driver       string     `json:"driver"`
-	Backend      string     `json:"backend"`
-	Command      string     `json:"command"`
-	Checkpoint   int64      `json:"checkpoint"` // its step, -1 for none
-	Started      int64      `json:"started"`
-	Changed      int64      `json:"changed"`
+	Name       string            `json:"name"` // printable, and what the page calls the run by
+	Dir        string            `json:"dir"`
+	State      runs.Condition    `json:"state"`
+	Why        string            `json:"why"`
+	Step       int64             `json:"step"`
+	Steps      int64             `json:"steps"`
+	Values     map[string]number `json:"values"`        // metrics of the last line, or medians of the last lines
+	ETA        *number           `json:"eta,omitempty"` // seconds, of a run that is being trained
+	Parameters int64             `json:"parameters"`
+	Device     string            `json:"device"`
+	Driver     string            `json:"driver"`
+	Backend    string            `json:"backend"`
+	Command    string            `json:"command"`
+	Checkpoint int64             `json:"checkpoint"` // its step, -1 for none
+	Started    int64             `json:"started"`
+	Changed    int64             `json:"changed"`
 
 	config map[string]string
 }
@@ -67,18 +63,21 @@ type summary struct {
 func summarize(i runs.Info) summary {
 	s := summary{
 		Name: runs.Printable(i.Name), Dir: runs.Printable(i.Dir), State: i.State, Why: i.Why,
-		Step: i.Step, Steps: i.Config.Train.Steps, Tokens: i.TokensSeen,
+		Step: i.Step, Steps: i.Config.Train.Steps, Values: map[string]number{},
 		Parameters: i.Parameters, Device: i.Device, Driver: i.Driver, Backend: i.Backend,
 		Command: strings.Join(i.Command, " "), Checkpoint: i.CheckpointStep,
 		Started: millis(i.Started), Changed: millis(i.Changed), config: i.Config.Settings,
 	}
-	if m := i.Last; i.Logged {
-		loss := number(m.LossMean)
-		s.Loss, s.TokensPerSec, s.StepTimeMS, s.Memory = &loss, number(m.TokensPerSec), number(m.StepTimeMS), m.Memory
-		if left := s.Steps - s.Step; i.State == runs.Running && left >= 0 && m.StepTimeMS > 0 {
-			eta := number(math.Round(float64(left) * m.StepTimeMS / 1000))
-			s.ETA = &eta
+	for _, k := range runs.Keys() {
+		if i.Medians.Has(k) {
+			s.Values[k.String()] = number(i.Medians.Get(k))
+		} else if i.Last.Has(k) {
+			s.Values[k.String()] = number(i.Last.Get(k))
 		}
+	}
+	if i.State == runs.Running && i.Left > 0 {
+		eta := number(math.Round(i.Left.Seconds()))
+		s.ETA = &eta
 	}
 	return s
 }
@@ -90,7 +89,7 @@ func millis(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// summaries lists the runs, made anew no more often than the disk can bear.
+// summaries lists the runs, which are read again no more often than the disk can bear.
 func (h *hub) summaries() []summary {
 	h.mu.Lock()
 	defer h.mu.Unlock()

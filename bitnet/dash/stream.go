@@ -3,9 +3,12 @@ package dash
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -14,23 +17,26 @@ import (
 
 const (
 	mostRuns  = 32               // that one page may follow
-	heartbeat = 15 * time.Second // of silence, after which a word is said
+	heartbeat = 15 * time.Second // of silence, after which a comment is sent
 	patience  = 20 * time.Second // for a page that does not read
 )
 
 // events is the stream of a page: what is known of the runs, then what changes.
 // With ?run=NAME, as often as needed, it also has the curves and logs of these.
 func (h *hub) events(w http.ResponseWriter, r *http.Request) {
+	names, err := followedRuns(r.URL.RawQuery)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Method == http.MethodHead {
 		return
 	}
-	s := &stream{hub: h, w: w, control: http.NewResponseController(w), listed: map[string][]byte{}, follow: map[string]*followed{}}
-	for _, name := range r.URL.Query()["run"] {
-		if len(s.names) < mostRuns && !slices.Contains(s.names, name) {
-			s.names = append(s.names, name)
-		}
+	s := &stream{hub: h, w: w, control: http.NewResponseController(w), listed: map[string][]byte{}, follow: map[string]*followed{}, names: names}
+	if s.send("schema", newSchema()) != nil {
+		return
 	}
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -46,12 +52,31 @@ func (h *hub) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// followedRuns are the runs that a stream is asked for. A run need not exist yet.
+func followedRuns(query string) ([]string, error) {
+	v, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, errors.New("the query is not well formed")
+	}
+	var names []string
+	for _, name := range v["run"] {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) > mostRuns {
+		return nil, fmt.Errorf("one page follows at most %d runs", mostRuns)
+	}
+	return names, nil
+}
+
 // stream is what one page has been told.
 type stream struct {
 	hub     *hub
 	w       http.ResponseWriter
 	control *http.ResponseController
 	spoke   time.Time
+	began   bool // the list was sent once
 
 	names  []string
 	listed map[string][]byte // summary of each run as it was sent
@@ -97,7 +122,7 @@ func (s *stream) list(list []summary) error {
 		All     bool              `json:"all"`
 		Changed []json.RawMessage `json:"changed"`
 		Gone    []string          `json:"gone,omitempty"`
-	}{Dir: runs.Printable(s.hub.root), All: s.spoke.IsZero(), Changed: []json.RawMessage{}}
+	}{Dir: runs.Printable(s.hub.root), All: !s.began, Changed: []json.RawMessage{}}
 	there := map[string]bool{}
 	for _, x := range list {
 		text, err := json.Marshal(x)
@@ -119,15 +144,22 @@ func (s *stream) list(list []summary) error {
 	if !event.All && len(event.Changed) == 0 && len(event.Gone) == 0 {
 		return nil
 	}
+	s.began = true
 	return s.send("runs", event)
 }
 
 // eval, sample and anomaly are lines of the logs as the page gets them.
 type (
 	eval struct {
-		Step       int64   `json:"step"`
-		Loss       number  `json:"loss"`
-		ExactMatch *number `json:"exact_match,omitempty"`
+		Step   int64   `json:"step"`
+		Scores []score `json:"scores"`
+	}
+	score struct {
+		Name   string      `json:"name"`
+		Part   string      `json:"part,omitempty"`
+		Value  number      `json:"value"`
+		Format runs.Format `json:"format"`
+		Text   string      `json:"text"` // the value in words
 	}
 	anomaly struct {
 		Step int64  `json:"step"`
@@ -204,19 +236,32 @@ func newLogs(name string, r *reader, f *followed) logs {
 		f.evals, f.samples, f.anomalies = 0, 0, 0
 	}
 	for _, e := range newestOf(r.logs.Evals, r.evals-f.evals) {
-		x := eval{Step: e.Step, Loss: number(e.Loss)}
-		if e.ExactMatch != nil {
-			m := number(*e.ExactMatch)
-			x.ExactMatch = &m
-		}
-		l.Evals = append(l.Evals, x)
+		l.Evals = append(l.Evals, newEval(&e))
 	}
 	l.Samples = slices.Clone(newestOf(r.logs.Samples, min(r.samples-f.samples, newest)))
 	for _, a := range newestOf(r.logs.Anomalies, min(r.anomalies-f.anomalies, newest)) {
-		l.Anomalies = append(l.Anomalies, anomaly{a.Step, a.Kind, a.Message})
+		l.Anomalies = append(l.Anomalies, anomaly{a.Step, string(a.Kind), a.Message})
 	}
 	f.evals, f.samples, f.anomalies = r.evals, r.samples, r.anomalies
 	return l
+}
+
+// newEval takes the scores of an evaluation, with their parts where they are few.
+func newEval(e *runs.Eval) eval {
+	x := eval{Step: e.Step}
+	add := func(s runs.Score) {
+		x.Scores = append(x.Scores, score{s.Name, s.Part, number(s.Value), s.Format(), s.String()})
+	}
+	for _, s := range e.All() {
+		if s.Part != "" {
+			continue
+		}
+		add(s)
+		for _, p := range e.Parts(s.Name) {
+			add(p)
+		}
+	}
+	return x
 }
 
 func newestOf[T any](list []T, n int64) []T {

@@ -2,8 +2,10 @@ package dash
 
 import (
 	"encoding/json"
+	"log"
 	"math"
 	"net/http"
+	"net/url"
 	"sort"
 	"strconv"
 
@@ -20,7 +22,7 @@ func (h *hub) series(w http.ResponseWriter, r *http.Request) {
 	defer h.leave()
 	c, err := runs.ReadCurves(q.run.Log("metrics"), q.from, q.to, q.limit)
 	if err != nil {
-		http.Error(w, "the metrics cannot be read", http.StatusInternalServerError)
+		unreadable(w, err)
 		return
 	}
 	b := newBlock(q.name, c, math.MinInt64)
@@ -34,6 +36,13 @@ func (h *hub) series(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	answer(w, b)
+}
+
+// unreadable answers that a log cannot be read, and says why where the server was
+// started.
+func unreadable(w http.ResponseWriter, err error) {
+	log.Print("bitnet dash: ", err)
+	http.Error(w, "the metrics cannot be read", http.StatusInternalServerError)
 }
 
 // timeOf is the training time at a step, between the rows around it.
@@ -84,7 +93,7 @@ func (h *hub) ternary(w http.ResponseWriter, r *http.Request) {
 		defer h.leave()
 		c, err := runs.ReadCurves(q.run.Log("metrics"), q.from, q.to, q.limit)
 		if err != nil {
-			http.Error(w, "the metrics cannot be read", http.StatusInternalServerError)
+			unreadable(w, err)
 			return
 		}
 		s = newShares(c, q.from, q.to, q.limit)
@@ -139,10 +148,14 @@ type query struct {
 	limit    int
 }
 
-// query reads the parts of a request that both answers have; it answers
-// itself what makes no sense.
+// query reads the parts of a request that both answers have; to one that makes
+// no sense it answers itself.
 func (h *hub) query(w http.ResponseWriter, r *http.Request, limit string, most int) (query, bool) {
-	v := r.URL.Query()
+	v, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		http.Error(w, "the query is not well formed", http.StatusBadRequest)
+		return query{}, false
+	}
 	q := query{name: v.Get("run"), run: h.run(v.Get("run"))}
 	if q.run == nil {
 		http.Error(w, "there is no such run", http.StatusNotFound)
@@ -155,16 +168,20 @@ func (h *hub) query(w http.ResponseWriter, r *http.Request, limit string, most i
 		if text := v.Get(p.key); text != "" {
 			n, err := strconv.ParseInt(text, 10, 64)
 			if err != nil || n < 0 || n > 1<<53 {
-				http.Error(w, p.key+" must be a step", http.StatusBadRequest)
+				http.Error(w, p.key+" must be a step: a whole number from 0", http.StatusBadRequest)
 				return q, false
 			}
 			*p.to = n
 		}
 	}
+	if q.to > 0 && q.from > q.to {
+		http.Error(w, "from must not be larger than to", http.StatusBadRequest)
+		return q, false
+	}
 	if q.limit = most; v.Get(limit) != "" {
 		n, err := strconv.Atoi(v.Get(limit))
 		if err != nil || n < 2 {
-			http.Error(w, limit+" must be a number from 2", http.StatusBadRequest)
+			http.Error(w, limit+" must be a whole number from 2", http.StatusBadRequest)
 			return q, false
 		}
 		q.limit = min(n, most)

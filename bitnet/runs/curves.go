@@ -61,11 +61,11 @@ func (c *Curves) Add(line []byte) {
 // add is Add with the room for a line's values given; it leaves them there.
 func (c *Curves) add(line []byte, v *values) bool {
 	c.Lines++
-	if !scan(line, v) || !(v.num[Step] >= 0 && v.num[Step] < 1<<53) {
+	if !scan(line, v) || !(v.num[stepKey] >= 0 && v.num[stepKey] < 1<<53) {
 		c.Bad++
 		return false
 	}
-	step := int64(v.num[Step])
+	step := int64(v.num[stepKey])
 	p := c.at(step)
 	if v.enough && p.shares == nil {
 		// The line is the first of a point: it may have the ternary shares.
@@ -78,7 +78,7 @@ func (c *Curves) add(line []byte, v *values) bool {
 			p.tokens = v.num[TokensSeen]
 		}
 	}
-	for k := Loss; k < numKeys; k++ {
+	for k := stepKey + 1; k < numKeys; k++ {
 		if !v.has(k) {
 			continue
 		}
@@ -177,7 +177,7 @@ func (p *point) merge(q *point) {
 	if q.step >= p.step {
 		p.step, p.tokens = q.step, q.tokens
 	}
-	for k := Loss; k < numKeys; k++ {
+	for k := stepKey + 1; k < numKeys; k++ {
 		switch {
 		case q.count[k] == 0:
 		case p.count[k] == 0:

@@ -39,8 +39,8 @@ type Change struct {
 // Follow makes a reader whose curves have at most limit points. The first Poll
 // reads what there is.
 func (r *Run) Follow(limit int) *Reader {
-	return &Reader{Run: r, Curves: NewCurves(limit), limit: limit, long: 32 << 20, metrics: newTail(r.Log("metrics")), evals: newTail(r.Log("eval")),
-		samples: newTail(r.Log("samples")), anomalies: newTail(r.Log("anomalies"))}
+	return &Reader{Run: r, Curves: NewCurves(limit), limit: limit, long: 32 << 20, metrics: newTail(r.Log(metricsLog)), evals: newTail(r.Log(evalLog)),
+		samples: newTail(r.Log(samplesLog)), anomalies: newTail(r.Log(anomaliesLog))}
 }
 
 // Poll reads what was appended since the last call. It does not wait for a long
@@ -78,7 +78,7 @@ func (r *Reader) pollMetrics(c *Change) error {
 			if log.err != nil {
 				return log.err // the next Poll begins anew
 			}
-			r.Curves, r.metrics.file, r.metrics.offset = log.curves, log.file, log.end
+			r.Curves, r.metrics.file, r.metrics.offset, r.metrics.before = log.curves, log.file, log.end, log.before
 			c.Metrics = int(log.curves.Lines)
 		default:
 			return nil
@@ -86,7 +86,9 @@ func (r *Reader) pollMetrics(c *Change) error {
 	}
 	if size, unread := r.metrics.unread(); unread >= r.long {
 		c.Reset = r.metrics.file != nil
-		r.Last, _ = LastMetrics(r.metrics.path)
+		if last, err := readRecent(r.metrics.path); err == nil {
+			r.Last = last.last
+		}
 		r.reading = readInBackground(r.metrics.path, size, r.limit)
 		var err error
 		r.Curves, err = glance(r.metrics.path, size)
@@ -131,7 +133,7 @@ func add[T any](r *Reader, list *[]T, parse func([]byte) (T, bool), line []byte)
 // Evals reads the evaluations of a run, at most the last 10,000.
 func (r *Run) Evals() ([]Eval, error) {
 	var list []Eval
-	err := backward(r.Log("eval"), func(line []byte) bool {
+	err := backward(r.Log(evalLog), func(line []byte) bool {
 		if e, ok := parseEval(line); ok {
 			list = append(list, e)
 		}

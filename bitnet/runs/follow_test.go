@@ -2,6 +2,7 @@ package runs
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,14 +65,15 @@ func TestFollow(t *testing.T) {
 	require.EqualValues(t, 1, f.Curves.Bad)
 	require.EqualValues(t, 5, f.Curves.Lines)
 
-	appendTo(t, r.Log("eval"), `{"step":4,"loss":2,"exact_match":0.5}`+"\n{\n"+`{"step":5,"loss":NaN}`+"\n")
+	appendTo(t, r.Log("eval"), `{"step":4,"loss":2,"exact_match":0.5,"scores":[{"name":"exact match","value":0.5,"unit":"share"}]}`+"\n{\n"+`{"step":5,"loss":NaN}`+"\n")
 	appendTo(t, r.Log("samples"), `{"step":4,"prompt":"a","text":"b"}`+"\n")
 	appendTo(t, r.Log("anomalies"), `{"step":4,"kind":"nan","value":null}`+"\n")
 	require.Equal(t, Change{Evals: 3, Samples: 1, Anomalies: 1}, poll())
 	require.Len(t, f.Evals, 2)
 	require.EqualValues(t, 5, f.Evals[1].Step)
 	require.EqualValues(t, 1, f.BadLines)
-	require.Nil(t, f.Anomalies[0].Value)
+	require.True(t, math.IsNaN(float64(f.Anomalies[0].Value)))
+	require.Equal(t, []Score{{Name: "exact match", Value: 0.5, Unit: Share}}, f.Evals[0].Scores)
 
 	// A resumed run writes its logs anew, up to a checkpoint, and goes on.
 	next := r.Log("metrics") + ".tmp"

@@ -23,6 +23,7 @@ type readLog struct {
 	curves *Curves
 	file   os.FileInfo
 	end    int64
+	before []byte // of the end, as in tail
 	err    error
 }
 
@@ -36,22 +37,30 @@ func readInBackground(path string, size int64, limit int) *background {
 	go func() {
 		oneAtATime.Lock()
 		defer oneAtATime.Unlock()
-		var log readLog
-		f, err := os.Open(path)
-		if err == nil {
-			defer f.Close()
-			log.file, err = f.Stat()
-		}
-		if err == nil {
-			log.end, err = lastBreak(f, log.file.Size())
-		}
-		if err == nil {
-			log.curves, err = readPart(&counted{f, &b.read}, 0, log.end, limit, runtime.GOMAXPROCS(0)-1)
-		}
-		log.err = err
-		b.done <- log
+		b.done <- readWhole(path, limit, &b.read)
 	}()
 	return b
+}
+
+// readWhole reads a log up to its last line break, and counts the bytes in read.
+func readWhole(path string, limit int, read *atomic.Int64) (log readLog) {
+	defer caught(&log.err)
+	f, err := os.Open(path)
+	if err != nil {
+		return readLog{err: err}
+	}
+	defer f.Close()
+	if log.file, log.err = f.Stat(); log.err != nil {
+		return log
+	}
+	if log.end, log.err = lastBreak(f, log.file.Size()); log.err != nil {
+		return log
+	}
+	log.curves, log.err = readPart(&counted{f, read}, 0, log.end, limit, runtime.GOMAXPROCS(0)-1)
+	var t tail
+	t.at(f, log.end)
+	log.before = t.before
+	return log
 }
 
 // counted counts the bytes that are read.

@@ -8,26 +8,8 @@ import (
 	"strings"
 )
 
-// lives says whether the process of alive.json, and not a later one with its
-// number, is there on this machine.
-func (a Alive) lives() bool {
-	if a.BootID != "" {
-		if now, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil && strings.TrimSpace(string(now)) != a.BootID {
-			return false
-		}
-	}
-	if !processExists(a.PID) {
-		return false
-	}
-	state, ticks, ok := processStat(a.PID)
-	if !ok {
-		return true // a system without /proc
-	}
-	return state != 'Z' && state != 'X' && (a.StartTicks == 0 || a.StartTicks == ticks)
-}
-
 // StartTicks is when a process started, in clock ticks since the machine did;
-// 0 if that cannot be told.
+// 0 if that is not known.
 func StartTicks(pid int) uint64 {
 	_, ticks, ok := processStat(pid)
 	if !ok {

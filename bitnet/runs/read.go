@@ -6,22 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 )
-
-// LastMetrics is the last readable line of a metrics file.
-func LastMetrics(path string) (Metrics, bool) {
-	var m Metrics
-	found := false
-	_ = backward(path, func(line []byte) bool {
-		m, found = parseMetrics(line)
-		return !found
-	})
-	return m, found
-}
 
 // backward gives the whole lines of a file from the last to the first, until
 // each returns false. It reads no more than it must, and stops after 64 MiB.
@@ -106,8 +97,11 @@ func ReadCurves(path string, from, to int64, limit int, keys ...Key) (*Curves, e
 	if from > 0 {
 		begin = seekStep(f, info.Size(), from)
 	}
-	if to > 0 {
+	if to > 0 && to < math.MaxInt64 {
 		end = seekStep(f, info.Size(), to+1)
+	}
+	if end <= begin { // no line lies between such steps
+		return NewCurves(limit), nil
 	}
 	return readPart(f, begin, end, limit, runtime.GOMAXPROCS(0), keys...)
 }
@@ -117,7 +111,7 @@ func ReadCurves(path string, from, to int64, limit int, keys ...Key) (*Curves, e
 func readPart(f io.ReaderAt, begin, end int64, limit, processors int, keys ...Key) (*Curves, error) {
 	var want uint32
 	for _, k := range keys {
-		want |= 1<<k | 1<<Step
+		want |= 1<<k | 1<<stepKey
 	}
 	workers := int(max(1, min(int64(processors), (end-begin)/chunk)))
 	parts := make([]*Curves, workers)
@@ -129,6 +123,7 @@ func readPart(f io.ReaderAt, begin, end int64, limit, processors int, keys ...Ke
 		c := NewCurves(limit)
 		parts[w] = c
 		group.Go(func() {
+			defer caught(&errs[w])
 			v := values{want: want}
 			buf := make([]byte, min(end-begin+1, chunk+64<<10))
 			for errs[w] == nil {
@@ -145,6 +140,14 @@ func readPart(f io.ReaderAt, begin, end int64, limit, processors int, keys ...Ke
 		parts[0].join(p)
 	}
 	return parts[0], errors.Join(errs...)
+}
+
+// caught turns a panic of a goroutine into an error: a fault in reading one log
+// must not end a server.
+func caught(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("this is a fault of bitnet, please report it: %v\n%s", p, debug.Stack())
+	}
 }
 
 // wholeLines gives the whole lines that begin in [at, to), of a part of a file
@@ -216,7 +219,7 @@ func lineFrom(f io.ReaderAt, from, size int64) (at, step int64, ok bool) {
 		var err error
 		buf, err = wholeLines(f, from, min(from+window, size), 0, buf, func(begin int64, line []byte) {
 			if !ok && scan(line, &v) {
-				at, step, ok = begin, whole(v.num[Step]), true
+				at, step, ok = begin, whole(v.num[stepKey]), true
 			}
 		})
 		if err != nil {

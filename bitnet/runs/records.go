@@ -3,72 +3,93 @@ package runs
 import (
 	"encoding/json"
 	"math"
+	"strconv"
 	"time"
 )
-
-// Metrics is a line of logs/metrics.jsonl.
-type Metrics struct {
-	Step, TokensSeen, Memory     int64
-	Loss, LossMean, LR, GradNorm float64
-	WeightDecay                  float64
-	StepTimeMS, TokensPerSec     float64
-	Ternary                      map[string][3]float64 // shares of -1, 0 and +1 by projection
-}
-
-// Eval is a line of logs/eval.jsonl.
-type Eval struct {
-	Step       int64              `json:"step"`
-	Loss       float64            `json:"loss"`
-	Perplexity float64            `json:"perplexity"`
-	Tokens     int64              `json:"tokens"`
-	ExactMatch *float64           `json:"exact_match,omitempty"`
-	Operators  map[string]float64 `json:"exact_match_by_operator,omitempty"`
-	Problems   int                `json:"problems,omitempty"`
-}
 
 // Sample is a line of logs/samples.jsonl.
 type Sample struct {
 	Step   int64  `json:"step"`
-	Mode   string `json:"mode"`
+	Mode   string `json:"mode"` // how tokens were chosen
 	Prompt string `json:"prompt"`
 	Text   string `json:"text"`
-	// Entropy of the distributions that the tokens were chosen from, mean in
-	// nats; 0 if it was not written down.
-	Entropy float64 `json:"entropy,omitempty"`
+	// Entropy is that of the distributions that the tokens were chosen from:
+	// the mean, in nats.
+	Entropy float64 `json:"entropy"`
 }
+
+// AnomalyKind names what went wrong.
+type AnomalyKind string
+
+const (
+	NotFinite       AnomalyKind = "nan"              // loss or gradient norm is NaN or infinite
+	LossSpike       AnomalyKind = "loss_spike"       // far over the running median
+	GradExplosion   AnomalyKind = "grad_explosion"   // gradient norm far over the running median
+	EntropyCollapse AnomalyKind = "entropy_collapse" // samples are far surer than the loss allows
+	Repetition      AnomalyKind = "repetition"       // a sample repeats one phrase
+	TernaryCollapse AnomalyKind = "ternary_collapse" // a projection is all zero
+)
+
+// Action is what is done about an anomaly, and the value of train.on_anomaly.
+type Action string
+
+const (
+	Warn     Action = "warn"     // report it and continue
+	Stop     Action = "stop"     // end the run
+	RollBack Action = "rollback" // return to the last checkpoint and skip the batches of the step
+)
 
 // Anomaly is a line of logs/anomalies.jsonl.
 type Anomaly struct {
-	Step    int64     `json:"step"`
-	Kind    string    `json:"kind"` // nan, loss_spike, grad_explosion, entropy_collapse, repetition, ternary_collapse
-	Message string    `json:"message"`
-	Value   *float64  `json:"value,omitempty"`
-	Limit   *float64  `json:"limit,omitempty"`
-	Dump    string    `json:"dump,omitempty"` // a file of the run, for debugging
-	Action  string    `json:"action"`         // warn, stop or rollback
-	Time    time.Time `json:"time"`
+	Step    int64       `json:"step"` // finished steps, including the one in question
+	Kind    AnomalyKind `json:"kind"`
+	Message string      `json:"message"`
+	Value   Number      `json:"value"` // what was measured
+	Limit   Number      `json:"limit"` // what it was compared with
+	Dump    string      `json:"dump"`  // a file of the run with what is needed to debug it, or ""
+	Action  Action      `json:"action"`
+	Time    time.Time   `json:"time"`
+}
+
+// MarshalJSON writes the numbers that the line has, in the order of the table.
+func (m Metrics) MarshalJSON() ([]byte, error) {
+	b := strconv.AppendInt(append(make([]byte, 0, 256), `{"`+table[stepKey].Name+`":`...), m.Step, 10)
+	for _, k := range Keys() {
+		if !m.Has(k) {
+			continue
+		}
+		v, err := Number(m.values[k]).MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(append(b, ',', '"'), table[k].Name...), `":`...)
+		b = append(b, v...)
+	}
+	if m.Ternary != nil {
+		shares, err := json.Marshal(m.Ternary)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(b, `,"`+ternaryName+`":`...), shares...)
+	}
+	return append(b, '}'), nil
 }
 
 // parseMetrics reads a metrics line with its ternary shares. A number that is
-// missing is 0, one that is null or NaN is NaN.
+// null or NaN is NaN.
 func parseMetrics(line []byte) (Metrics, bool) {
 	var v values
 	if !scan(line, &v) {
 		return Metrics{}, false
 	}
-	n := &v.num
-	for k := range numKeys {
-		if !v.has(k) {
-			n[k] = 0
+	m := Metrics{Step: whole(v.num[stepKey])}
+	for _, k := range Keys() {
+		if v.has(k) {
+			m.Set(k, v.num[k])
 		}
 	}
-	m := Metrics{
-		Step: whole(n[Step]), TokensSeen: whole(n[TokensSeen]), Memory: whole(n[Memory]),
-		Loss: n[Loss], LossMean: n[LossMean], LR: n[LR], GradNorm: n[GradNorm], WeightDecay: n[WeightDecay],
-		StepTimeMS: n[StepTimeMS], TokensPerSec: n[TokensPerSec],
-	}
 	if v.ternary != nil {
-		_ = json.Unmarshal(v.ternary, &m.Ternary)
+		_ = json.Unmarshal(v.ternary, &m.Ternary) // what cannot be read is left out
 	}
 	return m, m.Step >= 0
 }
@@ -85,12 +106,12 @@ func parseEval(line []byte) (Eval, bool) {
 	if json.Unmarshal(line, &e) == nil {
 		return e, true
 	}
-	// A loss that is not a number is not JSON.
+	// A loss that is not a number may be written as NaN, which is not JSON.
 	var v values
-	if !scan(line, &v) || v.num[Step] < 0 {
+	if !scan(line, &v) || v.num[stepKey] < 0 {
 		return Eval{}, false
 	}
-	return Eval{Step: whole(v.num[Step]), Loss: v.num[Loss], Perplexity: math.NaN()}, true
+	return Eval{Step: whole(v.num[stepKey]), Loss: Number(v.num[Loss]), Perplexity: Number(math.NaN())}, true
 }
 
 func parseSample(line []byte) (Sample, bool) {

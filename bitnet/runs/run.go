@@ -1,7 +1,7 @@
-// Package runs reads what training writes into a run directory: config.yaml,
-// provenance.json, logs/*.jsonl and checkpoints/. It only reads, needs no
-// device, and works while a run goes on, after a crash, and on half-written
-// files.
+// Package runs defines what a run directory holds: config.yaml, provenance.json,
+// logs/*.jsonl and checkpoints/. It has the records, their writer, which the
+// trainer uses, and their readers. Reading needs no device, and works while a
+// run is being trained, after a crash, and on half-written files.
 package runs
 
 import (
@@ -11,9 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -43,8 +41,12 @@ type Info struct {
 	Checkpoint     string    // newest checkpoint directory, "" for none
 	CheckpointStep int64     // its step, -1 for none
 
-	State State
+	State Condition
 	Why   string // one line on how the state is known
+
+	Medians Metrics               // over the last lines, of the metrics that have one (StatusLine.Median)
+	Ternary map[string][3]float64 // the newest shares of the last lines, as in Metrics
+	Left    time.Duration         // of training alone; 0 if unknown or done
 }
 
 // Open opens a run directory: a folder that holds config.yaml or logs/.
@@ -156,7 +158,7 @@ func (r *Run) Log(name string) string { return filepath.Join(r.Dir, "logs", name
 // changed is when a log, or else the directory, changed last.
 func (r *Run) changed() time.Time {
 	var last time.Time
-	for _, path := range []string{r.Log("metrics"), r.Log("eval"), r.Log("samples"), r.Log("anomalies")} {
+	for _, path := range []string{r.Log(metricsLog), r.Log(evalLog), r.Log(samplesLog), r.Log(anomaliesLog)} {
 		if s, err := os.Stat(path); err == nil && s.ModTime().After(last) {
 			last = s.ModTime()
 		}
@@ -173,13 +175,7 @@ func (r *Run) changed() time.Time {
 // missing or damaged is left zero.
 func (r *Run) Info() Info {
 	i := Info{Name: r.Name, Dir: r.Dir, Config: readConfig(filepath.Join(r.Dir, "config.yaml")), Changed: r.changed()}
-	var p struct {
-		Started                 time.Time
-		Device, Driver, Backend string
-		Parameters              int64
-		Command                 []string
-	}
-	if text, err := readSmall(filepath.Join(r.Dir, "provenance.json")); err == nil && json.Unmarshal(text, &p) == nil {
+	if p, err := r.Provenance(); err == nil {
 		i.Started, i.Device, i.Driver, i.Backend = p.Started, p.Device, p.Driver, p.Backend
 		i.Parameters, i.Command = p.Parameters, p.Command
 	}
@@ -194,46 +190,14 @@ func (r *Run) Info() Info {
 			i.TokensSeen = s.TokensSeen
 		}
 	}
-	i.Last, i.Logged = LastMetrics(r.Log("metrics"))
+	last, _ := readRecent(r.Log(metricsLog)) // a log that cannot be read is one without lines
+	i.Last, i.Logged, i.Medians, i.Ternary = last.last, last.logged, last.medians, last.ternary
 	if i.Logged && i.Last.Step >= i.Step {
-		i.Step, i.TokensSeen = i.Last.Step, i.Last.TokensSeen
+		i.Step, i.TokensSeen = i.Last.Step, int64(i.Last.Get(TokensSeen))
 	}
+	i.Left = last.pace.Left(i.Config.Train.Steps - i.Step)
 	i.State, i.Why = r.state(&i)
 	return i
-}
-
-var checkpointName = regexp.MustCompile(`^step_(\d{8,18})$`)
-
-// Checkpoints are the checkpoint directories that hold state.json, the newest
-// first. Their files are not verified.
-func (r *Run) Checkpoints() []string {
-	entries, err := os.ReadDir(filepath.Join(r.Dir, "checkpoints"))
-	if err != nil {
-		return nil
-	}
-	var list []string
-	for _, e := range entries {
-		dir := filepath.Join(r.Dir, "checkpoints", e.Name())
-		if CheckpointStep(e.Name()) < 0 {
-			continue
-		}
-		if _, err := os.Stat(filepath.Join(dir, "state.json")); err == nil {
-			list = append(list, dir)
-		}
-	}
-	slices.SortFunc(list, func(a, b string) int { return int(CheckpointStep(b) - CheckpointStep(a)) })
-	return list
-}
-
-// CheckpointStep is the step of a checkpoint, by the name of its directory; -1
-// if that is not a checkpoint's.
-func CheckpointStep(checkpoint string) int64 {
-	m := checkpointName.FindStringSubmatch(filepath.Base(checkpoint))
-	if m == nil {
-		return -1
-	}
-	n, _ := strconv.ParseInt(m[1], 10, 64)
-	return n
 }
 
 // readSmall reads a file that has no business being larger than 1 MiB.

@@ -7,35 +7,6 @@ import (
 	"strconv"
 )
 
-// Key names a number of a metrics line.
-type Key int
-
-const (
-	Step Key = iota
-	Loss
-	LossMean
-	LR
-	WeightDecay
-	GradNorm
-	StepTimeMS
-	TokensPerSec
-	TokensSeen
-	Memory
-	numKeys
-)
-
-var keyNames = [numKeys]string{
-	"step", "loss", "loss_mean", "lr", "wd", "grad_norm", "step_time_ms", "tokens_per_sec", "tokens_seen", "device_memory_bytes",
-}
-
-// String is the key as it stands in metrics.jsonl.
-func (k Key) String() string { return keyNames[k] }
-
-// Keys are the keys that have a curve, all but step.
-func Keys() []Key {
-	return []Key{Loss, LossMean, LR, WeightDecay, GradNorm, StepTimeMS, TokensPerSec, TokensSeen, Memory}
-}
-
 // values are the known numbers of one line.
 type values struct {
 	num     [numKeys]float64
@@ -52,10 +23,10 @@ func (v *values) has(k Key) bool { return v.set>>k&1 != 0 }
 
 // quoted are the keys as they begin a member of an object.
 var quoted = func() (q [numKeys + 1]string) {
-	for k, name := range keyNames {
-		q[k] = `"` + name + `":`
+	for k, m := range table {
+		q[k] = `"` + m.Name + `":`
 	}
-	q[ternaryKey] = `"ternary":`
+	q[ternaryKey] = `"` + ternaryName + `":`
 	return q
 }()
 
@@ -89,7 +60,7 @@ func scan(line []byte, v *values) bool {
 			if i = space(line, end+1); i >= len(line) || line[i] != ':' {
 				return false
 			}
-			if k = keyOf(key); k < 0 && string(key) == "ternary" {
+			if k = keyOf(key); k < 0 && string(key) == ternaryName {
 				k = ternaryKey
 			}
 			i++
@@ -122,7 +93,7 @@ func scan(line []byte, v *values) bool {
 			return false
 		}
 		if line[i] == '}' {
-			return v.has(Step) && space(line, i+1) == len(line)
+			return v.has(stepKey) && space(line, i+1) == len(line)
 		}
 		if line[i] != ',' {
 			return false
@@ -132,7 +103,10 @@ func scan(line []byte, v *values) bool {
 }
 
 // ternaryKey stands for the member that holds the ternary shares.
-const ternaryKey = numKeys
+const (
+	ternaryKey  = numKeys
+	ternaryName = "ternary"
+)
 
 // value reads the value at i: the index behind it, or -1 if there is none;
 // ok says that it is a number.
@@ -213,7 +187,7 @@ func nestedEnd(s []byte, i int) int {
 
 func keyOf(s []byte) Key {
 	for k := range numKeys {
-		if string(s) == keyNames[k] {
+		if string(s) == table[k].Name {
 			return k
 		}
 	}

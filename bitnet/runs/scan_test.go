@@ -17,13 +17,13 @@ func TestScan(t *testing.T) {
 		ok   bool
 		want map[Key]float64
 	}{
-		{`{"step":12,"loss":2.5,"lr":1e-3}`, true, map[Key]float64{Step: 12, Loss: 2.5, LR: 0.001}},
-		{` { "lr" : 1.5E+2 , "step" : 7 , "note" : "a \"quoted\" word, {" , "list":[1,{"a":"]"}], "wd":-0.5 } `, true, map[Key]float64{Step: 7, LR: 150, WeightDecay: -0.5}},
-		{`{"step":3,"loss":null,"loss_mean":NaN,"grad_norm":"Infinity"}`, true, map[Key]float64{Step: 3, Loss: nan, LossMean: nan, GradNorm: math.Inf(1)}},
-		{`{"step":3,"loss":-Inf,"other":true}`, true, map[Key]float64{Step: 3, Loss: math.Inf(-1)}},
-		{`{"ternary":{"a}b":[0.1,0.2,0.7]},"step":4}`, true, map[Key]float64{Step: 4}},
-		{`{"ternary":{"a":[0.1,0.2,0.7],"b":[1,0,0]},"step":4}`, true, map[Key]float64{Step: 4}},
-		{`{"step":1e400}`, true, map[Key]float64{Step: math.Inf(1)}},
+		{`{"step":12,"loss":2.5,"lr":1e-3}`, true, map[Key]float64{stepKey: 12, Loss: 2.5, LR: 0.001}},
+		{` { "lr" : 1.5E+2 , "step" : 7 , "note" : "a \"quoted\" word, {" , "list":[1,{"a":"]"}], "wd":-0.5 } `, true, map[Key]float64{stepKey: 7, LR: 150, WeightDecay: -0.5}},
+		{`{"step":3,"loss":null,"loss_mean":NaN,"grad_norm":"Infinity"}`, true, map[Key]float64{stepKey: 3, Loss: nan, LossMean: nan, GradNorm: math.Inf(1)}},
+		{`{"step":3,"loss":-Inf,"other":true}`, true, map[Key]float64{stepKey: 3, Loss: math.Inf(-1)}},
+		{`{"ternary":{"a}b":[0.1,0.2,0.7]},"step":4}`, true, map[Key]float64{stepKey: 4}},
+		{`{"ternary":{"a":[0.1,0.2,0.7],"b":[1,0,0]},"step":4}`, true, map[Key]float64{stepKey: 4}},
+		{`{"step":1e400}`, true, map[Key]float64{stepKey: math.Inf(1)}},
 		{`{"loss":1}`, false, nil},
 		{`{}`, false, nil},
 		{``, false, nil},
@@ -61,7 +61,7 @@ func TestScanLearnsOrder(t *testing.T) {
 	for range 2 {
 		for _, line := range []string{`{"step":1,"loss":2,"lr":3}`, `{"lr":3,"loss":2,"step":1}`, `{"loss":2,"ternary":{"a":[1,0,0]},"lr":3,"step":1}`} {
 			require.True(t, scan([]byte(line), &v))
-			require.Equal(t, []float64{1, 2, 3}, []float64{v.num[Step], v.num[Loss], v.num[LR]}, line)
+			require.Equal(t, []float64{1, 2, 3}, []float64{v.num[stepKey], v.num[Loss], v.num[LR]}, line)
 		}
 	}
 }

@@ -1,71 +1,55 @@
 package runs
 
 import (
-	"encoding/json"
 	"fmt"
-	"math"
 	"os"
-	"path/filepath"
 	"time"
 )
 
-// State says whether a run goes on.
-type State string
+// Condition says whether a run is being trained, and how it ended otherwise.
+type Condition string
 
 const (
-	Running  State = "running"
-	Finished State = "finished" // all its steps are done
-	Stopped  State = "stopped"  // it ended before the last step, and said so
-	Crashed  State = "crashed"  // its process is gone without a word
-	Diverged State = "diverged" // it went wrong, and was ended for that
-	Unknown  State = "unknown"  // no way to tell from here
+	Running  Condition = "running"
+	Finished Condition = "finished" // all its steps are done
+	Stopped  Condition = "stopped"  // it ended before the last step, and said so
+	Crashed  Condition = "crashed"  // its process is gone without a word
+	Diverged Condition = "diverged" // it went wrong, and was ended for that
+	Unknown  Condition = "unknown"  // no way to tell from here
 )
-
-// Alive is logs/alive.json, which is there as long as a run's process is.
-type Alive struct {
-	PID     int       `json:"pid"`
-	Host    string    `json:"host"`
-	Started time.Time `json:"started"`
-	// StartTicks is field 22 of /proc/PID/stat, which tells the process from a
-	// later one with the same number; 0 if unknown.
-	StartTicks uint64 `json:"start_ticks"`
-	BootID     string `json:"boot_id,omitempty"` // of Linux: another one means that the machine was started anew
-}
 
 // silence is how long a log may stand still before a run counts as quiet.
 func silence(i *Info) time.Duration {
-	interval := time.Duration(float64(max(i.Config.Output.LogInterval, 1)) * i.Last.StepTimeMS * float64(time.Millisecond))
+	interval := time.Duration(float64(max(i.Config.Output.LogInterval, 1)) * i.Last.Get(StepTimeMS) * float64(time.Millisecond))
 	return max(time.Minute, min(3*interval, 24*time.Hour))
 }
 
 // state judges a run by alive.json, its last metrics and its checkpoints.
-func (r *Run) state(i *Info) (State, string) {
-	var a Alive
-	text, err := readSmall(filepath.Join(r.Dir, "logs", "alive.json"))
-	there := err == nil && json.Unmarshal(text, &a) == nil && a.PID > 0
+func (r *Run) state(i *Info) (Condition, string) {
+	a := r.alive()
 	quiet := time.Since(i.Changed)
-	if there {
-		host, _ := os.Hostname()
-		if a.Host != "" && a.Host != host {
-			if quiet < silence(i) {
-				return Unknown, fmt.Sprintf("runs on %s: its log changed %s ago", Printable(a.Host), ago(quiet))
-			}
-			return Unknown, fmt.Sprintf("ran on %s: its log has not changed for %s", Printable(a.Host), ago(quiet))
-		}
-		if a.lives() {
-			return Running, fmt.Sprintf("process %d", a.PID)
-		}
+	life := a.life(time.Now())
+	host, _ := os.Hostname()
+	switch {
+	case life == lives && a.Host == host:
+		return Running, fmt.Sprintf("process %d", a.PID)
+	case life == lives:
+		return Running, fmt.Sprintf("process %d on %s, last sign of life %s ago", a.PID, Printable(a.Host), ago(time.Since(a.Heartbeat)))
+	case life == elsewhere && a.Heartbeat.IsZero() && quiet < silence(i):
+		return Unknown, fmt.Sprintf("runs on %s: its log changed %s ago", Printable(a.Host), ago(quiet))
+	case life == elsewhere:
+		return Unknown, fmt.Sprintf("ran on %s: its log has not changed for %s", Printable(a.Host), ago(quiet))
 	}
 	done := i.Config.Train.Steps > 0 && i.Step >= i.Config.Train.Steps && i.CheckpointStep == i.Step
 	end := r.ended(i.Step)
 	switch {
 	case done:
 		return Finished, fmt.Sprintf("%d steps", i.Step)
-	case i.Logged && (notFinite(i.Last.Loss) || notFinite(i.Last.LossMean)):
+	case i.Logged && (!finite(i.Last.Get(Loss)) || !finite(i.Last.Get(LossMean))):
 		return Diverged, fmt.Sprintf("the loss of step %d is not finite", i.Last.Step)
 	case end != nil:
 		return Diverged, fmt.Sprintf("step %d: %s", end.Step, Printable(end.Message))
-	case there:
+	case life == gone:
 		return Crashed, fmt.Sprintf("process %d is gone", a.PID)
 	case i.CheckpointStep == i.Step && i.Step > 0:
 		return Stopped, fmt.Sprintf("at step %d", i.Step)
@@ -78,19 +62,17 @@ func (r *Run) state(i *Info) (State, string) {
 // ended is the anomaly that ended a run at a step, or nil.
 func (r *Run) ended(step int64) *Anomaly {
 	var last *Anomaly
-	_ = backward(r.Log("anomalies"), func(line []byte) bool {
+	_ = backward(r.Log(anomaliesLog), func(line []byte) bool {
 		if a, ok := parseAnomaly(line); ok {
 			last = &a
 		}
 		return last == nil
 	})
-	if last == nil || last.Action != "stop" || last.Step < step {
+	if last == nil || last.Action != Stop || last.Step < step {
 		return nil
 	}
 	return last
 }
-
-func notFinite(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }
 
 // ago is a duration in its largest unit, and the next for days and hours.
 func ago(d time.Duration) string {

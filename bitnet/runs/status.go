@@ -6,24 +6,19 @@ import (
 	"math"
 	"os"
 	"slices"
-	"time"
 )
 
-// Status is what there is to say of a run at a glance.
+// Status is a run at a glance.
 type Status struct {
 	Info
-	Trend   *Trend                // nil with fewer than three lines
-	StepMS  float64               // median of the last 20 lines, 0 if unknown
-	Speed   float64               // tokens a second, likewise
-	Left    time.Duration         // of training alone, 0 if unknown or done
-	Ternary map[string][3]float64 // the newest shares of the last 20 lines, as in Metrics
-	Eval    *Eval                 // the last, nil for none
-	Best    *Eval                 // the one of the lowest loss among the last 1,000
-	Samples []Sample              // those of the last sampled step
+	Trend   *Trend   // nil with fewer than three lines
+	Eval    *Eval    // the last, nil for none
+	Best    *Eval    // the one of the lowest loss among the last 1,000
+	Samples []Sample // those of the last sampled step
 	// Anomalies are the last 5, and AnomalyCount how many there are by kind
 	// among the last 10,000.
 	Anomalies    []Anomaly
-	AnomalyCount map[string]int
+	AnomalyCount map[AnomalyKind]int
 }
 
 // Trend is how the loss went over the last tenth of the steps: the ends of the
@@ -41,43 +36,25 @@ func (t Trend) Change() float64 { return t.To - t.From }
 // Status reads the small files and the ends of the logs: its time does not
 // depend on how long they are.
 func (r *Run) Status() (Status, error) {
-	s := Status{Info: r.Info(), AnomalyCount: map[string]int{}}
-	var times, speeds []float64
-	errs := []error{backward(r.Log("metrics"), func(line []byte) bool {
-		m, ok := parseMetrics(line)
-		if ok && m.StepTimeMS > 0 && !notFinite(m.StepTimeMS) {
-			times, speeds = append(times, m.StepTimeMS), append(speeds, m.TokensPerSec)
-		}
-		if s.Ternary == nil {
-			s.Ternary = m.Ternary
-		}
-		return len(times) < 20
-	})}
-	if len(times) > 0 {
-		slices.Sort(times)
-		slices.Sort(speeds)
-		s.StepMS, s.Speed = times[len(times)/2], speeds[(len(speeds)-1)/2]
-	}
-	if left := s.Config.Train.Steps - s.Step; left > 0 {
-		s.Left = time.Duration(min(float64(left)*s.StepMS*float64(time.Millisecond), math.MaxInt64/2))
-	}
+	s := Status{Info: r.Info(), AnomalyCount: map[AnomalyKind]int{}}
+	var errs []error
 	var err error
-	s.Trend, err = trend(r.Log("metrics"), s.Last.Step)
+	s.Trend, err = trend(r.Log(metricsLog), s.Last.Step)
 	errs = append(errs, err)
 
 	evals := 0
-	errs = append(errs, backward(r.Log("eval"), func(line []byte) bool {
+	errs = append(errs, backward(r.Log(evalLog), func(line []byte) bool {
 		if e, ok := parseEval(line); ok {
 			if s.Eval == nil {
 				s.Eval, s.Best = &e, &e
-			} else if e.Loss <= s.Best.Loss || notFinite(s.Best.Loss) {
+			} else if e.Loss <= s.Best.Loss || !finite(float64(s.Best.Loss)) {
 				s.Best = &e
 			}
 		}
 		evals++
 		return evals < 1000
 	}))
-	errs = append(errs, backward(r.Log("samples"), func(line []byte) bool {
+	errs = append(errs, backward(r.Log(samplesLog), func(line []byte) bool {
 		x, ok := parseSample(line)
 		if ok && len(s.Samples) > 0 && x.Step != s.Samples[0].Step {
 			return false
@@ -89,7 +66,7 @@ func (r *Run) Status() (Status, error) {
 	}))
 	slices.Reverse(s.Samples)
 	seen := 0
-	errs = append(errs, backward(r.Log("anomalies"), func(line []byte) bool {
+	errs = append(errs, backward(r.Log(anomaliesLog), func(line []byte) bool {
 		if a, ok := parseAnomaly(line); ok {
 			if len(s.Anomalies) < 5 {
 				s.Anomalies = append(s.Anomalies, a)
@@ -129,8 +106,8 @@ func trend(path string, last int64) (*Trend, error) {
 		if !v.has(LossMean) {
 			loss = v.num[Loss]
 		}
-		if !notFinite(loss) && (v.has(LossMean) || v.has(Loss)) {
-			x, y = append(x, v.num[Step]), append(y, loss)
+		if finite(loss) && (v.has(LossMean) || v.has(Loss)) {
+			x, y = append(x, v.num[stepKey]), append(y, loss)
 		}
 	}
 	size := info.Size()

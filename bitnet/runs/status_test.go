@@ -34,11 +34,11 @@ func TestState(t *testing.T) {
 	if err := sleep.Start(); err == nil {
 		gone = Alive{PID: sleep.Process.Pid, Host: host}
 		_, gone.StartTicks, _ = processStat(gone.PID)
-		require.True(t, gone.lives())
+		require.True(t, gone.running())
 		require.NoError(t, sleep.Process.Kill())
 		if proc {
 			// Not waited for yet: a zombie is no life.
-			require.Eventually(t, func() bool { return !gone.lives() }, time.Minute, time.Millisecond)
+			require.Eventually(t, func() bool { return !gone.running() }, time.Minute, time.Millisecond)
 		}
 		_ = sleep.Wait()
 	} else {
@@ -48,7 +48,7 @@ func TestState(t *testing.T) {
 	const state = `{"step":9,"tokens_seen":5}`
 	for _, row := range []struct {
 		name  string
-		want  State
+		want  Condition
 		files map[string]string
 		old   bool // nothing changed for an hour
 	}{
@@ -114,7 +114,7 @@ func TestStatus(t *testing.T) {
 	require.EqualValues(t, 10, s.Best.Step)
 	require.Len(t, s.Samples, 2)
 	require.Equal(t, "newer", s.Samples[1].Text)
-	require.Equal(t, map[string]int{"loss_spike": 2, "nan": 1}, s.AnomalyCount)
+	require.Equal(t, map[AnomalyKind]int{"loss_spike": 2, "nan": 1}, s.AnomalyCount)
 	require.EqualValues(t, 5, s.Anomalies[2].Step)
 	require.NotNil(t, s.Trend)
 	require.True(t, s.Trend.Clear)

@@ -14,7 +14,8 @@ const maxLine = 16 << 20
 // tail reads the lines of a file as they are written.
 type tail struct {
 	path   string
-	offset int64 // behind the last whole line
+	offset int64  // behind the last whole line
+	before []byte // the last bytes before offset, to see that the file is still the same
 	file   os.FileInfo
 	skip   bool // in a line that is too long
 }
@@ -24,13 +25,14 @@ func newTail(path string) *tail { return &tail{path: path} }
 
 // poll gives every whole line that was written since the last call, without
 // its line break. A line that is only half written is given when it is whole.
-// If the file is another one, or shorter, than before, as when a resumed run
-// cut its logs, reset is called and all of the file is given again.
+// If the file is not what it was up to there, as when a resumed run cut its
+// logs, reset is called and all of the file is given again.
 func (t *tail) poll(reset func(), each func(line []byte)) error {
 	f, err := os.Open(t.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if t.file != nil {
-			t.file, t.offset, t.skip = nil, 0, false
+			t.file, t.skip = nil, false
+			t.at(nil, 0)
 			reset()
 		}
 		return nil
@@ -43,8 +45,9 @@ func (t *tail) poll(reset func(), each func(line []byte)) error {
 	if err != nil {
 		return err
 	}
-	if t.file != nil && (!os.SameFile(t.file, now) || now.Size() < t.offset) {
-		t.offset, t.skip = 0, false
+	if t.file != nil && (!os.SameFile(t.file, now) || !t.same(f)) {
+		t.skip = false
+		t.at(nil, 0)
 		reset()
 	}
 	t.file = now
@@ -52,17 +55,43 @@ func (t *tail) poll(reset func(), each func(line []byte)) error {
 		return nil
 	}
 	end, skip, err := lines(f, t.offset, now.Size(), t.skip, each)
-	t.offset, t.skip = end, skip
+	t.at(f, end)
+	t.skip = skip
 	return err
+}
+
+// at moves to an offset of the file f.
+func (t *tail) at(f io.ReaderAt, offset int64) {
+	t.offset, t.before = offset, t.before[:0]
+	if offset == 0 {
+		return
+	}
+	t.before = append(t.before, make([]byte, min(offset, 128))...)
+	if _, err := f.ReadAt(t.before, offset-int64(len(t.before))); err != nil {
+		t.before = t.before[:0]
+	}
+}
+
+// same says whether the file holds what it held before the offset: a log that
+// was cut may have grown past it again.
+func (t *tail) same(f io.ReaderAt) bool {
+	now := make([]byte, len(t.before))
+	n, _ := f.ReadAt(now, t.offset-int64(len(now)))
+	return bytes.Equal(now[:n], t.before)
 }
 
 // unread is the size of the file, and how much of it poll would read.
 func (t *tail) unread() (size, unread int64) {
-	now, err := os.Stat(t.path)
+	f, err := os.Open(t.path)
+	if err != nil {
+		return 0, 0
+	}
+	defer f.Close()
+	now, err := f.Stat()
 	switch {
 	case err != nil:
 		return 0, 0
-	case t.file == nil || !os.SameFile(t.file, now) || now.Size() < t.offset:
+	case t.file == nil || !os.SameFile(t.file, now) || !t.same(f):
 		return now.Size(), now.Size()
 	}
 	return now.Size(), now.Size() - t.offset

@@ -19,11 +19,11 @@ func dashCommand() *cobra.Command {
 		Use:   "dash",
 		Short: "Show all runs live in the browser",
 		Long: `Serve a page that shows all runs while they train: curves with zoom and
-comparison, ternary weights, samples, anomalies, configurations. It reads the
-run directories and nothing else, changes nothing, and asks nothing of any
-other machine. Ctrl-C stops it; training goes on.
+comparison, ternary weights, samples, anomalies, configurations. It only reads
+the run directories, and contacts no other machine. Ctrl-C stops it; training
+continues.
 
-The page is served to this machine only. From elsewhere, tunnel to it:
+The page is served to this machine only. To see it from elsewhere, tunnel:
 ssh -L 6006:127.0.0.1:6006 MACHINE.`,
 		Example: `  bitnet dash
   bitnet dash --open

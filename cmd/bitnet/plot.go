@@ -25,9 +25,10 @@ func plotCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plot [RUN...]",
 		Short: "Draw the curves of runs, in the terminal or as an image",
-		Long: `Draw loss, held-out loss, gradient norm, learning rate, speed, ternary weights
-and right answers of one run, or of several in the same charts. A spike is shown
-however short it was, and a place where a value was not a number has a cross.
+		Long: `Draw loss, validation loss, gradient norm, learning rate, speed, ternary weights
+and the scores of evaluations of one run, or of several in the same charts. A
+spike is shown however short it was, and a cross marks a value that was not a
+number.
 
 RUN is a run's folder, its name, or the beginning of its name; without it, the
 run that changed last.`,
@@ -88,10 +89,10 @@ run that changed last.`,
 		},
 	}
 	c.Flags().StringVarP(&out, "output", "o", "", "write an image, .png or .svg, instead of drawing in the terminal")
-	c.Flags().StringVar(&axis, "x", "step", "what to draw over: step, tokens or time (of training)")
-	c.Flags().Float64Var(&smooth, "smooth", 0, "smooth loss, gradient norm and speed; --smooth=W sets how much, from 0 to below 1")
+	c.Flags().StringVar(&axis, "x", "step", "horizontal axis: step, tokens or time (of training)")
+	c.Flags().Float64Var(&smooth, "smooth", 0, "smooth curves of what is noisy; --smooth=W sets how much, from 0 to below 1")
 	c.Flags().Lookup("smooth").NoOptDefVal = "0.9"
-	c.Flags().BoolVar(&compare, "compare", false, "also print how the runs differ, in settings and at their last common step")
+	c.Flags().BoolVar(&compare, "compare", false, "also print how the runs differ: in settings, and at their last common step")
 	c.Flags().StringVar(&runsDir, "runs-dir", "runs", "where runs are kept")
 	return c
 }

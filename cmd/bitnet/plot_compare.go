@@ -10,7 +10,7 @@ import (
 )
 
 // compareText is a table of how runs differ: the settings that are not the
-// same, and where they stood at the last step that all have logged.
+// same, and their metrics at the last step that all have logged.
 func compareText(list []*runs.Run, sources []chart.Source) string {
 	rows := [][]string{{""}}
 	infos := make([]runs.Info, len(list))
@@ -35,17 +35,16 @@ func compareText(list []*runs.Run, sources []chart.Source) string {
 	add("parameters", func(i int) string { return count(float64(infos[i].Parameters)) })
 	add("steps", func(i int) string { return thousands(infos[i].Step) })
 	at := "at step " + thousands(last) + ": "
-	for _, m := range []struct {
-		label string
-		key   runs.Key
-	}{{"loss", runs.LossMean}, {"tokens/s", runs.TokensPerSec}} {
-		add(at+m.label, func(i int) string { return valueAt(sources[i].Curves, m.key, last) })
+	for _, k := range runs.Keys() {
+		if m := k.Metric(); m.Compare {
+			add(at+m.Title, func(i int) string { return valueAt(sources[i].Curves, k, last) })
+		}
 	}
-	add("held-out loss, best", func(i int) string {
+	add(runs.ValidationLoss+", best", func(i int) string {
 		best := math.Inf(1)
 		for _, e := range sources[i].Evals {
-			if e.Loss < best {
-				best = e.Loss
+			if v := float64(e.Loss); v < best {
+				best = v
 			}
 		}
 		if math.IsInf(best, 1) {
@@ -84,5 +83,5 @@ func valueAt(c *runs.Curves, k runs.Key, step int64) string {
 	if i >= len(x) || math.IsNaN(s.Mean[i]) {
 		return "-"
 	}
-	return number(s.Mean[i])
+	return k.Metric().Format.Text(s.Mean[i])
 }

@@ -21,11 +21,11 @@ func statusCommand() *cobra.Command {
 	var watch, asJSON bool
 	c := &cobra.Command{
 		Use:   "status [RUN]",
-		Short: "Say how a run stands, while it trains and afterwards",
-		Long: `Say how a run stands: progress, loss and where it goes, speed, what is left,
-the last evaluation and samples, what went wrong, and how to go on. It only
-reads the run's files, so it works while the run trains, after a crash, and on
-another machine that sees the folder.
+		Short: "Show the status of a run, while it trains and afterwards",
+		Long: `Show the status of a run: progress, loss and its trend, speed, time left, the
+last evaluation and samples, anomalies, and the command to continue with. It
+only reads the run's files, so it works while the run trains, after a crash, and
+on another machine that sees the folder.
 
 RUN is a run's folder, its name, or the beginning of its name; without it, the
 run that changed last.`,
@@ -69,7 +69,7 @@ run that changed last.`,
 			return err
 		},
 	}
-	c.Flags().BoolVar(&watch, "watch", false, "show it again every second until Ctrl-C; when piped, when it changes")
+	c.Flags().BoolVar(&watch, "watch", false, "update every second until Ctrl-C; in a pipe, print when something changes")
 	c.PersistentFlags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.PersistentFlags().StringVar(&runsDir, "runs-dir", "runs", "where runs are kept")
 	c.AddCommand(&cobra.Command{

@@ -22,7 +22,7 @@ func infoJSON(i *runs.Info) map[string]any {
 		m["checkpoint"], m["checkpoint_step"] = i.Checkpoint, i.CheckpointStep
 	}
 	if i.Logged {
-		m["loss"] = finite(i.Last.LossMean)
+		m[runs.Loss.String()] = finite(i.Last.Get(runs.LossMean))
 	}
 	return m
 }
@@ -31,32 +31,27 @@ func infoJSON(i *runs.Info) map[string]any {
 func statusJSON(s *runs.Status) map[string]any {
 	m := infoJSON(&s.Info)
 	if s.Logged {
-		l := &s.Last
-		m["metrics"] = map[string]any{
-			"step": l.Step, "loss": finite(l.Loss), "loss_mean": finite(l.LossMean), "lr": finite(l.LR), "wd": finite(l.WeightDecay),
-			"grad_norm": finite(l.GradNorm), "step_time_ms": finite(l.StepTimeMS), "tokens_per_sec": finite(l.TokensPerSec),
-			"tokens_seen": l.TokensSeen, "device_memory_bytes": l.Memory, "ternary": s.Ternary,
+		metrics := map[string]any{"step": s.Last.Step, "ternary": s.Ternary}
+		for _, k := range runs.Keys() {
+			if s.Last.Has(k) {
+				metrics[k.String()] = finite(s.Last.Get(k))
+			}
+			if s.Medians.Has(k) {
+				m[k.String()+"_median"] = finite(s.Medians.Get(k))
+			}
 		}
-		m["step_time_ms_median"], m["tokens_per_sec_median"] = s.StepMS, finite(s.Speed)
+		m["metrics"] = metrics
 		m["seconds_left"] = s.Left.Seconds()
 	}
 	if t := s.Trend; t != nil {
 		m["trend"] = map[string]any{"from_step": t.FromStep, "to_step": t.ToStep, "from": t.From, "to": t.To, "clear": t.Clear}
 	}
 	if s.Eval != nil {
-		m["eval"], m["best_eval"] = evalJSON(s.Eval), evalJSON(s.Best)
+		m["eval"], m["best_eval"] = s.Eval, s.Best
 	}
 	m["samples"], m["anomalies"], m["anomaly_count"] = nonNil(s.Samples), nonNil(s.Anomalies), s.AnomalyCount
 	if next := nextCommand(s); next != "" {
 		m["next"] = next
-	}
-	return m
-}
-
-func evalJSON(e *runs.Eval) map[string]any {
-	m := map[string]any{"step": e.Step, "loss": finite(e.Loss), "perplexity": finite(e.Perplexity), "tokens": e.Tokens}
-	if e.ExactMatch != nil {
-		m["exact_match"], m["exact_match_by_operator"], m["problems"] = finite(*e.ExactMatch), e.Operators, e.Problems
 	}
 	return m
 }

@@ -80,7 +80,7 @@ func TestStatusText(t *testing.T) {
 func TestFirstLine(t *testing.T) {
 	for _, row := range []struct {
 		step, interval, steps int64
-		state                 runs.State
+		state                 runs.Condition
 		want                  string
 	}{
 		{0, 100, 10000, runs.Running, ": the first come at step 100"},
@@ -110,7 +110,7 @@ func TestStatusCommand(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(out), &got))
 	require.Equal(t, "crashed", got["state"])
 	require.EqualValues(t, 18, got["step"])
-	require.Equal(t, "go on from step 11: bitnet train --resume "+dir, got["next"])
+	require.Equal(t, "resume from step 11: bitnet train --resume "+dir, got["next"])
 
 	out, err = bitnetOutput(t, "status", "list", "--runs-dir", root)
 	require.NoError(t, err)

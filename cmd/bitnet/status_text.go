@@ -21,8 +21,10 @@ func statusText(s *runs.Status, now time.Time, columns int, color bool) string {
 		b.WriteString(cut(fmt.Sprintf(format, args...), columns))
 		b.WriteByte('\n')
 	}
-	row := func(label, format string, args ...any) {
-		line("%-11s %s", label, fmt.Sprintf(format, args...))
+	rows := statusRows(s)
+	labels := 0
+	for _, r := range rows {
+		labels = max(labels, min(cells(r.label), 24))
 	}
 
 	name := runs.Printable(s.Name)
@@ -49,30 +51,11 @@ func statusText(s *runs.Status, now time.Time, columns int, color bool) string {
 		}
 		line("%s %5.1f%%  step %s of %s%s", bar(done, 30), 100*done, thousands(s.Step), thousands(total), end)
 	} else {
-		row("step", "%s", thousands(s.Step))
+		line("step %s", thousands(s.Step))
 	}
-	if !s.Logged {
-		row("metrics", "none yet%s", firstLine(s))
-	} else {
-		m := &s.Last
-		row("loss", "%s%s", number(m.LossMean), trendText(s.Trend))
-		if s.Eval != nil {
-			row("held out", "%s", evalText(s.Eval, s.Best))
-		}
-		row("speed", "%s tokens/s, %s a step, %s tokens seen", number(s.Speed), millis(s.StepMS), count(float64(m.TokensSeen)))
-		if s.Left >= time.Second && s.State != runs.Running {
-			row("left", "%s of training", brief(s.Left))
-		}
-		row("settings", "learning rate %s, weight decay %s, gradient norm %s", number(m.LR), number(m.WeightDecay), number(m.GradNorm))
-		if m.Memory > 0 {
-			row("memory", "%d MiB on the device", m.Memory>>20)
-		}
-		if text := ternaryText(s.Ternary); text != "" {
-			row("weights", "%s", text)
-		}
-	}
-	if s.CheckpointStep >= 0 {
-		row("checkpoint", "step %s", thousands(s.CheckpointStep))
+	for _, r := range rows {
+		label := cut(r.label, 24)
+		line("%s%s  %s", label, strings.Repeat(" ", labels-cells(label)), r.text)
 	}
 	if len(s.Samples) > 0 {
 		b.WriteByte('\n')
@@ -86,10 +69,10 @@ func statusText(s *runs.Status, now time.Time, columns int, color bool) string {
 		line("anomalies: %s", countsText(s.AnomalyCount))
 		for _, a := range s.Anomalies {
 			done := ""
-			if a.Action != "" && a.Action != "warn" {
-				done = " -> " + a.Action
+			if a.Action != "" && a.Action != runs.Warn {
+				done = " -> " + string(a.Action)
 			}
-			line("  step %s  %s: %s%s", thousands(a.Step), runs.Printable(a.Kind), runs.Printable(a.Message), runs.Printable(done))
+			line("  step %s  %s: %s%s", thousands(a.Step), runs.Printable(string(a.Kind)), runs.Printable(a.Message), runs.Printable(done))
 			if a.Dump != "" {
 				line("    see %s", runs.Shell(filepath.Join(s.Dir, a.Dump)))
 			}
@@ -102,7 +85,57 @@ func statusText(s *runs.Status, now time.Time, columns int, color bool) string {
 	return b.String()
 }
 
-// firstLine says when a run that goes on will have metrics.
+// statusRow is a line of status with a label.
+type statusRow struct{ label, text string }
+
+// statusRows are what is known of a run's metrics, evaluation and checkpoint.
+// What there is to say of metrics comes from their table.
+func statusRows(s *runs.Status) []statusRow {
+	var rows []statusRow
+	add := func(label, text string) { rows = append(rows, statusRow{label, text}) }
+	if !s.Logged {
+		add("metrics", "none yet"+firstLine(s))
+	}
+	at := map[string]int{}
+	for _, k := range runs.Keys() {
+		m := k.Metric()
+		values := &s.Last
+		if m.Status.Median {
+			values = &s.Medians
+		}
+		if m.Status.Label == "" || !values.Has(k) {
+			continue
+		}
+		text := fmt.Sprintf(m.Status.Text, m.Format.Text(values.Get(k)))
+		if k == runs.LossMean {
+			text += trendText(s.Trend)
+		}
+		if i, ok := at[m.Status.Label]; ok {
+			rows[i].text += ", " + text
+			continue
+		}
+		at[m.Status.Label] = len(rows)
+		add(m.Status.Label, text)
+		if k == runs.LossMean && s.Eval != nil {
+			rows = append(rows, evalRows(s.Eval, s.Best)...)
+		}
+	}
+	if !s.Last.Has(runs.LossMean) && s.Eval != nil {
+		rows = append(rows, evalRows(s.Eval, s.Best)...)
+	}
+	if s.Left >= time.Second && s.State != runs.Running {
+		add("left", brief(s.Left)+" of training")
+	}
+	if text := ternaryText(s.Ternary); text != "" {
+		add("weights", text)
+	}
+	if s.CheckpointStep >= 0 {
+		add("checkpoint", "step "+thousands(s.CheckpointStep))
+	}
+	return rows
+}
+
+// firstLine says when a run that is being trained will have metrics.
 func firstLine(s *runs.Status) string {
 	at := s.Config.Train.Steps
 	if every := s.Config.Output.LogInterval; every > 0 {
@@ -130,7 +163,7 @@ func about(s *runs.Status, now time.Time) []string {
 		parts = append(parts, "started "+brief(now.Sub(s.Started))+" ago")
 	}
 	if len(parts) == 0 {
-		parts = append(parts, "nothing is known about it: config.yaml and provenance.json are missing")
+		parts = append(parts, "config.yaml and provenance.json are missing: nothing else is known about it")
 	}
 	return parts
 }
@@ -145,13 +178,13 @@ func nextCommand(s *runs.Status) string {
 		return "next: bitnet eval " + dir
 	case runs.Diverged:
 		if s.Checkpoint != "" {
-			return "go on from step " + thousands(s.CheckpointStep) + " with a lower rate: bitnet train --resume " + dir + " --lr " + number(s.Config.Train.LearningRate/2)
+			return "resume from step " + thousands(s.CheckpointStep) + " with a lower rate: bitnet train --resume " + dir + " --lr " + number(s.Config.Train.LearningRate/2)
 		}
 	}
 	if s.Checkpoint == "" {
-		return "it has no checkpoint to go on from: start it again"
+		return "it has no checkpoint to resume from: start it again"
 	}
-	return "go on from step " + thousands(s.CheckpointStep) + ": bitnet train --resume " + dir
+	return "resume from step " + thousands(s.CheckpointStep) + ": bitnet train --resume " + dir
 }
 
 func trendText(t *runs.Trend) string {
@@ -168,15 +201,31 @@ func trendText(t *runs.Trend) string {
 	return fmt.Sprintf(", rising by %s %s", number(t.Change()), over)
 }
 
-func evalText(e, best *runs.Eval) string {
-	text := fmt.Sprintf("%s at step %s, perplexity %s", number(e.Loss), thousands(e.Step), number(e.Perplexity))
-	if e.ExactMatch != nil {
-		text += fmt.Sprintf(", %.1f%% of %d problems right", 100**e.ExactMatch, e.Problems)
+// evalRows are the scores of an evaluation, a row each, with those of the parts
+// where they are few.
+func evalRows(e, best *runs.Eval) []statusRow {
+	var rows []statusRow
+	for _, s := range e.All() {
+		if s.Part != "" {
+			continue
+		}
+		text := runs.Printable(s.String())
+		if s.Name == runs.ValidationLoss {
+			text = fmt.Sprintf("%s at step %s, perplexity %s", number(float64(e.Loss)), thousands(e.Step), number(float64(e.Perplexity)))
+			if best != nil && best.Step != e.Step {
+				text += fmt.Sprintf(" (best %s at step %s)", number(float64(best.Loss)), thousands(best.Step))
+			}
+		}
+		var parts []string
+		for _, p := range e.Parts(s.Name) {
+			parts = append(parts, runs.Printable(p.Part)+" "+p.Format().Text(p.Value))
+		}
+		if len(parts) > 0 {
+			text += " (" + strings.Join(parts, ", ") + ")"
+		}
+		rows = append(rows, statusRow{runs.Printable(s.Name), text})
 	}
-	if best != nil && best.Step != e.Step {
-		text += fmt.Sprintf(" (best %s at step %s)", number(best.Loss), thousands(best.Step))
-	}
-	return text
+	return rows
 }
 
 // ternaryText sums up the shares of all projections, and names those that have
@@ -203,10 +252,10 @@ func ternaryText(shares map[string][3]float64) string {
 	return text
 }
 
-func countsText(kinds map[string]int) string {
+func countsText(kinds map[runs.AnomalyKind]int) string {
 	var parts []string
 	for kind, n := range kinds {
-		parts = append(parts, fmt.Sprintf("%s %s", thousands(int64(n)), runs.Printable(kind)))
+		parts = append(parts, fmt.Sprintf("%s %s", thousands(int64(n)), runs.Printable(string(kind))))
 	}
 	slices.Sort(parts)
 	return strings.Join(parts, ", ")
@@ -222,7 +271,7 @@ func listText(list []runs.Info, now time.Time) string {
 		}
 		loss := "-"
 		if i.Logged {
-			loss = number(i.Last.LossMean)
+			loss = runs.LossMean.Metric().Format.Text(i.Last.Get(runs.LossMean))
 		}
 		rows = append(rows, []string{runs.Printable(i.Name), string(i.State), step, loss, brief(now.Sub(i.Changed)) + " ago", runs.Printable(i.Device)})
 	}
@@ -254,8 +303,8 @@ func table(rows [][]string, right ...int) string {
 }
 
 // paint colours a state.
-func paint(s runs.State) string {
-	code := map[runs.State]string{runs.Running: "32", runs.Finished: "32", runs.Crashed: "31", runs.Diverged: "31"}[s]
+func paint(s runs.Condition) string {
+	code := map[runs.Condition]string{runs.Running: "32", runs.Finished: "32", runs.Crashed: "31", runs.Diverged: "31"}[s]
 	if code == "" {
 		code = "33"
 	}
@@ -269,48 +318,13 @@ func bar(share float64, columns int) string {
 }
 
 // number has four digits that count, and no more digits than it needs.
-func number(v float64) string {
-	a := math.Abs(v)
-	switch {
-	case v == 0 || a >= 0.01 && a < 1000:
-		return strings.TrimSuffix(fmt.Sprintf("%.4g", v), ".0")
-	case a >= 1000 && a < 1e15:
-		return thousands(int64(math.Round(v)))
-	}
-	return fmt.Sprintf("%.3g", v)
-}
+func number(v float64) string { return runs.Plain.Text(v) }
 
 // count is a number in thousands, millions, ...
-func count(v float64) string {
-	for _, u := range []struct {
-		size float64
-		name string
-	}{{1e12, "T"}, {1e9, "G"}, {1e6, "M"}, {1e4, "k"}} {
-		if v >= u.size {
-			if u.name == "k" {
-				u.size = 1e3
-			}
-			return fmt.Sprintf("%.3g%s", v/u.size, u.name)
-		}
-	}
-	return fmt.Sprintf("%.0f", v)
-}
+func count(v float64) string { return runs.Short.Text(v) }
 
 // thousands writes 1234567 as 1,234,567.
-func thousands(n int64) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-func millis(ms float64) string {
-	if ms >= 10000 {
-		return fmt.Sprintf("%.1f s", ms/1000)
-	}
-	return fmt.Sprintf("%s ms", number(ms))
-}
+func thousands(n int64) string { return runs.Whole.Text(float64(n)) }
 
 // brief is a duration in its two largest units.
 func brief(d time.Duration) string {

@@ -30,8 +30,8 @@ func source(name string, steps int) Source {
 		c.Add(fmt.Appendf(nil, `{"step":%d,"loss_mean":%s,"lr":%g,"grad_norm":%g,"tokens_per_sec":1000,"step_time_ms":2000,"tokens_seen":%d,"ternary":{"q":[0.3,0.4,0.3],"k":[0.2,0.6,0.2]}}`,
 			i, loss, 1e-3*(1-float64(i)/float64(steps)), 1+1/float64(i), 512*i))
 	}
-	half := 0.5
-	return Source{name, c, []runs.Eval{{Step: int64(steps / 2), Loss: 3, ExactMatch: &half}, {Step: int64(steps), Loss: math.NaN()}}}
+	scores := []runs.Score{{Name: "exact match", Value: 0.5, Unit: runs.Share}, {Name: "exact match", Part: "+", Value: 0.25, Unit: runs.Share}, {Name: "exact match", Part: "+, 2 digits", Unit: runs.Share}}
+	return Source{name, c, []runs.Eval{{Step: int64(steps / 2), Loss: 3, Scores: scores}, {Step: int64(steps), Loss: runs.Number(math.NaN()), Scores: scores}}}
 }
 
 func TestPanels(t *testing.T) {
@@ -53,7 +53,7 @@ func TestPanels(t *testing.T) {
 		require.Equal(t, Faint, loss.Curves[0].Style)
 		require.Len(t, loss.Curves[1].NotFinite, 1, "the NaN of the training loss")
 		held := loss.Curves[2]
-		require.Equal(t, "held out", held.Label)
+		require.Equal(t, "validation loss", held.Label)
 		require.InEpsilon(t, row.end/2, held.X[0], 0.01)
 		require.Len(t, held.NotFinite, 1)
 	}

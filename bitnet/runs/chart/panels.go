@@ -13,8 +13,8 @@ import (
 type Options struct {
 	Axis runs.Axis
 	// Smooth is what a value weighs in the mean of one that lies a 300th of the
-	// chart away, for loss, gradient norm and speed: 0 (nothing, no smoothing)
-	// to below 1. It does not depend on how many points there are.
+	// chart away, in panels that may be smoothed: 0 (nothing, no smoothing) to
+	// below 1. It does not depend on how many points there are.
 	Smooth float64
 }
 
@@ -27,7 +27,10 @@ type Source struct {
 
 // Load reads what is drawn of a run over an axis, in at most limit points.
 func Load(r *runs.Run, axis runs.Axis, limit int) (Source, error) {
-	keys := []runs.Key{runs.LossMean, runs.GradNorm, runs.LR, runs.TokensPerSec}
+	var keys []runs.Key
+	for _, c := range runs.Charts() {
+		keys = append(keys, c.Keys...)
+	}
 	switch axis {
 	case runs.ByTokens:
 		keys = append(keys, runs.TokensSeen)
@@ -99,30 +102,38 @@ func Panels(sources []Source, o Options) (panels []Panel, xLabel string) {
 			}
 		}
 	}
-	metric := func(title string, k runs.Key, w float64) Panel {
-		p := Panel{Title: title}
+	var all []Panel
+	drawn := map[string]bool{} // scores
+	for _, c := range runs.Charts() {
+		p := Panel{Title: title(c), Zero: c.FromZero}
+		w := 0.0
+		if c.Smooth {
+			w = o.Smooth
+		}
 		for i, s := range sources {
-			p.Curves = append(p.Curves, curves(i, xs[i], s.Curves.Series(k), w, longest/300)...)
+			for shade, k := range c.Keys {
+				for _, line := range curves(i, xs[i], s.Curves.Series(k), w, longest/300) {
+					if len(c.Keys) > 1 {
+						line.Label, line.Shade = k.Metric().Title, shade
+					}
+					p.Curves = append(p.Curves, line)
+				}
+			}
 		}
-		return p
+		if c.Score != "" {
+			drawn[c.Score] = true
+			for i, s := range sources {
+				if line := scoreCurve(i, s, xs[i], c.Score, ""); len(line.X)+len(line.NotFinite) > 0 {
+					line.Label, line.Shade = c.Score, len(c.Keys)
+					p.Curves = append(p.Curves, line)
+				}
+			}
+		}
+		all = append(all, p)
 	}
-	loss := metric("loss", runs.LossMean, o.Smooth)
-	right := Panel{Title: "right answers on held-out problems (%)", Zero: true}
-	for i, s := range sources {
-		held, exact := evalCurves(i, s, xs[i])
-		if len(held.X) > 0 {
-			loss.Curves = append(loss.Curves, held)
-		}
-		if len(exact.X) > 0 {
-			right.Curves = append(right.Curves, exact)
-		}
-	}
-	norm := metric("gradient norm", runs.GradNorm, o.Smooth)
-	rate := metric("learning rate", runs.LR, 0)
-	rate.Zero = true
-	speed := metric("tokens/s", runs.TokensPerSec, o.Smooth)
-	speed.Zero = true
-	for _, p := range []Panel{loss, norm, rate, speed, ternaryPanel(sources, xs), right} {
+	all = append(all, ternaryPanel(sources, xs))
+	all = append(all, scorePanels(sources, xs, drawn)...)
+	for _, p := range all {
 		if p.frame() {
 			panels = append(panels, p)
 		}
@@ -135,6 +146,14 @@ func Panels(sources []Source, o Options) (panels []Panel, xLabel string) {
 		panels[i].XMin, panels[i].XMax = 0, max(end, 1e-9)
 	}
 	return panels, xLabel
+}
+
+// title names a chart, with the unit of what it draws.
+func title(c runs.Chart) string {
+	if unit := c.Keys[0].Metric().Unit; unit != "" {
+		return fmt.Sprintf("%s (%s)", c.Title, unit)
+	}
+	return c.Title
 }
 
 // curves are the line of a series and, where it is smoothed, the faint one
@@ -194,23 +213,70 @@ func smooth(x, y []float64, w, unit float64) []float64 {
 	return out
 }
 
-// evalCurves are the held-out loss and the share of right answers, in percent.
-func evalCurves(run int, s Source, x []float64) (held, exact Curve) {
-	held = Curve{Run: run, Label: "held out", Shade: 1, Style: Dots}
-	exact = Curve{Run: run, Style: Dots}
+// scoreCurve is a score of a run's evaluations.
+func scoreCurve(run int, s Source, x []float64, name, part string) Curve {
+	c := Curve{Run: run, Style: Dots}
 	steps := s.Curves.X(runs.BySteps)
 	for _, e := range s.Evals {
-		at := place(steps, x, float64(e.Step))
-		if !(math.Abs(e.Loss) < 1e100) {
-			held.NotFinite = append(held.NotFinite, at)
-		} else {
-			held.X, held.Y = append(held.X, at), append(held.Y, e.Loss)
-		}
-		if e.ExactMatch != nil {
-			exact.X, exact.Y = append(exact.X, at), append(exact.Y, 100*min(max(0, *e.ExactMatch), 1))
+		for _, score := range e.All() {
+			if score.Name != name || score.Part != part {
+				continue
+			}
+			at := place(steps, x, float64(e.Step))
+			if !(math.Abs(score.Value) < 1e100) {
+				c.NotFinite = append(c.NotFinite, at)
+				continue
+			}
+			v := score.Value
+			if score.Unit == runs.Share {
+				v *= 100
+			}
+			c.X, c.Y = append(c.X, at), append(c.Y, v)
 		}
 	}
-	return held, exact
+	return c
+}
+
+// scorePanels are a panel for each score but those that are drawn elsewhere,
+// in the order in which the evaluations name them. Of a single run it shows the
+// parts as well, where they are few.
+func scorePanels(sources []Source, xs [][]float64, drawn map[string]bool) []Panel {
+	var panels []Panel
+	for _, s := range sources {
+		for _, e := range s.Evals {
+			for _, score := range e.All() {
+				if drawn[score.Name] {
+					continue
+				}
+				drawn[score.Name] = true
+				p := Panel{Title: runs.Printable(score.Name), Zero: score.Unit == runs.Share || score.Unit == runs.Count}
+				if score.Unit == runs.Share {
+					p.Title += " (%)"
+				}
+				for i, s := range sources {
+					if c := scoreCurve(i, s, xs[i], score.Name, ""); len(c.X)+len(c.NotFinite) > 0 {
+						p.Curves = append(p.Curves, c)
+					}
+				}
+				if len(sources) == 1 {
+					p.Curves = append(p.Curves, partCurves(s, xs[0], score.Name)...)
+				}
+				panels = append(panels, p)
+			}
+		}
+	}
+	return panels
+}
+
+// partCurves are the parts of a score that the last evaluation has.
+func partCurves(s Source, x []float64, name string) []Curve {
+	var list []Curve
+	for i, part := range s.Evals[len(s.Evals)-1].Parts(name) {
+		c := scoreCurve(0, s, x, name, part.Part)
+		c.Label, c.Shade, c.Style = runs.Printable(part.Part), i+1, Line
+		list = append(list, c)
+	}
+	return list
 }
 
 // place finds where a step lies on the axis whose values at some steps are x.
