@@ -12,6 +12,7 @@ import (
 	"bitnet/bitnet/modelfile"
 	"bitnet/gpu"
 	"bitnet/graph"
+	"bitnet/graph/tune"
 	"bitnet/shaders"
 )
 

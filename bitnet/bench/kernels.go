@@ -8,6 +8,7 @@ import (
 
 	"bitnet/bitnet/train"
 	"bitnet/gpu"
+	"bitnet/graph/tune"
 )
 
 // Kernels is what each kernel of a training step costs.

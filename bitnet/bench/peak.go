@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"bitnet/gpu"
+	"bitnet/graph/tune"
 )
 
 // Peak is what an adapter can do at most.

@@ -60,7 +60,7 @@ func Export(ctx context.Context, path string, o Options) (*Result, error) {
 	case !slices.Contains(Formats, o.Format):
 		return nil, fmt.Errorf("--format %s is none of %s", o.Format, strings.Join(Formats, ", "))
 	case o.Out == "":
-		return nil, fmt.Errorf("say where to write with --out")
+		return nil, fmt.Errorf("say where to write with --output")
 	case o.Type != "" && o.Format != "gguf":
 		return nil, fmt.Errorf("--type is for --format gguf; %s has a type of its own", o.Format)
 	}
@@ -105,11 +105,11 @@ func (e *exporter) folder() (err error) {
 	}
 	parent := filepath.Dir(filepath.Clean(e.Out))
 	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return fmt.Errorf("making the folder of --out: %w", err)
+		return fmt.Errorf("making the folder of --output: %w", err)
 	}
 	tmp, err := os.MkdirTemp(parent, ".writing-")
 	if err != nil {
-		return fmt.Errorf("writing beside --out: %w", err)
+		return fmt.Errorf("writing beside --output: %w", err)
 	}
 	defer os.RemoveAll(tmp) // what is left of it after an error
 	if err := os.Chmod(tmp, 0o755); err != nil {
@@ -118,6 +118,7 @@ func (e *exporter) folder() (err error) {
 	if err := e.writeHF(tmp, packed); err != nil {
 		return fmt.Errorf("writing %s: %w", e.Out, err)
 	}
+	written(tmp)
 	if err := e.reread(func() (*modelfile.Weights, error) { return modelfile.ReadWeights(tmp) }, func() error { return e.checkHF(tmp, packed) }); err != nil {
 		return err
 	}
@@ -149,8 +150,11 @@ func mustBeNew(dir string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s exists: give --out a new name, or remove it", dir)
+	return fmt.Errorf("%s exists: give --output a new name, or remove it", dir)
 }
+
+// written is called with what was written before it is checked; tests damage it.
+var written = func(path string) {}
 
 // reread reads what was written and compares it, as far as that is asked for.
 func (e *exporter) reread(read func() (*modelfile.Weights, error), rest func() error) error {

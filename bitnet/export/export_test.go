@@ -11,22 +11,9 @@ import (
 
 	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/modelfile/gguf"
+	"bitnet/bitnet/modelfile/modelfiletest"
 	"bitnet/data/tokenizer"
 )
-
-// modelDir is a small model with a tokenizer; change may be nil.
-func modelDir(t *testing.T, packed bool, change func(c *modelfile.HFConfig, m rawModel)) string {
-	dir := t.TempDir()
-	c, m := smallModel(packed)
-	if change != nil {
-		change(&c, m)
-	}
-	writeModel(t, dir, c, m)
-	tok, err := tokenizer.Characters("abc")
-	require.NoError(t, err)
-	require.NoError(t, tok.Save(dir))
-	return dir
-}
 
 func export(t *testing.T, from string, o Options) (*Result, error) {
 	o.Check, o.Verify = true, true
@@ -36,7 +23,7 @@ func export(t *testing.T, from string, o Options) (*Result, error) {
 // Every form is read again as the model that it was made of.
 func TestExport(t *testing.T) {
 	for _, packed := range []bool{false, true} {
-		dir := modelDir(t, packed, nil)
+		dir := modelfiletest.Dir(t, packed, nil)
 		want, err := modelfile.ReadWeights(dir)
 		require.NoError(t, err)
 		for _, format := range []string{"hf", "hf-packed"} {
@@ -54,7 +41,7 @@ func TestExport(t *testing.T) {
 			for _, f := range append(e.Files, filepath.Join(out, "tokenizer.json")) {
 				require.FileExists(t, f)
 			}
-			_, err = ReadModelConfig(out)
+			_, err = modelfile.ReadTrainable(out)
 			require.Equal(t, format == "hf", err == nil, "float masters can be trained on")
 		}
 		for _, typ := range []string{"f32", "f16"} {
@@ -76,10 +63,10 @@ func TestExport(t *testing.T) {
 
 // A golden model of widths that blocks fit, from packed weights.
 func TestExportBlocks(t *testing.T) {
-	dir := modelDir(t, true, nil)
-	want, err := modelfile.ReadWeights("../testdata/tictactoe")
+	dir := modelfiletest.Dir(t, true, nil)
+	want, err := modelfile.ReadWeights("../../testdata/tictactoe")
 	require.NoError(t, err)
-	e, err := export(t, "../testdata/tictactoe", Options{Format: "gguf", Out: filepath.Join(dir, "x")})
+	e, err := export(t, "../../testdata/tictactoe", Options{Format: "gguf", Out: filepath.Join(dir, "x")})
 	require.NoError(t, err)
 	require.Equal(t, "q4_0", e.Type, "the widths are multiples of 128")
 	got, vocab, err := readGGUF(filepath.Join(dir, "x", "model.gguf"))
@@ -95,18 +82,20 @@ func TestExportBlocks(t *testing.T) {
 }
 
 func TestExportMistakes(t *testing.T) {
-	dir, packed := modelDir(t, false, nil), modelDir(t, true, nil)
-	odd := modelDir(t, false, func(c *modelfile.HFConfig, m rawModel) {
+	dir, packed := modelfiletest.Dir(t, false, nil), modelfiletest.Dir(t, true, nil)
+	odd := modelfiletest.Dir(t, false, func(c *modelfile.HFConfig, m modelfiletest.Model) {
 		c.IntermediateSize = 13
 		for _, s := range c.Tensors() {
-			m[s.Name] = rawTensor{"F32", s.Shape, make([]byte, 4*s.Shape[0]*append(s.Shape, 1)[1])}
+			m[s.Name] = modelfiletest.NewTensor("F32", s.Shape, make([]byte, 4*s.Shape[0]*append(s.Shape, 1)[1]))
 		}
 	})
-	relu := modelDir(t, false, func(c *modelfile.HFConfig, _ rawModel) { c.HiddenAct = "relu2" })
-	large := modelDir(t, false, func(_ *modelfile.HFConfig, m rawModel) { copy(m[modelfile.EmbeddingName].data, float32Bytes(1e5)) })
-	bare := modelDir(t, false, nil)
+	relu := modelfiletest.Dir(t, false, func(c *modelfile.HFConfig, _ modelfiletest.Model) { c.HiddenAct = "relu2" })
+	large := modelfiletest.Dir(t, false, func(_ *modelfile.HFConfig, m modelfiletest.Model) {
+		copy(m[modelfile.EmbeddingName].Data, modelfiletest.Floats(1e5))
+	})
+	bare := modelfiletest.Dir(t, false, nil)
 	require.NoError(t, os.Remove(filepath.Join(bare, "tokenizer.json")))
-	other := modelDir(t, false, nil)
+	other := modelfiletest.Dir(t, false, nil)
 	tok, err := tokenizer.Characters("abcdefgh")
 	require.NoError(t, err)
 	require.NoError(t, tok.Save(other))
@@ -118,7 +107,7 @@ func TestExportMistakes(t *testing.T) {
 		o    Options
 	}{
 		"is none of hf, hf-packed, gguf":     {dir, Options{Format: "onnx", Out: "x"}},
-		"--out":                              {dir, Options{Format: "hf"}},
+		"--output":                           {dir, Options{Format: "hf"}},
 		"--type is for":                      {dir, Options{Format: "hf", Type: "f32", Out: "x"}},
 		"is none of f32":                     {dir, Options{Format: "gguf", Type: "q8_0", Out: "x"}},
 		"multiples of 256: use --type f16":   {dir, Options{Format: "gguf", Type: "tq2_0", Out: "x"}},
@@ -128,7 +117,7 @@ func TestExportMistakes(t *testing.T) {
 		"too large for F16":                  {large, Options{Format: "gguf", Type: "f16", Out: "x"}},
 		"needs a tokenizer":                  {bare, Options{Format: "gguf", Out: "x"}},
 		"they do not belong together":        {other, Options{Format: "hf", Out: "x"}},
-		"exists: give --out":                 {dir, Options{Format: "hf", Out: taken}},
+		"exists: give --output":              {dir, Options{Format: "hf", Out: taken}},
 		"was not written by this program":    {dir, Options{Format: "gguf", Out: taken}},
 		"there is no run":                    {filepath.Join(dir, "nothing"), Options{Format: "hf", Out: "x"}},
 		"is a file":                          {filepath.Join(dir, "config.json"), Options{Format: "hf", Out: "x"}},
@@ -159,7 +148,7 @@ func TestExportMistakes(t *testing.T) {
 // Check finds every kind of difference.
 func TestExportCheck(t *testing.T) {
 	read := func() *modelfile.Weights {
-		w, err := modelfile.ReadWeights("../testdata/golden/packed")
+		w, err := modelfile.ReadWeights("../../testdata/golden/packed")
 		require.NoError(t, err)
 		return w
 	}
@@ -167,12 +156,12 @@ func TestExportCheck(t *testing.T) {
 	require.NoError(t, e.compare(read()))
 	for want, change := range map[string]func(w *modelfile.Weights){
 		"configuration":         func(w *modelfile.Weights) { w.Config.Heads = 1 },
-		"tensors, not":          func(w *modelfile.Weights) { delete(w.Float, someNorm) },
-		"elements, not":         func(w *modelfile.Weights) { w.Float[someNorm] = nil },
-		"at element 2":          func(w *modelfile.Weights) { w.Float[someNorm][2] += 1e-6 },
-		"other ternary weights": func(w *modelfile.Weights) { w.Ternary[someProjection].Codes[7] ^= 1 },
-		"has the scale":         func(w *modelfile.Weights) { w.Ternary[someProjection].Scale *= 1.000001 },
-		"another shape":         func(w *modelfile.Weights) { w.Ternary[someProjection].Rows++ },
+		"tensors, not":          func(w *modelfile.Weights) { delete(w.Float, modelfiletest.Norm) },
+		"elements, not":         func(w *modelfile.Weights) { w.Float[modelfiletest.Norm] = nil },
+		"at element 2":          func(w *modelfile.Weights) { w.Float[modelfiletest.Norm][2] += 1e-6 },
+		"other ternary weights": func(w *modelfile.Weights) { w.Ternary[modelfiletest.Projection].Codes[7] ^= 1 },
+		"has the scale":         func(w *modelfile.Weights) { w.Ternary[modelfiletest.Projection].Scale *= 1.000001 },
+		"another shape":         func(w *modelfile.Weights) { w.Ternary[modelfiletest.Projection].Rows++ },
 	} {
 		w := read()
 		change(w)

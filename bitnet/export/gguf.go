@@ -97,13 +97,14 @@ func (e *exporter) gguf() error {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("making the folder of --out: %w", err)
+		return fmt.Errorf("making the folder of --output: %w", err)
 	}
 	tmp := path + ".tmp"
 	defer os.Remove(tmp) // what is left of it after an error
 	if err := e.writeGGUF(tmp, modelName(e.dir), vocab); err != nil {
 		return err
 	}
+	written(tmp)
 	var again *ggufVocab
 	read := func() (w *modelfile.Weights, err error) {
 		if w, again, err = readGGUF(tmp); err == nil {
@@ -408,7 +409,7 @@ func checkModelfile(path string) error {
 		return nil
 	}
 	if err == nil && !strings.HasPrefix(string(text), modelfileMark) {
-		err = fmt.Errorf("%s is there and was not written by this program: give --out another folder, or move it away", path)
+		err = fmt.Errorf("%s is there and was not written by this program: give --output another folder, or move it away", path)
 	}
 	return err
 }

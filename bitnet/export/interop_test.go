@@ -18,7 +18,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"bitnet/bitnet/eval"
+	"bitnet/bitnet/infer"
+	"bitnet/bitnet/model/modeltest"
 	"bitnet/bitnet/modelfile"
+	"bitnet/bitnet/train"
 	"bitnet/data/tokenizer"
 )
 
@@ -55,7 +59,7 @@ func askLlama(t *testing.T, model string, texts []string, ids, greedy []uint32, 
 	require.NoError(t, os.WriteFile(job, text, 0o644))
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	c := exec.CommandContext(ctx, "node", "../testdata/interop/llama.mjs", installation, job)
+	c := exec.CommandContext(ctx, "node", "../../testdata/interop/llama.mjs", installation, job)
 	c.Stderr = os.Stderr
 	out, err := c.Output()
 	require.NoError(t, err, "%s", out)
@@ -83,7 +87,7 @@ var adversarial = []string{
 
 // trainTiny trains a small model with a tokenizer of its own on Go's sources.
 func trainTiny(t *testing.T, set ...string) string {
-	dev := openDevice(t)
+	dev := modeltest.Device(t)
 	docs, texts := t.TempDir(), filepath.Join(runtime.GOROOT(), "src", "strings")
 	found, err := filepath.Glob(filepath.Join(texts, "*.go"))
 	require.NoError(t, err)
@@ -95,24 +99,27 @@ func trainTiny(t *testing.T, set ...string) string {
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(docs, fmt.Sprintf("%03d.txt", i)), b, 0o644))
 	}
-	c, err := Preset("text")
+	c, err := train.Preset("text")
 	require.NoError(t, err)
 	for _, s := range append([]string{"data.source=text:" + docs, "data.dir=" + t.TempDir(), "vocab_size=512", "hidden_size=256", "intermediate_size=512",
 		"num_hidden_layers=2", "num_attention_heads=4", "num_key_value_heads=2", "steps=150", "batch_size=8", "seq_len=32", "warmup_steps=4",
 		"learning_rate=4e-3", "log_interval=20", "eval_interval=0", "sample_interval=0", "checkpoint_interval=0", "eval_samples=8", "prompts=[]"}, set...) {
 		require.NoError(t, c.Set(s))
 	}
-	trainer, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "tiny"}, Events{})
+	job, err := train.Prepare(context.Background(), c, train.Start{RunsDir: t.TempDir(), RunID: "tiny"}, train.Events{})
 	require.NoError(t, err)
-	require.NoError(t, trainer.Run(context.Background()))
-	return trainer.Dir
+	trainer, err := job.Begin(context.Background(), dev)
+	require.NoError(t, err)
+	defer trainer.Close()
+	require.NoError(t, trainer.Train(context.Background()))
+	return trainer.Run.Dir
 }
 
 // Models that were trained here, in other people's programs.
 func TestInterop(t *testing.T) {
 	t.Run("shipped", func(t *testing.T) {
 		texts := []string{"", "1", "123456789", "<s>5</s>", "<pad>9<unk>"}
-		interopLlama(t, "../testdata/tictactoe", []string{"f32", "f16", "q4_0"}, texts, "<s>5172", "<s>")
+		interopLlama(t, "../../testdata/tictactoe", []string{"f32", "f16", "q4_0"}, texts, "<s>5172", "<s>")
 	})
 	t.Run("trained", func(t *testing.T) {
 		run := trainTiny(t)
@@ -138,7 +145,7 @@ const (
 // and the same continuation of prompt, for every type of file.
 func interopLlama(t *testing.T, path string, types, texts []string, text, prompt string) {
 	llamaInstallation(t)
-	dir, err := ResolveModel(context.Background(), path, nil)
+	dir, err := modelfile.Resolve(context.Background(), "", path, nil)
 	require.NoError(t, err)
 	model, err := modelfile.ReadWeights(dir)
 	require.NoError(t, err)
@@ -201,8 +208,8 @@ func interopLlama(t *testing.T, path string, types, texts []string, text, prompt
 // log-probabilities that the training graph's kernels find.
 func interopPyTorch(t *testing.T, run string) {
 	python := pythonWithTorch(t)
-	dev := openDevice(t)
-	dir, err := ResolveModel(context.Background(), run, nil)
+	dev := modeltest.Device(t)
+	dir, err := modelfile.Resolve(context.Background(), "", run, nil)
 	require.NoError(t, err)
 	tok, err := tokenizer.Load(dir)
 	require.NoError(t, err)
@@ -218,11 +225,14 @@ func interopPyTorch(t *testing.T, run string) {
 	}
 	data := filepath.Join(t.TempDir(), "ids.u16")
 	require.NoError(t, os.WriteFile(data, raw, 0o644))
-	var ours []TokenLogProb
-	_, err = Evaluate(context.Background(), dev, run, EvalOptions{Data: "tokens:" + data, Each: func(p TokenLogProb) error {
+	var ours []infer.TokenLogProb
+	each := func(p infer.TokenLogProb) error {
 		ours = append(ours, p)
 		return nil
-	}}, func(s string) { t.Error(s) })
+	}
+	_, err = train.Evaluate(context.Background(), dev, run, train.EvalOptions{
+		Options: eval.Options{Each: each}, Data: "tokens:" + data, Note: func(s string) { t.Error(s) },
+	})
 	require.NoError(t, err)
 	require.Len(t, ours, rows*seq)
 
@@ -230,13 +240,13 @@ func interopPyTorch(t *testing.T, run string) {
 		out := filepath.Join(t.TempDir(), format)
 		_, err := Export(context.Background(), run, Options{Format: format, Out: out, Check: true, Note: func(s string) { t.Error(s) }})
 		require.NoError(t, err)
-		c := exec.Command(python, "../testdata/reference.py", "logprobs", "--model", out, "--data", data, "--seq", fmt.Sprint(seq), "--dtype", "f64")
+		c := exec.Command(python, "../../testdata/reference.py", "logprobs", "--model", out, "--data", data, "--seq", fmt.Sprint(seq), "--dtype", "f64")
 		c.Stderr = os.Stderr
 		text, err := c.Output()
 		require.NoError(t, err)
 		var gaps []float64
 		for d := json.NewDecoder(bytes.NewReader(text)); d.More(); {
-			var theirs TokenLogProb
+			var theirs infer.TokenLogProb
 			require.NoError(t, d.Decode(&theirs))
 			p := ours[len(gaps)]
 			require.Equal(t, [3]int{p.Row, p.Position, int(p.Token)}, [3]int{theirs.Row, theirs.Position, int(theirs.Token)})

@@ -180,7 +180,7 @@ func (g *Generator) run(p *forwardPass) error {
 	if err := p.program.SetTokens(p.tokens); err != nil {
 		return err
 	}
-	return p.program.Run(false)
+	return p.program.MicroBatch()
 }
 
 // Generate continues at most n prompts from nothing. Every step, pick chooses

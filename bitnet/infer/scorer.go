@@ -77,7 +77,7 @@ func (s *Scorer) Loss(ctx context.Context, src data.Source, rows int64, each fun
 		if err := s.program.Load(s.batch.Inputs, s.batch.Targets, s.vocab); err != nil {
 			return l, err
 		}
-		if err := s.program.Run(false); err != nil {
+		if err := s.program.MicroBatch(); err != nil {
 			return l, err
 		}
 		if err := s.program.Losses(s.losses); err != nil {

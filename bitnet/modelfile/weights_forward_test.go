@@ -1,4 +1,4 @@
-package modelfile
+package modelfile_test
 
 import (
 	"bufio"
@@ -10,10 +10,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"bitnet/bitnet/modelfile"
 )
 
 // logProbs is the log-probability of each of ids but the first.
-func logProbs(t *testing.T, w *Weights, ids []uint32, r Rounding) []float64 {
+func logProbs(t *testing.T, w *modelfile.Weights, ids []uint32, r modelfile.Rounding) []float64 {
 	logits, err := w.Forward(ids[:len(ids)-1], r)
 	require.NoError(t, err)
 	out := make([]float64, len(logits))
@@ -28,7 +30,7 @@ func logProbs(t *testing.T, w *Weights, ids []uint32, r Rounding) []float64 {
 }
 
 func goldenIDs(t *testing.T, n int) []uint32 {
-	raw, err := os.ReadFile("../testdata/golden/train/tokens.u16")
+	raw, err := os.ReadFile("../../testdata/golden/train/tokens.u16")
 	require.NoError(t, err)
 	ids := make([]uint32, n)
 	for i := range ids {
@@ -41,19 +43,21 @@ func goldenIDs(t *testing.T, n int) []uint32 {
 // weights. A code that rounds the other way may move a few tokens.
 func TestForwardGolden(t *testing.T) {
 	for dir, file := range map[string]string{"train/init": "train/logprobs.jsonl", "packed": "packed/logprobs.jsonl"} {
-		w, err := ReadWeights("../testdata/golden/" + dir)
+		w, err := modelfile.ReadWeights("../../testdata/golden/" + dir)
 		require.NoError(t, err)
-		f, err := os.Open("../testdata/golden/" + file)
+		f, err := os.Open("../../testdata/golden/" + file)
 		require.NoError(t, err)
 		defer f.Close()
 		ids := goldenIDs(t, 8*32+1)
 		var ours []float64
 		for row := range 8 {
-			ours = append(ours, logProbs(t, w, ids[32*row:32*row+33], PerToken)...)
+			ours = append(ours, logProbs(t, w, ids[32*row:32*row+33], modelfile.PerToken)...)
 		}
 		lines, over := 0, 0
 		for s := bufio.NewScanner(f); s.Scan(); lines++ {
-			var want TokenLogProb
+			var want struct {
+				LogProb float64 `json:"logprob"`
+			}
 			require.NoError(t, json.Unmarshal(s.Bytes(), &want))
 			require.InDelta(t, want.LogProb, ours[lines], 1e-2)
 			if math.Abs(want.LogProb-ours[lines]) > 1e-6 {
@@ -66,10 +70,10 @@ func TestForwardGolden(t *testing.T) {
 }
 
 func TestForwardMistakes(t *testing.T) {
-	w, err := ReadWeights("../testdata/golden/packed")
+	w, err := modelfile.ReadWeights("../../testdata/golden/packed")
 	require.NoError(t, err)
 	for _, ids := range [][]uint32{nil, {32}, make([]uint32, w.Config.MaxPositions+1)} {
-		_, err := w.Forward(ids, PerToken)
+		_, err := w.Forward(ids, modelfile.PerToken)
 		require.Error(t, err)
 	}
 }

@@ -1,4 +1,4 @@
-package modelfile
+package modelfile_test
 
 import (
 	"context"
@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"bitnet/bitnet/modelfile"
+	"bitnet/bitnet/modelfile/modelfiletest"
 
 	"bitnet/data/hub/hubtest"
 )
@@ -20,39 +23,39 @@ func TestResolveModel(t *testing.T) {
 	for _, name := range []string{"HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE"} {
 		t.Setenv(name, "")
 	}
-	dir := modelDir(t, true, nil)
+	dir := modelfiletest.Dir(t, true, nil)
 	file := func(name string) []byte {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)
 		return b
 	}
 	files := map[string][]byte{"README.md": []byte("read me"), "training.bin": []byte("large")}
-	for _, name := range []string{"config.json", WeightsName, "tokenizer.json", "tokenizer_config.json"} {
+	for _, name := range []string{"config.json", modelfile.WeightsName, "tokenizer.json", "tokenizer_config.json"} {
 		files[name] = file(name)
 	}
 	server.Add("models", "org/small", files)
-	parts := map[string][]byte{"config.json": files["config.json"], "one.safetensors": files[WeightsName], "other.safetensors": {1}}
-	c, m := smallModel(true)
+	parts := map[string][]byte{"config.json": files["config.json"], "one.safetensors": files[modelfile.WeightsName], "other.safetensors": {1}}
+	c, m := modelfiletest.Small(true)
 	index := map[string]string{}
 	for name := range m {
 		index[name] = "one.safetensors"
 	}
 	var err error
-	parts[indexName], err = json.Marshal(map[string]any{"weight_map": index})
+	parts[modelfile.IndexName], err = json.Marshal(map[string]any{"weight_map": index})
 	require.NoError(t, err)
 	server.Add("models", "org/parts", parts)
 	c.ModelType = "llama"
 	foreign, err := json.Marshal(c)
 	require.NoError(t, err)
-	server.Add("models", "org/foreign", map[string][]byte{"config.json": foreign, WeightsName: {1}})
+	server.Add("models", "org/foreign", map[string][]byte{"config.json": foreign, modelfile.WeightsName: {1}})
 
-	want, err := ReadWeights(dir)
+	want, err := modelfile.ReadWeights(dir)
 	require.NoError(t, err)
 	for _, path := range []string{dir, "org/small", "org/parts", "org/small@main"} {
 		notes := 0
-		found, err := Resolve(context.Background(), "runs", path, func(string) { notes++ })
+		found, err := modelfile.Resolve(context.Background(), "runs", path, func(string) { notes++ })
 		require.NoError(t, err)
-		got, err := ReadWeights(found)
+		got, err := modelfile.ReadWeights(found)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 		if path != "org/parts" {
@@ -70,7 +73,7 @@ func TestResolveModel(t *testing.T) {
 		"../up/../run":    "not ORG/NAME",
 		"runs/a/b/step_1": "not ORG/NAME",
 	} {
-		_, err := Resolve(context.Background(), "runs", path, func(string) {})
+		_, err := modelfile.Resolve(context.Background(), "runs", path, func(string) {})
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), "\n")
 	}

@@ -1,16 +1,17 @@
-package modelfile
+package modelfile_test
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/modelfile/safetensors"
 )
 
 // Our codes are those of the float64 reference, ties included.
 func TestQuantizeGolden(t *testing.T) {
-	f, err := safetensors.Open("../testdata/golden/quantize_weights.safetensors")
+	f, err := safetensors.Open("../../testdata/golden/quantize_weights.safetensors")
 	require.NoError(t, err)
 	defer f.Close()
 	n := 0
@@ -26,7 +27,7 @@ func TestQuantizeGolden(t *testing.T) {
 		require.NoError(t, err)
 		mean, err := f.Float64s(name + ".absmean")
 		require.NoError(t, err)
-		m := Quantize(w, info.Shape[0], info.Shape[1])
+		m := modelfile.Quantize(w, info.Shape[0], info.Shape[1])
 		require.InEpsilon(t, mean[0], m.Scale, 1e-7, name)
 		row := make([]int8, m.Cols)
 		for r := range m.Rows {
@@ -43,11 +44,11 @@ func TestQuantizeGolden(t *testing.T) {
 }
 
 func TestReadWeights(t *testing.T) {
-	online, err := ReadWeights("../testdata/golden/train/init")
+	online, err := modelfile.ReadWeights("../../testdata/golden/train/init")
 	require.NoError(t, err)
 	require.Len(t, online.Ternary, 14)
 	require.Len(t, online.Float, 10)
-	packed, err := ReadWeights("../testdata/golden/packed")
+	packed, err := modelfile.ReadWeights("../../testdata/golden/packed")
 	require.NoError(t, err)
 	require.Equal(t, online.Config, packed.Config)
 	require.Len(t, packed.Ternary, 14)

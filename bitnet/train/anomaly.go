@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 
+	"bitnet/bitnet/runs"
+
 	"bitnet/graph"
 )
 

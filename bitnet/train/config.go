@@ -6,7 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
+
+	"bitnet/bitnet/runs"
+	"bitnet/bitnet/suggest"
 
 	"gopkg.in/yaml.v3"
 
@@ -84,7 +89,7 @@ func parseConfig(where string, text []byte) (*Config, error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
 	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: %s", where, oneLine(err))
+		return nil, &ConfigError{fmt.Errorf("%s: %s", where, inWords(err))}
 	}
 	if c.Train.Precision == "" {
 		c.Train.Precision = graph.Float32.String()
@@ -98,8 +103,51 @@ func parseConfig(where string, text []byte) (*Config, error) {
 	return &c, nil
 }
 
-func oneLine(err error) string {
-	return strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "yaml: unmarshal errors:", "")), " ")
+// What the YAML decoder says of a mistake, and what is said instead.
+var (
+	unknownKey = regexp.MustCompile(`(line \d+): field (\S+) not found in type \S+`)
+	wrongType  = regexp.MustCompile("(line \\d+): cannot unmarshal !!\\w+ (`[^`]*` )?into (\\S+)")
+)
+
+var wanted = map[string]string{
+	"int": "a whole number", "int64": "a whole number", "uint64": "a whole number, 0 or more", "float64": "a number",
+	"bool": "true or false", "string": "text",
+}
+
+// inWords is a mistake that the YAML decoder found, in one line and in words.
+func inWords(err error) string {
+	text := strings.Join(strings.Fields(strings.NewReplacer("yaml: unmarshal errors:", "", "yaml: ", "").Replace(err.Error())), " ")
+	text = unknownKey.ReplaceAllStringFunc(text, func(s string) string {
+		m := unknownKey.FindStringSubmatch(s)
+		return fmt.Sprintf("%s: there is no key %q%s", m[1], m[2], suggest.DidYouMean(m[2], keyNames()))
+	})
+	return wrongType.ReplaceAllStringFunc(text, func(s string) string {
+		m := wrongType.FindStringSubmatch(s)
+		want := wanted[m[3]]
+		if want == "" {
+			want = "another kind of value"
+		}
+		if value := strings.Trim(m[2], "` "); value != "" {
+			return fmt.Sprintf("%s: %s is not %s", m[1], value, want)
+		}
+		return fmt.Sprintf("%s: want %s", m[1], want)
+	})
+}
+
+// keyNames are the names of all keys, without their sections.
+func keyNames() []string {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(new(Config).YAML(), &doc); err != nil {
+		return nil
+	}
+	found := map[string]*yaml.Node{}
+	leaves(doc.Content[0], "", found)
+	names := []string{"name", "model", "data", "train", "output"}
+	for path := range found {
+		names = append(names, path[strings.LastIndexByte(path, '.')+1:])
+	}
+	slices.Sort(names)
+	return names
 }
 
 // YAML is the text of config.yaml.
@@ -111,8 +159,21 @@ func (c *Config) YAML() []byte {
 	return text
 }
 
-// Check says in one line what is wrong with a configuration.
+// ConfigError is a mistake in a configuration.
+type ConfigError struct{ error }
+
+// Unwrap gives the mistake itself.
+func (e *ConfigError) Unwrap() error { return e.error }
+
+// Check says in one line what is wrong with a configuration, as a ConfigError.
 func (c *Config) Check() error {
+	if err := c.check(); err != nil {
+		return &ConfigError{err}
+	}
+	return nil
+}
+
+func (c *Config) check() error {
 	m, t, o := c.Model, c.Train, c.Output
 	positive := []struct {
 		key   string

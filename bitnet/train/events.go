@@ -9,6 +9,7 @@ import (
 type Events struct {
 	Note       func(string)           // also from another goroutine
 	Prepare    func(task.Preparation) // several times a second, from another goroutine
+	Begin      func(*Trainer)         // before the first step, again after a lost device
 	Step       func(step int64)       // was handed to the device
 	Metrics    func(runs.Metrics)
 	Eval       func(runs.Eval)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"bitnet/bitnet/suggest"
 )
 
 //go:embed presets/*.yaml
@@ -23,7 +25,7 @@ func Presets() []string {
 // Preset reads an embedded experiment.
 func Preset(name string) (*Config, error) {
 	if !slices.Contains(Presets(), name) {
-		return nil, fmt.Errorf("there is no experiment %q: choose one of %s", name, strings.Join(Presets(), ", "))
+		return nil, &ConfigError{fmt.Errorf("there is no experiment %q%s: choose one of %s", name, suggest.DidYouMean(name, Presets()), strings.Join(Presets(), ", "))}
 	}
 	text, err := presets.ReadFile("presets/" + name + ".yaml")
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"bitnet/bitnet/runs"
+
 	"gopkg.in/yaml.v3"
 
 	"bitnet/data"

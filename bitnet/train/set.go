@@ -1,10 +1,14 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
+
+	"bitnet/bitnet/suggest"
 
 	"gopkg.in/yaml.v3"
 )
@@ -36,11 +40,11 @@ func (c *Config) Set(assignment string) error {
 		return err
 	}
 	next, err := parseConfig("--set "+assignment, text)
-	if err != nil {
-		return err
+	if err != nil { // its line is one of the text that was made here
+		return &ConfigError{errors.New(lineNumber.ReplaceAllString(err.Error(), ""))}
 	}
 	if v.Content[0].ShortTag() == "!!float" && !next.holds(key, v.Content[0]) {
-		return fmt.Errorf("--set %s: cannot unmarshal %s into a whole number", assignment, value)
+		return fmt.Errorf("--set %s: want a whole number", assignment)
 	}
 	*c = *next
 	return nil
@@ -87,8 +91,14 @@ func pick(found map[string]*yaml.Node, key string) (*yaml.Node, error) {
 	case 1:
 		return found[match[0]], nil
 	case 0:
-		return nil, fmt.Errorf("there is no key %q: keys are %s", key, strings.Join(all, ", "))
+		names := slices.Clone(all)
+		for _, p := range all {
+			names = append(names, p[strings.LastIndexByte(p, '.')+1:])
+		}
+		return nil, fmt.Errorf("there is no key %q%s: keys are %s", key, suggest.DidYouMean(key, names), strings.Join(all, ", "))
 	}
 	slices.Sort(match)
-	return nil, fmt.Errorf("%q is ambiguous: say one of %s", key, strings.Join(match, ", "))
+	return nil, fmt.Errorf("%q is ambiguous: choose one of %s", key, strings.Join(match, ", "))
 }
+
+var lineNumber = regexp.MustCompile(`line \d+: `)

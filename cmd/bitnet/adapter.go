@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"bitnet/bitnet"
 	"bitnet/gpu"
 )
 
@@ -13,33 +14,19 @@ import (
 const backendHelp = "what reaches the adapter: auto, wgpu, or dawn after make dawn (default $BITNET_BACKEND, else auto)"
 
 // adapterFlags say what to compute on.
-type adapterFlags struct{ device, backend string }
+type adapterFlags struct{ name, backend string }
 
 func (f *adapterFlags) add(fl *pflag.FlagSet) {
-	fl.StringVar(&f.device, "device", "", "adapter by number or part of its name; see bitnet devices")
+	fl.StringVar(&f.name, "device", "", "adapter by number or part of its name; see bitnet devices")
 	fl.StringVar(&f.backend, "backend", "", backendHelp)
 }
 
-func (f *adapterFlags) choose() (gpu.Adapter, error) {
-	all, err := gpu.AdaptersOf(f.backend)
-	if err != nil {
-		return gpu.Adapter{}, err
-	}
-	i, err := gpu.Choose(all, f.device)
-	if err != nil {
-		return gpu.Adapter{}, err
-	}
-	return all[i], nil
+func (f *adapterFlags) device() bitnet.Device {
+	return bitnet.Device{Backend: f.backend, Adapter: f.name}
 }
 
 // open opens the adapter that was chosen, and says what of it is not used.
-func (f *adapterFlags) open(c *cobra.Command) (*gpu.Device, error) {
-	a, err := f.choose()
-	if err != nil {
-		return nil, err
-	}
-	return tune.OpenDevice(a, noteTo(c))
-}
+func (f *adapterFlags) open(c *cobra.Command) (*gpu.Device, error) { return f.device().Open(noteTo(c)) }
 
 // noteTo writes notes to standard error.
 func noteTo(c *cobra.Command) func(string) {

@@ -8,6 +8,7 @@ import (
 
 	"bitnet/bitnet/bench"
 	"bitnet/gpu"
+	"bitnet/graph/tune"
 )
 
 func benchPeakCommand() *cobra.Command {

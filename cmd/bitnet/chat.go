@@ -37,7 +37,7 @@ continues your text instead of answering.
 		Example: `  bitnet chat
   bitnet chat bitnet_tinystories_20260101_120000 --temp 0.6
   echo "25 + 17 = " | bitnet chat my_run --temp 0`,
-		Args: atMost(1, "at most one model"),
+		Args: atMost(1, "one model"),
 	}
 	sampling := samplingFlags(c.Flags())
 	c.RunE = func(c *cobra.Command, args []string) error {

@@ -11,6 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"bitnet/bitnet/cost"
+	"bitnet/bitnet/runs"
 	"bitnet/bitnet/train"
 	"bitnet/gpu"
 )
@@ -22,13 +23,15 @@ var takesRun = regexp.MustCompile(`\b(RUN|CHECKPOINT|MODEL)\b`)
 // experiments, adapters, backends.
 func addCompletions(c *cobra.Command) {
 	for flag, values := range map[string]cobra.CompletionFunc{
-		"exp":        matching(func(*cobra.Command) []string { return train.Presets() }),
-		"backend":    matching(func(*cobra.Command) []string { return gpu.Backends }),
-		"on-anomaly": matching(func(*cobra.Command) []string { return []string{runs.Warn, runs.Stop, runs.RollBack} }),
-		"device":     matching(devices),
-		"tuning":     matching(func(*cobra.Command) []string { return []string{train.TuneAuto, train.TuneStored, train.TuneOff} }),
-		"resume":     matching(runFolders),
-		"init":       matching(runFolders),
+		"exp":     matching(func(*cobra.Command) []string { return train.Presets() }),
+		"backend": matching(func(*cobra.Command) []string { return gpu.Backends }),
+		"on-anomaly": matching(func(*cobra.Command) []string {
+			return []string{string(runs.Warn), string(runs.Stop), string(runs.RollBack)}
+		}),
+		"device": matching(devices),
+		"tuning": matching(func(*cobra.Command) []string { return []string{train.TuneAuto, train.TuneStored, train.TuneOff} }),
+		"resume": matching(runFolders),
+		"init":   matching(runFolders),
 	} {
 		if c.Flags().Lookup(flag) != nil {
 			// It fails only where there is no such flag, or a completion already.
@@ -63,7 +66,7 @@ func matching(values func(*cobra.Command) []string) cobra.CompletionFunc {
 	}
 }
 
-// settings are the keys of a configuration, each to be gone on with by its value.
+// settings are the keys of a configuration, each ending in "=", ready for a value.
 func settings(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 	var config map[string]any
 	if err := yaml.Unmarshal(new(train.Config).YAML(), &config); err != nil {

@@ -71,7 +71,7 @@ or --device this, which measures a few steps. docs/cost.md has every formula.`,
 	fl.IntVar(&f.batch, "batch-size", 0, "sequences of a micro-batch")
 	fl.IntVar(&f.seq, "seq-len", 0, "tokens of a sequence")
 	fl.IntVar(&f.accum, "grad-accum", 0, "micro-batches of a step")
-	fl.StringVar(&f.device, "device", "", "card of the table, or \"this\" to measure this machine (default: the whole table)")
+	fl.StringVar(&f.name, "device", "", "card of the table, or \"this\" to measure this machine (default: the whole table)")
 	fl.StringVar(&f.backend, "backend", "", "with --device this: "+backendHelp)
 	fl.StringVar(&f.bench, "bench", "", "take the speed from a file with the output of bitnet bench step --json")
 	fl.Float64Var(&f.share, "share", 0, fmt.Sprintf("share of the card's peak that is reached, 0 to 1 (default %g, with --matrix %g)", cost.F32Share, cost.MatrixShare))
@@ -91,9 +91,9 @@ func (f *costFlags) report(c *cobra.Command) (*costReport, error) {
 	switch {
 	case named != 1:
 		return nil, usageError{errors.New("say what to estimate: one of --params 350M, --exp NAME, --config FILE")}
-	case f.bench != "" && f.device != "":
+	case f.bench != "" && f.name != "":
 		return nil, usageError{errors.New("give --bench or --device, not both: both say how fast it is")}
-	case f.params != "" && f.device == "this":
+	case f.params != "" && f.name == "this":
 		return nil, usageError{errors.New("--device this trains a few steps: say of what with --exp or --config")}
 	case f.price < 0 || math.IsNaN(f.price) || math.IsInf(f.price, 0):
 		return nil, usageError{fmt.Errorf("--price %g: it must not be negative", f.price)}
@@ -127,7 +127,7 @@ func (f *costFlags) report(c *cobra.Command) (*costReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.device != "this" {
+	if f.name != "this" {
 		if r.Run, err = cost.OfConfig(cfg, cost.Card(), tokens); err != nil {
 			return nil, err
 		}
@@ -170,8 +170,8 @@ func (f *costFlags) speeds(r *costReport) error {
 		return nil
 	}
 	devices := cost.Devices()
-	if f.device != "" {
-		d, err := cost.Find(f.device)
+	if f.name != "" {
+		d, err := cost.Find(f.name)
 		if err != nil {
 			return err
 		}
@@ -185,7 +185,7 @@ func (f *costFlags) speeds(r *costReport) error {
 	r.Source = fmt.Sprintf("assumed, not measured: %.0f%% of the datasheet's peak of the %s (--share, --matrix)", 100*f.share, what)
 	for _, d := range devices {
 		e, err := r.On(d, f.matrix, f.share)
-		if err != nil && f.device == "" {
+		if err != nil && f.name == "" {
 			continue // a card without matrix units
 		}
 		if err != nil {

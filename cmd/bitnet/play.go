@@ -40,7 +40,7 @@ it chooses is played, and an illegal choice loses. q or Ctrl-D leaves the game.
 		Example: fmt.Sprintf(`  bitnet play %[1]s my_run
   bitnet play %[1]s my_run --as %[2]s
   bitnet play %[1]s my_run --against %[3]s`, k.Name, k.Game.Sides[len(k.Game.Sides)-1], k.Game.Opponents[0]),
-		Args: atMost(1, "at most one model"),
+		Args: atMost(1, "one model"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := oneOf("--as", o.Side, k.Game.Sides); err != nil {
 				return err

@@ -14,9 +14,9 @@ import (
 
 	"golang.org/x/term"
 
+	"bitnet/bitnet/runs"
 	"bitnet/bitnet/task"
 	"bitnet/bitnet/train"
-	"bitnet/data/meter"
 	"bitnet/gpu"
 )
 
@@ -35,11 +35,11 @@ type progress struct {
 	began       time.Time
 	first       int64 // steps finished before
 	step, steps int64
-	meter       *meter.Meter // of steps, from the first one on, which compiles
+	pace        runs.Pace // from the first step on, which compiles
 	metrics     *runs.Metrics
 	loss        float64 // smoothed
 	eval        *runs.Eval
-	best        runs.Eval
+	best        runs.Eval // the one of the lowest validation loss
 	anomalies   map[runs.AnomalyKind]int
 }
 
@@ -47,11 +47,12 @@ const (
 	drawEvery    = 200 * time.Millisecond // on a terminal
 	prepareEvery = 15 * time.Second       // elsewhere
 	smoothSteps  = 50                     // over which the loss is smoothed, at most
+	paceLeast    = 50 * time.Millisecond  // between two readings of the pace
 )
 
 func newProgress(out io.Writer) *progress {
 	return &progress{
-		out: out, live: isTerminal(out), now: time.Now, anomalies: map[runs.AnomalyKind]int{},
+		out: out, live: isTerminal(out), now: time.Now, pace: runs.Pace{Least: paceLeast}, anomalies: map[runs.AnomalyKind]int{},
 		width: func() int {
 			if f, ok := out.(*os.File); ok {
 				if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
@@ -74,11 +75,11 @@ func (p *progress) start(t *train.Trainer) {
 	p.first, p.step, p.steps = t.Step(), t.Step(), int64(c.Steps)
 	p.began = p.now()
 	p.mu.Unlock()
-	p.line("run %s: steps %d to %d, %d tokens a step", t.Dir, t.Step()+1, c.Steps, c.BatchSize*c.SeqLen*c.GradAccum)
+	p.line("run %s: steps %d to %d, %d tokens per step", t.Run.Dir, t.Step()+1, c.Steps, t.TokensPerStep())
 }
 
-// pace is how often a line about what is being done is drawn anew.
-func (p *progress) pace() time.Duration {
+// redraw is how often a line about what is being done is drawn again.
+func (p *progress) redraw() time.Duration {
 	if p.live {
 		return drawEvery
 	}
@@ -90,7 +91,7 @@ func (p *progress) events() train.Events {
 		Note: func(s string) { p.line("%s", s) },
 		Prepare: func(now task.Preparation) {
 			if s := preparationLine(now); s != "" {
-				p.bottom(s, p.pace())
+				p.bottom(s, p.redraw())
 			}
 		},
 		Step: p.stepped,
@@ -105,7 +106,7 @@ func (p *progress) events() train.Events {
 				p.best = r
 			}
 			p.mu.Unlock()
-			p.line("step %d: held-out %s", r.Step, evalLine(r))
+			p.line("step %d: validation %s", r.Step, evalLine(r))
 		},
 		Samples: func(all []runs.Sample) {
 			for _, s := range all {
@@ -134,12 +135,7 @@ func oneLine(s string) string {
 
 func (p *progress) stepped(step int64) {
 	p.mu.Lock()
-	if p.meter == nil { // the first step compiles
-		p.meter = meter.New(p.steps)
-		p.meter.Skip(step)
-	} else {
-		p.meter.Add(step - p.step)
-	}
+	p.pace.Observe(step, p.now())
 	p.step = step
 	p.mu.Unlock()
 	if p.live {
@@ -151,10 +147,10 @@ func (p *progress) measured(m runs.Metrics) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if old := p.metrics; old == nil || m.Step <= old.Step || math.IsNaN(p.loss) {
-		p.loss = m.LossMean
+		p.loss = m.Get(runs.LossMean)
 	} else {
 		over := min(smoothSteps, float64(m.Step)/4) // less where the loss still falls fast
-		p.loss += (m.LossMean - p.loss) * (1 - math.Exp(-float64(m.Step-old.Step)/over))
+		p.loss += (m.Get(runs.LossMean) - p.loss) * (1 - math.Exp(-float64(m.Step-old.Step)/over))
 	}
 	p.metrics = &m
 }
@@ -165,15 +161,13 @@ func (p *progress) status() string {
 	defer p.mu.Unlock()
 	s := fmt.Sprintf("step %d/%d", p.step, p.steps)
 	if m := p.metrics; m != nil {
-		s += fmt.Sprintf("  loss %.4f  lr %.2e  %s tokens/s", p.loss, m.LR, thousands(int64(m.TokensPerSec+0.5)))
+		s += fmt.Sprintf("  loss %.4f  lr %.2e  %s tokens/s", p.loss, m.Get(runs.LR), thousands(int64(m.Get(runs.TokensPerSec)+0.5)))
 	}
-	if p.meter != nil && p.step < p.steps {
-		if r := p.meter.Read(); r.ETA >= 0 {
-			s += "  left " + brief(r.ETA)
-		}
+	if left := p.pace.Left(p.steps - p.step); left > 0 {
+		s += "  left " + brief(left)
 	}
 	if m := p.metrics; m != nil {
-		s += fmt.Sprintf("  norm %.2f  %d MiB", m.GradNorm, m.Memory>>20)
+		s += fmt.Sprintf("  norm %.2f  %d MiB", m.Get(runs.GradNorm), int64(m.Get(runs.Memory))>>20)
 	}
 	return s
 }
@@ -223,7 +217,7 @@ func (p *progress) end(t *train.Trainer, err error) error {
 	steps := t.Step() - p.first
 	switch {
 	case err == nil:
-		tokens := steps * int64(c.BatchSize*c.SeqLen*c.GradAccum)
+		tokens := steps * t.TokensPerStep()
 		p.line("done: %s steps, %s tokens in %s", thousands(steps), thousands(tokens), brief(took))
 	case errors.Is(err, context.Canceled):
 		p.line("stopped at step %d of %d", t.Step(), c.Steps)
@@ -231,12 +225,12 @@ func (p *progress) end(t *train.Trainer, err error) error {
 		return err
 	}
 	if p.metrics != nil {
-		p.line("  training  loss %.4f, smoothed", p.loss)
+		p.line("  training   loss %.4f, smoothed", p.loss)
 	}
 	if p.eval != nil {
-		p.line("  held out  %s", evalLine(*p.eval))
+		p.line("  validation %s", evalLine(*p.eval))
 		if p.best.Step != p.eval.Step {
-			p.line("  best      loss %.4f at step %d", p.best.Loss, p.best.Step)
+			p.line("  best       loss %.4f at step %d", p.best.Loss, p.best.Step)
 		}
 	}
 	if len(p.anomalies) > 0 {
@@ -245,7 +239,7 @@ func (p *progress) end(t *train.Trainer, err error) error {
 			parts = append(parts, fmt.Sprintf("%d %s", n, k))
 		}
 		slices.Sort(parts)
-		p.line("  anomalies %s; see %s/logs/anomalies.jsonl", strings.Join(parts, ", "), t.Dir)
+		p.line("  anomalies  %s; see %s/logs/anomalies.jsonl", strings.Join(parts, ", "), t.Run.Dir)
 	}
 	p.line("next:")
 	for _, next := range nextCommands(t, err) {
@@ -254,20 +248,14 @@ func (p *progress) end(t *train.Trainer, err error) error {
 	return err
 }
 
+// evalLine is an evaluation in one line. Of the parts of an examination it has
+// those that are named by a word or a sign.
 func evalLine(r runs.Eval) string {
-	s := fmt.Sprintf("loss %.4f, perplexity %.2f", r.Loss, r.Perplexity)
-	if r.ExactMatch != nil {
-		s += fmt.Sprintf(", %.1f%% of %d problems right", 100**r.ExactMatch, r.Problems)
-		var parts []string
-		for _, op := range []string{"+", "-", "*", "/"} {
-			if share, ok := r.Operators[op]; ok {
-				parts = append(parts, fmt.Sprintf("%s %.0f%%", op, 100*share))
-			}
+	s := fmt.Sprintf("loss %.4f, perplexity %.2f", float64(r.Loss), float64(r.Perplexity))
+	for _, score := range r.Scores {
+		if score.Part == "" {
+			s += fmt.Sprintf(", %s %s", score.Name, score)
 		}
-		s += " (" + strings.Join(parts, ", ") + ")"
-	}
-	if a := r.Arena; a != nil {
-		s += fmt.Sprintf(", %d games: %d won, %d drawn, %d lost, %.1f%% of the moves legal", a.Games, a.Wins, a.Draws, a.Losses, 100*a.LegalRate())
 	}
 	return s
 }

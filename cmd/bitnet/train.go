@@ -12,7 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"bitnet/bitnet"
 	"bitnet/bitnet/modelfile"
+	"bitnet/bitnet/runs"
 	"bitnet/bitnet/task/catalog"
 	"bitnet/bitnet/train"
 	"bitnet/gpu"
@@ -233,7 +235,7 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 	if err := cfg.Check(); err != nil { // before a device is looked for
 		return err
 	}
-	adapter, err := f.choose()
+	adapter, err := f.adapterFlags.device().Choose()
 	if err != nil {
 		return err
 	}
@@ -251,24 +253,18 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 		r = newProgress(out)
 	}
 	r.prepare(cfg, adapter)
-	defer acknowledge(c.Context(), r.events().Note)()
-	start := train.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Init: f.init}
-	for losses := 0; ; losses++ {
-		t, err := trainOnce(c.Context(), cfg, adapter, start, r)
-		if !errors.Is(err, gpu.ErrDeviceLost) || t == nil || losses == mostLosses {
-			return r.end(t, err)
-		}
-		from, state, noCheckpoint := train.FindCheckpoint(t.Run.Dir, func(string) {})
-		if noCheckpoint != nil {
-			return r.end(t, err)
-		}
-		note(r, fmt.Sprintf("%v: opening it again, to continue from step %d", err, state.Step))
-		if start.State == nil || state.Step > start.State.Step {
-			losses = 0
-		}
-		cfg = &t.Config
-		start = train.Start{RunsDir: f.runsDir, Resume: from, State: &state}
+	events := r.events()
+	defer acknowledge(c.Context(), events.Note)()
+	var t *train.Trainer
+	events.Begin = func(begun *train.Trainer) {
+		t = begun
+		r.start(t)
 	}
+	_, err = bitnet.Train(c.Context(), cfg, bitnet.TrainOptions{
+		Start:  train.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Init: f.init},
+		Device: f.adapterFlags.device(), Events: events,
+	})
+	return r.end(t, err)
 }
 
 // acknowledge says at once that Ctrl-C was seen, until its result is called.
@@ -278,37 +274,6 @@ func acknowledge(ctx context.Context, note func(string)) (done func()) {
 	}
 	stop := context.AfterFunc(ctx, func() { note("stopping after this step; press Ctrl-C again to stop now") })
 	return func() { stop() }
-}
-
-func note(r reporter, line string) {
-	if say := r.events().Note; say != nil {
-		say(line)
-	}
-}
-
-// mostLosses is how often in a row a lost device is opened again with no
-// checkpoint in between. That helps where a driver crashed.
-const mostLosses = 3
-
-// trainOnce trains until the end or an error; the trainer is nil if it could not begin.
-func trainOnce(ctx context.Context, cfg *train.Config, a gpu.Adapter, start train.Start, r reporter) (*train.Trainer, error) {
-	job, err := train.Prepare(ctx, cfg, start, r.events())
-	if err != nil {
-		return nil, err
-	}
-	dev, err := tune.OpenDevice(a, func(s string) { note(r, s) })
-	if err != nil {
-		job.Close()
-		return nil, err
-	}
-	defer dev.Close()
-	t, err := job.Begin(ctx, dev)
-	if err != nil {
-		return nil, err
-	}
-	defer t.Close()
-	r.start(t)
-	return t, t.Train(ctx)
 }
 
 // reporter reports to a user, or a program, what happens in a run.

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
+	"bitnet/bitnet/runs"
 	"bitnet/bitnet/task"
 	"bitnet/bitnet/train"
 	"bitnet/data/meter"

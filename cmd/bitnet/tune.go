@@ -14,6 +14,7 @@ import (
 
 	"bitnet/bitnet/train"
 	"bitnet/data/meter"
+	"bitnet/graph/tune"
 )
 
 func tuneCommand() *cobra.Command {
@@ -74,7 +75,7 @@ Ctrl-C keeps what was measured.`,
 				if now.ETA > 0 {
 					line += "  left " + brief(now.ETA)
 				}
-				p.bottom(line, p.pace())
+				p.bottom(line, p.redraw())
 			},
 		})
 		if m != nil {

@@ -11,6 +11,7 @@ import (
 
 	"bitnet/bitnet/train"
 	"bitnet/gpu"
+	"bitnet/graph/tune"
 )
 
 // What is stored is told, and used by training.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"bitnet/bitnet/suggest"
 	"bitnet/bitnet/train"
 )
 
@@ -27,16 +28,6 @@ func isUsage(err error) bool {
 func exactly(n int, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usageError{fmt.Errorf("want %s, got %s; see %s --help", what, arguments(args), c.CommandPath())}
-		}
-		return nil
-	}
-}
-
-// atMost is cobra.MaximumNArgs with an error that ends in exit code 2.
-func atMost(n int, what string) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) > n {
 			return usageError{fmt.Errorf("want %s, got %s; see %s --help", what, arguments(args), c.CommandPath())}
 		}
 		return nil
@@ -68,7 +59,7 @@ func refuseUnknown(c *cobra.Command) {
 					names = append(names, sub.Name())
 				}
 			}
-			return usageError{fmt.Errorf("%s has no command %q%s; see %s --help", c.CommandPath(), args[0], didYouMean(args[0], names), c.CommandPath())}
+			return usageError{fmt.Errorf("%s has no command %q%s; see %s --help", c.CommandPath(), args[0], suggest.DidYouMean(args[0], names), c.CommandPath())}
 		}
 	}
 	for _, sub := range c.Commands() {
@@ -94,9 +85,9 @@ func flagError(c *cobra.Command, err error) error {
 				names = append(names, f.Name)
 			}
 		})
-		meant := nearest(name, names)
+		meant := suggest.Nearest(name, names)
 		if meant != "" {
-			meant = ": did you mean --" + meant + "?"
+			meant = " (did you mean --" + meant + "?)"
 		}
 		err = fmt.Errorf("there is no flag --%s%s", name, meant)
 	case errors.As(err, &invalid):
@@ -127,55 +118,10 @@ func kindOf(f *pflag.Flag) string {
 	return "another value"
 }
 
-// didYouMean is ": did you mean NAME?" for the nearest of some names, or "".
-func didYouMean(word string, names []string) string {
-	if meant := nearest(word, names); meant != "" {
-		return ": did you mean " + meant + "?"
-	}
-	return ""
-}
-
-// nearest is the name that a word was probably meant to be: one that begins
-// with it, or the one with the fewest edits, if these are few.
-func nearest(word string, names []string) string {
-	best, least := "", max(len(word)/3, 1)+1
-	for _, name := range names {
-		if len(word) > 1 && strings.HasPrefix(name, word) {
-			return name
-		}
-		if n := edits(word, name); n < least {
-			best, least = name, n
-		}
-	}
-	return best
-}
-
-// edits is the Levenshtein distance: how many letters are changed, added or
-// removed to make b of a.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := before
-			if a[i] != b[j] {
-				change++
-			}
-			before = row[j+1]
-			row[j+1] = min(change, before+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
-}
-
 // oneOf is an error for a value that is not one of some names.
 func oneOf(flag, value string, names []string) error {
 	if slices.Contains(names, value) {
 		return nil
 	}
-	return usageError{fmt.Errorf("%s %q%s: choose one of %s", flag, value, didYouMean(value, names), strings.Join(names, ", "))}
+	return usageError{fmt.Errorf("%s %q%s: choose one of %s", flag, value, suggest.DidYouMean(value, names), strings.Join(names, ", "))}
 }
