@@ -3,9 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -64,7 +62,7 @@ func MeasureStep(ctx context.Context, c *train.Config, dev *gpu.Device, repeat i
 		return nil, err
 	}
 	if k.Prepared {
-		if own.Data.Source, err = randomTokens(tmp, c); err != nil {
+		if own.Data.Source, err = catalog.Random(tmp, 4*int(c.TokensPerStep())+4*c.Train.BatchSize*c.Train.GradAccum, c.Model.VocabSize, c.Train.Seed); err != nil {
 			return nil, err
 		}
 	}
@@ -120,17 +118,4 @@ func MeasureStep(ctx context.Context, c *train.Config, dev *gpu.Device, repeat i
 		err = nil
 	}
 	return b, err
-}
-
-// randomTokens writes enough token ids for a few steps, and gives their name as
-// a source of data.
-func randomTokens(dir string, c *train.Config) (string, error) {
-	n := 4 * c.Train.BatchSize * (c.Train.SeqLen + 1) * c.Train.GradAccum
-	rng := rand.New(rand.NewPCG(c.Train.Seed, 0))
-	ids := make([]uint32, max(n, 1<<16))
-	for i := range ids {
-		ids[i] = uint32(rng.IntN(c.Model.VocabSize))
-	}
-	path := filepath.Join(dir, "tokens.u32")
-	return "tokens:" + path, os.WriteFile(path, gpu.Bytes(ids), 0o600)
 }

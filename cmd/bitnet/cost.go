@@ -120,9 +120,6 @@ func (f *costFlags) report(c *cobra.Command) (*costReport, error) {
 		r.Run = cost.OfParams(params, tokens)
 		return r, f.speeds(r)
 	}
-	if f.exp == "text" {
-		f.data = "PATH" // whose text it is makes no difference
-	}
 	cfg, err := f.configuration(c)
 	if err != nil {
 		return nil, err

@@ -104,8 +104,6 @@ func (f *trainFlags) configuration(c *cobra.Command) (*train.Config, error) {
 	switch {
 	case f.resume != "" && (f.exp != "" || f.config != "" || f.init != ""):
 		return nil, usageError{errors.New("--resume takes everything from the run: leave out --exp, --config and --init")}
-	case f.exp == "text" && f.data == "":
-		return nil, usageError{errors.New("--exp text needs your text: --data PATH")}
 	case f.exp != "" && f.config != "":
 		return nil, usageError{errors.New("give --exp or --config, not both")}
 	case f.resume != "":
@@ -234,6 +232,12 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 	}
 	if err := cfg.Check(); err != nil { // before a device is looked for
 		return err
+	}
+	if _, _, err := catalog.Find(cfg.Data.Source); err != nil {
+		if f.exp != "" && f.data == "" {
+			err = fmt.Errorf("--exp %s needs your data: --data PATH", f.exp)
+		}
+		return usageError{err}
 	}
 	adapter, err := f.adapterFlags.device().Choose()
 	if err != nil {

@@ -97,3 +97,9 @@ func Known(source string) (corpus.Preset, bool) {
 	}
 	return k.Known(argument)
 }
+
+// Random writes n random ids below vocab to a file in dir, and gives their
+// source: for measuring speed without preparing data.
+func Random(dir string, n, vocab int, seed uint64) (source string, err error) {
+	return tokens.Random(dir, n, vocab, seed)
+}

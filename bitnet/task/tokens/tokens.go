@@ -4,8 +4,12 @@ package tokens
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"bitnet/bitnet/model"
@@ -92,4 +96,16 @@ func (p *pass) Next(b *data.Batch) error {
 	}
 	p.left -= int64(b.Rows)
 	return nil
+}
+
+// Random writes at least n random ids below vocab to a file in dir, and gives
+// the source that reads it: for measuring speed without preparing data.
+func Random(dir string, n, vocab int, seed uint64) (source string, err error) {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	raw := make([]byte, 0, 4*max(n, 1<<16))
+	for range cap(raw) / 4 {
+		raw = binary.LittleEndian.AppendUint32(raw, uint32(rng.IntN(vocab)))
+	}
+	path := filepath.Join(dir, "tokens.u32")
+	return Kind.Name + ":" + path, os.WriteFile(path, raw, 0o600)
 }
