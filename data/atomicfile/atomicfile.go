@@ -14,9 +14,10 @@ import (
 // suffix ends the names of files that are being written.
 const suffix = ".tmp"
 
-// Write puts data at path: it writes a hidden file of another name beside it,
-// syncs that, renames it and syncs the folder. Several processes may write the
-// same path; the last one wins. After an error path is as it was.
+// Write replaces the file at path with data: it writes a hidden file of another
+// name in the same folder, syncs it, renames it and syncs the folder. Several
+// processes may write the same path; the last one wins. After an error path is
+// as it was.
 func Write(path string, data []byte) (err error) {
 	dir, name := filepath.Split(path)
 	// The mode is what the process's umask leaves of it, as for any new file.
@@ -40,7 +41,7 @@ func Write(path string, data []byte) (err error) {
 	return SyncDir(filepath.Dir(path))
 }
 
-// Sweep removes what a Write left in dir that was killed. Nobody may be
+// Sweep removes the hidden files that a killed Write left in dir. Nobody may be
 // writing there.
 func Sweep(dir string) error {
 	entries, err := os.ReadDir(dir)

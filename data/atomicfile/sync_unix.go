@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// SyncDir makes renames in a folder last over a loss of power.
+// SyncDir makes renames in a folder survive a loss of power.
 func SyncDir(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// Nearest is path as an absolute one, or as much of it as is there already.
+// Nearest is the absolute form of path, or of its nearest parent that exists.
 func Nearest(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
@@ -20,20 +20,21 @@ func Nearest(path string) string {
 	}
 }
 
-// Free is how many bytes are free for path, which need not be there yet, and
-// the name of the disk that it lies on or will lie on.
+// Free is how many bytes are free on the disk of path, and the name of that
+// disk. The path need not exist yet. Where the system does not tell (GOOS=js),
+// the error is errors.ErrUnsupported.
 func Free(path string) (bytes int64, disk string, err error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return 0, "", err
 	}
 	path = Nearest(path)
 	if bytes, disk, err = spaceAt(path); err != nil {
-		return 0, "", fmt.Errorf("asking for the free space of %s: %w", path, err)
+		return 0, "", fmt.Errorf("find the free space of %s: %w", path, err)
 	}
 	return bytes, disk, nil
 }
 
-// Size writes a number of bytes for people.
+// Size formats a number of bytes for people.
 func Size(bytes int64) string {
 	switch {
 	case bytes >= 1e9:

@@ -1,5 +1,6 @@
 // Package mapped reads files through the page cache: a file is mapped, never
-// copied, so that its size costs no memory of this process.
+// copied, so that its size costs no memory of this process. Where files cannot
+// be mapped (GOOS=js), Open reads the whole file into memory instead.
 package mapped
 
 import (
@@ -7,14 +8,12 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
-
-	"github.com/edsrzf/mmap-go"
 )
 
 // File is a file mapped for reading.
 type File struct {
 	path string
-	data mmap.MMap
+	data []byte
 }
 
 // Open maps the regular file at path. An empty file gives empty Bytes.
@@ -37,7 +36,7 @@ func Open(path string) (*File, error) {
 	if int64(int(info.Size())) != info.Size() {
 		return nil, fmt.Errorf("%s: %d bytes are too many for this machine's address space", path, info.Size())
 	}
-	data, err := mmap.Map(f, mmap.RDONLY, 0)
+	data, err := mapFile(f, int(info.Size()))
 	if err != nil {
 		return nil, fmt.Errorf("mapping %s: %w", path, err)
 	}
@@ -47,8 +46,8 @@ func Open(path string) (*File, error) {
 // Path is the path that was opened.
 func (f *File) Path() string { return f.path }
 
-// Bytes is the content. It must not be written, nor read after Close; a read
-// that may meet a file that was cut since Open belongs under Catch.
+// Bytes is the content. It must not be written, nor read after Close. Defer
+// Catch in a function that reads it: another process may truncate the file.
 func (f *File) Bytes() []byte { return f.data }
 
 // Close ends the mapping. Closing twice is fine.
@@ -56,16 +55,17 @@ func (f *File) Close() error {
 	if f.data == nil {
 		return nil
 	}
-	err := f.data.Unmap()
+	err := unmap(f.data)
 	f.data = nil
 	return err
 }
 
-// ErrCut says that a mapped file lost its end, or its disk, while it was read.
+// ErrCut says that a mapped file was truncated, or its disk failed, while it was
+// read.
 var ErrCut = errors.New("the file was cut or its disk failed while it was read")
 
-// Catch turns the fault of such a read into an error, where it would end the
-// process. To be deferred at the start of the reading function:
+// Catch turns the memory fault of such a read, which would end the process,
+// into an error. Defer it at the start of the function that reads:
 //
 //	defer mapped.Catch(&err, path, debug.SetPanicOnFault(true))
 func Catch(err *error, path string, before bool) {
