@@ -2,12 +2,12 @@
 
 #include "abi.h"
 #include "guard.h"
+#include "nap.h"
 #include "table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
 	// Reads pass through a staging buffer of at most this size.
@@ -132,13 +132,12 @@ bn_device *bn_open(const bn_adapter *adapter, char *message, size_t size) {
 	return d;
 }
 
-// A waiting poll gives up after five seconds and then calls what it waited for
-// done, so the driver only ever asks and sleeps in between: shortly at first,
-// for the sake of a fast GPU, longer as the wait grows, so that a CPU adapter
-// has the cores for itself.
+// A blocking poll of wgpu returns after five seconds as if the work were done, so
+// the driver polls without blocking and sleeps between two polls: briefly at
+// first, for a fast GPU, then longer and longer, to leave the cores to a CPU
+// adapter.
 static void nap(long *ns) {
-	struct timespec t = {0, *ns};
-	nanosleep(&t, NULL);
+	bn_nap(*ns);
 	if (*ns < 500000) *ns += *ns / 4;
 }
 
