@@ -2,12 +2,13 @@
 // WebGPU, which offers what wgpu-native does not: f16, subgroups, packed dot
 // products and matrix units.
 //
-// Dawn comes as the npm package webgpu, which exports Node's interface and no C
-// functions. So it runs in a Node.js process of its own, one for each open
-// device, that is handed buffers, kernels and whole programs through pipes and
-// then one short message a run. That also keeps a crash of a graphics driver
-// out of this process: it is ErrDeviceLost here, and the adapter can be opened
-// again.
+// Dawn comes as the npm package webgpu, which has an interface for Node.js and no
+// C functions. It therefore runs in a Node.js process, one for each open device,
+// that receives buffers, kernels and whole programs through pipes and then one
+// short message a run. A crash of a graphics driver does not reach this process
+// either: it becomes ErrDeviceLost, and the adapter can be opened again.
+//
+// The package registers its driver.
 package dawn
 
 import (
@@ -30,17 +31,28 @@ const Version = "0.6.2"
 //go:embed child.js
 var childSource string
 
-// Driver lists adapters once and opens them.
-type Driver struct {
+// install is the command that installs Dawn.
+const install = "make dawn"
+
+func init() { driver.Register(&backend{}) }
+
+// backend lists adapters once and opens them. It starts no process before
+// Adapters or Open is called.
+type backend struct {
 	mu    sync.Mutex
 	found []adapter
 }
 
-// New returns the driver; no process is started before Adapters or Open is called.
-func New() *Driver { return &Driver{} }
+// Info asks for the default driver first: it sets environment variables that the
+// child inherits, and knows discrete from integrated GPUs and their ids.
+func (*backend) Info() driver.Info {
+	return driver.Info{Name: "dawn", AfterDefault: true, Install: install}
+}
 
-// list remembers what it found, but no failure: Dawn may be installed meanwhile.
-func (d *Driver) list() ([]adapter, error) {
+func (*backend) Ready() error { return Installed() }
+
+// list keeps what it found, but no failure: the user may install Dawn meanwhile.
+func (d *backend) list() ([]adapter, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.found == nil {
@@ -52,8 +64,6 @@ func (d *Driver) list() ([]adapter, error) {
 	}
 	return d.found, nil
 }
-
-func (*Driver) Name() string { return "dawn" }
 
 // Folder is where `make dawn` installs: $BITNET_DAWN, or a folder of the user's cache.
 func Folder() (string, error) {
@@ -67,7 +77,8 @@ func Folder() (string, error) {
 	return filepath.Join(cache, "bitnet", "dawn-"+Version), nil
 }
 
-// Installed says whether Dawn can be started, and if not, what to do. It starts nothing.
+// Installed returns nil if Dawn can be started, or an error that says what to
+// do. It starts nothing.
 func Installed() error {
 	_, _, err := find()
 	return err
@@ -82,7 +93,7 @@ func find() (node, module string, err error) {
 	}
 	module = filepath.Join(dir, "node_modules", "webgpu", "index.js")
 	if _, err := os.Stat(module); err != nil {
-		return "", "", fmt.Errorf("dawn: the npm package webgpu %s is not in %s: run make dawn, or use --backend wgpu", Version, dir)
+		return "", "", fmt.Errorf("dawn: the npm package webgpu %s is not in %s: run %s, or use --backend wgpu", Version, dir, install)
 	}
 	node = os.Getenv("BITNET_NODE")
 	if node == "" {
@@ -94,7 +105,7 @@ func find() (node, module string, err error) {
 	return node, module, nil
 }
 
-// adapter is what the child tells about one adapter.
+// adapter is what the child reports about one adapter.
 type adapter struct {
 	Backend, Name, Vendor, Driver string
 	Fallback                      bool
@@ -121,7 +132,7 @@ func listAdapters() ([]adapter, error) {
 	defer p.close()
 	answer, err := p.ask("list adapters", message{op: opList}, nil, nil)
 	if p.why != "" {
-		return nil, fmt.Errorf("dawn: %s: run make dawn again, or use --backend wgpu", p.why)
+		return nil, fmt.Errorf("dawn: %s: run %s again, or use --backend wgpu", p.why, install)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dawn: %w", err)
@@ -137,9 +148,9 @@ func listAdapters() ([]adapter, error) {
 }
 
 // Adapters lists what Dawn finds through Vulkan, Metal and DX12. Of several
-// adapters with the same name it can open the first, and lists that. It tells
-// discrete from integrated GPUs by their makers.
-func (d *Driver) Adapters() ([]driver.Adapter, error) {
+// adapters with the same name it lists the first, which is the only one that it
+// can open. It guesses from the vendor whether a GPU is discrete or integrated.
+func (d *backend) Adapters() ([]driver.Adapter, error) {
 	found, err := d.list()
 	if err != nil {
 		return nil, err
@@ -185,7 +196,7 @@ func (a adapter) kind() driver.Kind {
 }
 
 // Open starts a process for an adapter, with all of the adapter's limits.
-func (d *Driver) Open(index int) (driver.Device, error) {
+func (d *backend) Open(index int) (driver.Device, error) {
 	found, err := d.list()
 	if err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ func openFirst(t *testing.T) driver.Device {
 	if err := Installed(); err != nil {
 		t.Skip(err)
 	}
-	d := New()
+	d := &backend{}
 	adapters, err := d.Adapters()
 	require.NoError(t, err)
 	if len(adapters) == 0 {
@@ -71,7 +71,7 @@ func TestCrash(t *testing.T) {
 	dev.DestroyBuffer(b)
 	dev.Close()
 
-	require.EqualValues(t, 3, count(t, openFirst(t)), "another one can be opened")
+	require.EqualValues(t, 3, count(t, openFirst(t)), "a new device can be opened")
 }
 
 // TestValidation hands Dawn what package gpu would have refused.
@@ -122,15 +122,15 @@ func TestValidation(t *testing.T) {
 func TestMissing(t *testing.T) {
 	t.Setenv("BITNET_DAWN", t.TempDir())
 	require.ErrorContains(t, Installed(), "run make dawn")
-	_, err := New().Adapters()
+	_, err := new(backend).Adapters()
 	require.ErrorContains(t, err, "run make dawn")
-	_, err = New().Open(0)
+	_, err = new(backend).Open(0)
 	require.ErrorContains(t, err, "run make dawn")
 
 	pretend(t, "")
 	t.Setenv("BITNET_NODE", "/nonexistent/node")
 	require.ErrorContains(t, Installed(), "install Node.js")
-	_, err = New().Adapters()
+	_, err = new(backend).Adapters()
 	require.ErrorContains(t, err, "install Node.js")
 }
 
@@ -165,7 +165,7 @@ func TestChild(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			pretend(t, tt.module)
 			silence = tt.silence
-			_, err := New().Adapters()
+			_, err := new(backend).Adapters()
 			require.ErrorContains(t, err, "use --backend wgpu")
 			for _, want := range tt.want {
 				require.ErrorContains(t, err, want)
@@ -191,7 +191,7 @@ export const create = (options) => ({
 		return { info, limits: { maxBufferSize: 1024 }, features: new Set(['shader-f16', 'unknown']) };
 	},
 });`)
-	adapters, err := New().Adapters()
+	adapters, err := new(backend).Adapters()
 	require.NoError(t, err)
 	require.Equal(t, []driver.Adapter{{
 		Name: "One", Driver: "pretended (Dawn " + Version + ")", API: "Vulkan", Kind: driver.Discrete,

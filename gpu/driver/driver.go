@@ -1,7 +1,11 @@
-// Package driver is the narrow interface between package gpu and the programs
-// that talk to graphics hardware. A driver is handed whole programs (lists of
-// dispatches over fixed buffers), so that one which lives in another process
+// Package driver is the narrow interface between package gpu and the libraries
+// that talk to graphics hardware. A driver receives whole programs (lists of
+// dispatches over fixed buffers), so that one in another process or in a browser
 // needs one short message to run a training step.
+//
+// A driver is one package that calls Register from an init function. Package gpu
+// includes it by a blank import in a file of its own, with the build constraints
+// of the driver (gpu/driver_wgpu.go).
 package driver
 
 import (
@@ -88,10 +92,11 @@ const (
 	PackedDot           = "packed_4x8_integer_dot_product" // of the language
 )
 
-// UniformTable is a feature of bitnet's own: every kernel finds the numbers
-// 0 to 63 in `var<push_constant> table: array<u32, 64>`. A compiler for a CPU
-// takes what comes from there for the same in all invocations (so the index has
-// to be), and loads from a place computed with it once for a whole vector of them.
+// UniformTable is a feature that WebGPU does not have: every kernel finds the
+// numbers 0 to 63 in `var<push_constant> table: array<u32, 64>`. A compiler for a
+// CPU knows that a value from there is the same in all invocations (so its index
+// must be the same, too), and loads from an address computed with it once for a
+// whole vector of invocations.
 const UniformTable = "uniform-table"
 
 // Access is how a kernel uses one binding.
@@ -122,13 +127,13 @@ type Dispatch struct {
 	Groups   [3]uint32
 }
 
-// What a device may answer any call with, besides faults of the call itself.
+// Errors that any call to a device may return, besides faults of the call itself.
 var (
 	ErrOutOfMemory = errors.New("the adapter is out of memory: use a smaller model or batch, or another --device")
 	ErrDeviceLost  = errors.New("the graphics device was lost: start again, and if it happens again update its driver or choose another --device")
 )
 
-// CompileError is a WGSL error at a line of the source that was handed over.
+// CompileError is an error at a line of WGSL source.
 type CompileError struct {
 	Line, Column int // from 1; 0 where the compiler did not say
 	Message      string
@@ -141,10 +146,33 @@ func (e *CompileError) Error() string {
 	return fmt.Sprintf("%d:%d: %s", e.Line, e.Column, e.Message)
 }
 
+// Info is what a driver says about itself.
+type Info struct {
+	// Name is what --backend and $BITNET_BACKEND call the driver.
+	Name string
+	// Default marks the driver that the backend auto lists adapters with. At
+	// most one driver of a build has it.
+	Default bool
+	// AfterDefault asks that the default driver lists its adapters before this
+	// one does, because it sets the environment that both need, and because it
+	// knows kinds and ids of adapters that this one does not. In return, auto
+	// opens a GPU through this driver where that reaches its matrix units.
+	AfterDefault bool
+	// Install is the command that installs what the driver needs. It is empty
+	// if the driver needs nothing that is not part of the program.
+	Install string
+}
+
 // Driver lists and opens adapters.
 type Driver interface {
-	Name() string
+	// Info always returns the same.
+	Info() Info
+	// Ready returns nil if the driver can be used on this machine, or an error
+	// that says what to do. It starts nothing and takes no time.
+	Ready() error
+	// Adapters lists the adapters in an order that does not change.
 	Adapters() ([]Adapter, error)
+	// Open opens the adapter at an index of the list.
 	Open(index int) (Device, error)
 }
 
@@ -156,7 +184,7 @@ type Device interface {
 	DestroyBuffer(Buffer)
 	// Write copies data into the buffer, after the programs that were run
 	// before it and before those that are run after it. Offset and length
-	// are multiples of 4.
+	// are multiples of 4. The caller may change data once Write returns.
 	Write(b Buffer, offset int64, data []byte) error
 	// Read waits for all that was run and copies from the buffer.
 	Read(b Buffer, offset int64, dst []byte) error
@@ -172,7 +200,7 @@ type Device interface {
 	Run(Program) error
 	// Wait returns when all that was run is done.
 	Wait() error
-	// Time runs a program once and says how long each of its dispatches took.
+	// Time runs a program once and returns how long each of its dispatches took.
 	Time(Program) ([]time.Duration, error)
 	Close()
 }

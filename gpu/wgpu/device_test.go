@@ -14,7 +14,7 @@ import (
 
 func openFirst(t *testing.T) driver.Device {
 	t.Helper()
-	d := New()
+	d := &backend{}
 	adapters, err := d.Adapters()
 	require.NoError(t, err)
 	if len(adapters) == 0 {

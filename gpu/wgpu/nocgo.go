@@ -1,7 +1,7 @@
 //go:build !cgo
 
-// Package wgpu drives Vulkan, Metal and DX12 adapters through wgpu-native,
-// which takes cgo; this build has none.
+// Package wgpu drives Vulkan, Metal and DX12 adapters through wgpu-native, which
+// needs cgo. This build has no cgo, so the driver only says how to get it.
 package wgpu
 
 import (
@@ -12,12 +12,14 @@ import (
 
 var errNoCgo = errors.New("wgpu: built without cgo: build with CGO_ENABLED=1 and a C compiler")
 
-type Driver struct{}
+func init() { driver.Register(backend{}) }
 
-func New() *Driver { return &Driver{} }
+type backend struct{}
 
-func (*Driver) Name() string { return "wgpu" }
+func (backend) Info() driver.Info { return info }
 
-func (*Driver) Adapters() ([]driver.Adapter, error) { return nil, errNoCgo }
+func (backend) Ready() error { return errNoCgo }
 
-func (*Driver) Open(int) (driver.Device, error) { return nil, errNoCgo }
+func (backend) Adapters() ([]driver.Adapter, error) { return nil, errNoCgo }
+
+func (backend) Open(int) (driver.Device, error) { return nil, errNoCgo }

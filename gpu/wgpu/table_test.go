@@ -17,7 +17,7 @@ func TestUniformTable(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the uniform table is for lavapipe on Linux")
 	}
-	adapters, err := New().Adapters()
+	adapters, err := (&backend{}).Adapters()
 	require.NoError(t, err)
 	seen := false
 	for _, a := range adapters {

@@ -1,12 +1,12 @@
 //go:build cgo
 
 // Package wgpu drives Vulkan, Metal and DX12 adapters through wgpu-native, in
-// the same process.
+// the same process. It registers itself as the default driver.
 //
-// wgpu-native 0.19 takes baseline WGSL: f32, i32 and u32, no f16, no
-// subgroups, no packed dot product. It zeroes workgroup memory at a kernel's
-// start and lets the Vulkan driver check the bounds of storage accesses;
-// neither can be switched off through its C interface.
+// wgpu-native 0.19 compiles baseline WGSL: f32, i32 and u32, without f16,
+// subgroups or packed dot products. It zeroes workgroup memory when a kernel
+// starts and lets the Vulkan driver check the bounds of storage accesses; its C
+// interface has no switch for either.
 package wgpu
 
 // #include "shim.h"
@@ -22,18 +22,20 @@ import (
 	"bitnet/gpu/driver"
 )
 
-// Driver lists the adapters of this machine once and opens them.
-type Driver struct {
+func init() { driver.Register(&backend{}) }
+
+// backend lists the adapters of this machine once and opens them. It loads
+// nothing before Adapters or Open is called.
+type backend struct {
 	once     sync.Once
 	adapters []C.bn_adapter
 }
 
-// New returns the driver; nothing is loaded before Adapters or Open is called.
-func New() *Driver { return &Driver{} }
+func (*backend) Info() driver.Info { return info }
 
-func (*Driver) Name() string { return "wgpu" }
+func (*backend) Ready() error { return nil }
 
-func (d *Driver) list() []C.bn_adapter {
+func (d *backend) list() []C.bn_adapter {
 	d.once.Do(func() {
 		setEnvironment()
 		found := make([]C.bn_adapter, 64)
@@ -47,7 +49,7 @@ func (d *Driver) list() []C.bn_adapter {
 }
 
 // Adapters lists what the Vulkan loader, Metal or DX12 offers, in its order.
-func (d *Driver) Adapters() ([]driver.Adapter, error) {
+func (d *backend) Adapters() ([]driver.Adapter, error) {
 	var out []driver.Adapter
 	for i := range d.list() {
 		out = append(out, describe(&d.adapters[i]))
@@ -110,7 +112,7 @@ func kind(adapterType int) driver.Kind {
 }
 
 // Open asks an adapter for a device with all of the adapter's limits.
-func (d *Driver) Open(index int) (driver.Device, error) {
+func (d *backend) Open(index int) (driver.Device, error) {
 	adapters := d.list()
 	if index < 0 || index >= len(adapters) {
 		return nil, fmt.Errorf("wgpu: there is no adapter %d, only %d adapters", index, len(adapters))
