@@ -22,9 +22,9 @@ type Adapter struct {
 func (a Adapter) name() string { return a.Name }
 func (a Adapter) kind() string { return a.Kind.String() }
 
-// Choose returns the index of the adapter that want means: an index, a part of
-// a name or kind (case does not matter), or with "" the first discrete GPU,
-// else integrated GPU, else CPU.
+// Choose returns the index of the adapter that want describes: an index, or a
+// part of a name or kind in any case. "" chooses the first discrete GPU, else the
+// first integrated GPU, else the first CPU.
 func Choose(adapters []Adapter, want string) (int, error) {
 	if len(adapters) == 0 {
 		return 0, errors.New("no graphics adapter was found: install your GPU's Vulkan driver, or run gpu/install-vulkan.sh for the one that computes on the CPU (lavapipe)")
@@ -66,8 +66,8 @@ func (a Adapter) Open() (*Device, error) {
 	return &Device{adapter: a, driver: d, kernels: map[string]*Kernel{}}, nil
 }
 
-// Without is the adapter as if it did not have some features; they are named
-// as for Has.
+// Without returns the adapter as if it did not have some features, which are
+// named as for Has.
 func (a Adapter) Without(features ...string) Adapter {
 	a.Features = slices.DeleteFunc(slices.Clone(a.Features), func(f string) bool { return slices.Contains(features, f) })
 	return a

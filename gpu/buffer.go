@@ -42,10 +42,10 @@ func (d *Device) NewBuffer(label string, size int64) (*Buffer, error) {
 	return &Buffer{device: d, id: id, label: label, size: size}, nil
 }
 
-// Size is in bytes.
+// Size is the size in bytes.
 func (b *Buffer) Size() int64 { return b.size }
 
-// Label is the name it was made with.
+// Label is the name that the buffer was created with.
 func (b *Buffer) Label() string { return b.label }
 
 func (b *Buffer) check(doing string, offset int64, n int) error {
@@ -62,9 +62,9 @@ func (b *Buffer) check(doing string, offset int64, n int) error {
 	return nil
 }
 
-// Write copies data into the buffer after the programs run so far and before
-// those run later. It does not wait; data may be reused at once. Offset and
-// length are multiples of 4.
+// Write copies data into the buffer, after the programs that were run before and
+// before those that are run later. It does not wait, and data may be reused at
+// once. Offset and length are multiples of 4.
 func (b *Buffer) Write(offset int64, data []byte) error {
 	d := b.device
 	d.mu.Lock()
@@ -77,7 +77,7 @@ func (b *Buffer) Write(offset int64, data []byte) error {
 	return d.driver.Write(b.id, offset, data)
 }
 
-// Read waits for the programs run so far and copies from the buffer. Offset
+// Read waits for all programs that were run, then copies from the buffer. Offset
 // and length are multiples of 4.
 func (b *Buffer) Read(offset int64, dst []byte) error {
 	d := b.device
@@ -91,7 +91,7 @@ func (b *Buffer) Read(offset int64, dst []byte) error {
 	return d.driver.Read(b.id, offset, dst)
 }
 
-// Release gives the memory back once no program that binds it is left.
+// Release frees the memory as soon as no program binds the buffer.
 func (b *Buffer) Release() {
 	d := b.device
 	d.mu.Lock()

@@ -11,7 +11,7 @@ import (
 	"bitnet/gpu/dawn"
 )
 
-// TestOnDawn runs the tests of this package again, through the other driver.
+// TestOnDawn runs the tests of this package again, through Dawn.
 func TestOnDawn(t *testing.T) {
 	if os.Getenv("BITNET_BACKEND") == "dawn" {
 		t.Skip("this is the second time")

@@ -6,8 +6,8 @@ import (
 	"bitnet/gpu/driver"
 )
 
-// Device is an open adapter. It and what it makes may be used by several
-// goroutines; calls are taken one at a time.
+// Device is an open adapter. Several goroutines may use it and what it creates;
+// calls run one at a time.
 type Device struct {
 	adapter Adapter
 
@@ -31,16 +31,17 @@ type Stats struct {
 	Allocated    int64 // bytes of the buffers alive now
 }
 
-// Adapter describes what was opened.
+// Adapter is the adapter that was opened.
 func (d *Device) Adapter() Adapter { return d.adapter }
 
+// Stats returns the counts so far.
 func (d *Device) Stats() Stats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.stats
 }
 
-// Wait returns when all programs that were run are done.
+// Wait blocks until all programs that were run are done.
 func (d *Device) Wait() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -50,7 +51,8 @@ func (d *Device) Wait() error {
 	return d.driver.Wait()
 }
 
-// Close waits for what is under way and frees everything made on the device.
+// Close waits for programs that still run and frees all that was created on the
+// device.
 func (d *Device) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

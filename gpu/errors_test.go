@@ -61,7 +61,7 @@ fn main() { y[0] = x[0]; }
 		{"foreign kernel", gpu.Dispatch{Kernel: kernel(t, foreign, "step", step, gpu.ReadWrite), Groups: ones}, "another device"},
 		{"count", gpu.Dispatch{Kernel: k, Groups: ones}, "takes 1 bindings, not 0"},
 		{"no buffer", gpu.Dispatch{Kernel: k, Bindings: make([]gpu.Binding, 1), Groups: ones}, "binding 0: it has no buffer"},
-		{"foreign buffer", gpu.Dispatch{Kernel: k, Bindings: whole(newBuffer(t, foreign, "f", 4)), Groups: ones}, `buffer "f" is another device's`},
+		{"foreign buffer", gpu.Dispatch{Kernel: k, Bindings: whole(newBuffer(t, foreign, "f", 4)), Groups: ones}, `buffer "f" belongs to another device`},
 		{"released", gpu.Dispatch{Kernel: k, Bindings: whole(gone), Groups: ones}, `buffer "gone" was released`},
 		{"offset", gpu.Dispatch{Kernel: k, Bindings: []gpu.Binding{{Buffer: x, Offset: align / 2}}, Groups: ones}, "is not a multiple of"},
 		{"negative", gpu.Dispatch{Kernel: k, Bindings: []gpu.Binding{{Buffer: x, Offset: -align}}, Groups: ones}, "is not a multiple of"},

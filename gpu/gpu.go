@@ -1,6 +1,3 @@
-// Package gpu lists and opens graphics adapters and runs compute kernels on
-// them. Its main thing is the Program: dispatches over fixed buffers, checked
-// and recorded once, run many times. It knows nothing of tensors or training.
 package gpu
 
 import (

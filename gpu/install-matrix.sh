@@ -1,5 +1,5 @@
 #!/bin/sh
-# Brings a software Vulkan driver with matrix units (lavapipe of Mesa 26 or newer) into
+# Installs a software Vulkan driver with matrix units (lavapipe of Mesa 26 or newer) into
 # .vulkan.matrix/, for tests on a machine without such a GPU. Nothing else on the machine changes:
 # the packages come from Debian sid, through the machine's own mirror and temporary apt lists, and
 # are unpacked with the C library they need. Only a Node.js that .vulkan.matrix/node starts uses
@@ -22,12 +22,12 @@ done
 
 new=$(mktemp -d "$folder.XXXXXX") || fail "cannot write to $project: correct its permissions"
 trap 'rm -rf "$new"' EXIT
-# apt downloads as the user _apt, who has to get in.
+# apt downloads as the user _apt, who must be able to enter the folder.
 chmod 755 "$new"
 mkdir -p "$new/apt/sources" "$new/apt/lists/partial" "$new/apt/cache/archives/partial" "$new/root" "$new/shaders"
 : >"$new/apt/status"
 
-# The first source that has a Debian release, turned to sid.
+# The first source that has a Debian release, with sid in its place.
 for file in /etc/apt/sources.list.d/*.sources /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
 	if [ ! -r "$file" ]; then continue; fi
 	case $file in
@@ -49,7 +49,7 @@ for file in /etc/apt/sources.list.d/*.sources /etc/apt/sources.list /etc/apt/sou
 done
 [ -n "$(ls "$new/apt/sources")" ] || fail "no Debian source was found under /etc/apt: this works on Debian only"
 
-# With an empty list of what is installed, apt brings everything down to the C library.
+# With an empty list of installed packages, apt gets everything down to the C library.
 apt() {
 	apt-get -q -y -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$new/apt/sources" \
 		-o Dir::State::Lists="$new/apt/lists" -o Dir::Cache="$new/apt/cache" -o Dir::State::status="$new/apt/status" \
@@ -70,7 +70,7 @@ driver=$(relative libvulkan_lvp.so)
 manifest=$(relative 'lvp_icd*.json')
 if [ -z "$loader" ] || [ -z "$driver" ] || [ -z "$manifest" ]; then fail "the packages have no lavapipe for this machine"; fi
 sed "s#\(\"library_path\"[^\"]*\"\)[^\"]*\"#\1$folder/$driver\"#" "$new/$manifest" >"$new/lavapipe.json"
-# Mesa's matrix units are for vectors of 256 bits; its cache does not tell the widths apart.
+# Mesa's matrix units need vectors of 256 bits; its cache mixes up kernels of different widths.
 cat >"$new/node" <<-END
 	#!/bin/sh
 	unset LD_LIBRARY_PATH VK_ADD_DRIVER_FILES VK_ICD_FILENAMES
@@ -79,7 +79,7 @@ cat >"$new/node" <<-END
 END
 chmod +x "$new/node"
 cat >"$new/env" <<-END
-	# Source this in a shell: bitnet then computes on software matrix units.
+	# Source this in a shell: bitnet then uses software matrix units.
 	export BITNET_NODE="$folder/node" BITNET_BACKEND=dawn BITNET_MATRIX=1
 END
 rm -rf "$folder"

@@ -1,18 +1,18 @@
 #!/bin/sh
-# Gives this machine a Vulkan driver when it has none: the Vulkan loader and lavapipe, Mesa's
-# Vulkan on the CPU. With a driver in place it does nothing and says nothing.
+# Installs a Vulkan driver if this machine has none: the Vulkan loader and lavapipe, Mesa's Vulkan
+# driver that computes on the CPU. If there is a driver, it does nothing and prints nothing.
 #
 #   gpu/install-vulkan.sh [--force] [--private]
 #
-#   --force    install lavapipe even where another driver is found
-#   --private  unpack into .vulkan/ of this project, change nothing else on the machine
+#   --force    install lavapipe even if there is another driver
+#   --private  unpack into .vulkan/ of this project and change nothing else on the machine
 #
 # As root, or through sudo, the packages are installed with apt; otherwise they are unpacked
-# into .vulkan/, and ". .vulkan/env" makes a shell use them (the Makefile does so itself).
+# into .vulkan/, and ". .vulkan/env" makes a shell use them (the Makefile does that).
 #
-# Debian's backports hold a Mesa that is several times faster than that of Debian 12. They are
-# read for this one installation, from the machine's own mirror, through temporary apt lists:
-# no file under /etc/apt or /var/lib/apt/lists is changed.
+# Debian's backports have a Mesa that is several times faster than Debian 12's. The script reads
+# them from the machine's own mirror, through temporary apt lists, and changes no file under
+# /etc/apt or /var/lib/apt/lists.
 set -eu
 
 project=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -152,7 +152,7 @@ prepare_apt() {
 	trap 'rm -rf "$temp" "${new:-$temp}"' EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
-	# apt downloads as the user _apt, who has to get in.
+	# apt downloads as the user _apt, who must be able to enter the folder.
 	chmod 755 "$temp"
 	mkdir -p "$temp/sources" "$temp/lists/partial" "$temp/cache/archives/partial"
 
@@ -165,7 +165,7 @@ prepare_apt() {
 			cp "$file" "$copy"
 		fi
 	done
-	# What the machine knows already need not be downloaded again.
+	# Lists that the machine has need no download.
 	find /var/lib/apt/lists -maxdepth 1 -type f ! -name lock -exec cp -p {} "$temp/lists/" \; 2>/dev/null || true
 
 	# A source that fails is no reason to stop: the others may have the packages.
@@ -174,7 +174,7 @@ prepare_apt() {
 	if grep -q -s "^Codename: $codename-backports\$" "$temp"/lists/*Release; then backports=$codename-backports; fi
 }
 
-# reason prints why apt or dpkg failed: a line of the log that tells of a cause, or else the last error.
+# reason prints why apt or dpkg failed: a line of the log that names a cause, or else the last error.
 reason() {
 	for cause in 'No space left' 'Could not get lock' 'Failed to fetch' '^E: '; do
 		if grep -q -e "$cause" "$temp/log"; then
@@ -185,7 +185,7 @@ reason() {
 	tail -n 1 "$temp/log"
 }
 
-# try_install ARG... installs the packages from backports, or else from what there is.
+# try_install ARG... installs the packages from backports, or else from the other sources.
 try_install() {
 	# shellcheck disable=SC2086 # $packages is a list
 	if [ -n "$backports" ] && apt install "$@" -t "$backports" $packages; then return; fi
@@ -261,7 +261,7 @@ if [ -z "$force" ]; then
 	if [ -f "$private_dir/env" ]; then . "$private_dir/env"; fi
 	if usable; then exit 0; fi
 	if [ -n "${VK_DRIVER_FILES:-${VK_ICD_FILENAMES:-}}" ]; then
-		fail "VK_DRIVER_FILES or VK_ICD_FILENAMES is set, but leads to no Vulkan driver: correct it or unset it"
+		fail "VK_DRIVER_FILES or VK_ICD_FILENAMES is set, but names no Vulkan driver that exists: correct it or unset it"
 	fi
 fi
 

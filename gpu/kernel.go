@@ -17,13 +17,13 @@ type Kernel struct {
 	access []Access
 }
 
-// Label is the name it was first asked for with.
+// Label is the name that the kernel was first compiled with.
 func (k *Kernel) Label() string { return k.label }
 
 // Kernel compiles WGSL. Its entry point is "main"; binding i of group 0 is a
 // storage buffer, declared `read` or `read_write` as access[i] says. A source
-// that was compiled before with the same access is not compiled again. The
-// error of a faulty source names label, line and column and quotes the line.
+// is compiled once for each access. The error for a faulty source gives label,
+// line and column and quotes the line.
 func (d *Device) Kernel(label, wgsl string, access ...Access) (*Kernel, error) {
 	if limit := d.adapter.Limits.StorageBindings; len(access) > limit {
 		return nil, fmt.Errorf("kernel %q: %d bindings are more than the %d that %s allows", label, len(access), limit, d.adapter.Name)

@@ -6,9 +6,9 @@ import (
 	"strconv"
 )
 
-// systemMemory is the size of this machine's memory in bytes, or 0 if unknown.
-// A CPU adapter hands out buffers without end and has its process killed when
-// they are used, so their sum is held against this.
+// systemMemory is the size of this machine's memory in bytes, or 0 if unknown. It
+// limits the sum of the buffers of a CPU adapter: the adapter itself has no limit,
+// and the system kills the process once it uses too much.
 func systemMemory() int64 {
 	info, err := os.ReadFile("/proc/meminfo")
 	if err != nil {

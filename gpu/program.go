@@ -24,9 +24,9 @@ func (b Binding) end() int64 {
 }
 
 // Dispatch runs a kernel once over Groups workgroups, after all dispatches
-// before it are done. Bindings are the kernel's, in order; one buffer may be
-// bound several times, also read here and written there, as long as what is
-// written overlaps nothing else.
+// before it are done. Bindings are in the order of the kernel's. A dispatch may
+// bind several ranges of one buffer, some read and some written, as long as a
+// written range overlaps no other.
 type Dispatch struct {
 	Kernel   *Kernel
 	Bindings []Binding
@@ -51,8 +51,8 @@ type Program struct {
 	released   bool
 }
 
-// NewProgram checks and records dispatches. It may compile variants of
-// kernels, so it does not belong into a loop.
+// NewProgram checks and records dispatches. It may compile variants of kernels,
+// so call it before a loop, not in it.
 func (d *Device) NewProgram(label string, dispatches []Dispatch) (*Program, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -107,7 +107,7 @@ func (d *Device) checkDispatch(dispatch Dispatch) error {
 	limit := d.adapter.Limits.WorkgroupsPerDimension
 	for _, n := range dispatch.Groups {
 		if n == 0 || int64(n) > int64(limit) {
-			return fmt.Errorf("%d x %d x %d workgroups are outside of 1 to %d in each dimension", dispatch.Groups[0], dispatch.Groups[1], dispatch.Groups[2], limit)
+			return fmt.Errorf("%d x %d x %d workgroups are outside 1 to %d in each dimension", dispatch.Groups[0], dispatch.Groups[1], dispatch.Groups[2], limit)
 		}
 	}
 	return nil
@@ -119,7 +119,7 @@ func (d *Device) checkBinding(b Binding) error {
 	case b.Buffer == nil:
 		return errors.New("it has no buffer")
 	case b.Buffer.device != d:
-		return fmt.Errorf("buffer %q is another device's", b.Buffer.label)
+		return fmt.Errorf("buffer %q belongs to another device", b.Buffer.label)
 	case b.Buffer.released:
 		return fmt.Errorf("buffer %q was released", b.Buffer.label)
 	}
@@ -137,10 +137,10 @@ func (d *Device) checkBinding(b Binding) error {
 	return nil
 }
 
-// Dispatches are what the program was made of; they are not to be changed.
+// Dispatches returns the recorded dispatches; do not change them.
 func (p *Program) Dispatches() []Dispatch { return p.dispatches }
 
-// Label is the name it was made with.
+// Label is the name that the program was created with.
 func (p *Program) Label() string { return p.label }
 
 func (p *Program) check() error {
@@ -153,8 +153,8 @@ func (p *Program) check() error {
 	return nil
 }
 
-// Run starts the program and returns before it is done. It waits only while
-// two runs are under way already.
+// Run starts the program and returns before it is done. It waits only while two
+// earlier runs are unfinished.
 func (p *Program) Run() error {
 	d := p.device
 	d.mu.Lock()
@@ -168,8 +168,8 @@ func (p *Program) Run() error {
 }
 
 // Time runs the program once and returns how long each dispatch took, in
-// order. It is ErrNoTimestamps where the adapter cannot tell. A CPU adapter
-// finishes all work at each timestamp, which adds some 0.1 ms to each dispatch;
+// order. The error is ErrNoTimestamps where the adapter has none. A CPU adapter
+// finishes all work at each timestamp, which adds about 0.1 ms to each dispatch;
 // to compare small kernels there, run a program many times and Wait.
 func (p *Program) Time() ([]time.Duration, error) {
 	d := p.device
@@ -186,7 +186,7 @@ func (p *Program) Time() ([]time.Duration, error) {
 	return d.driver.Time(p.id)
 }
 
-// Release forgets the program; runs that are under way still finish.
+// Release frees the program; runs that were started still finish.
 func (p *Program) Release() {
 	d := p.device
 	d.mu.Lock()

@@ -23,8 +23,9 @@ func parseDeclaration(found string) (binding int, access Access) {
 	return binding, Read
 }
 
-// mismatch says how the bindings that a source declares differ from what its
-// caller said, which drivers tell in riddles; "" if it sees no difference.
+// mismatch says how the bindings that a source declares differ from the caller's
+// access, because drivers' errors about that are unclear. It is "" if there is no
+// difference.
 func mismatch(wgsl string, access []Access) string {
 	declared := map[int]bool{}
 	for _, found := range declaration.FindAllString(wgsl, -1) {
@@ -52,11 +53,11 @@ func accessName(a Access) string {
 	return "read"
 }
 
-// variant returns the kernel for one dispatch. WebGPU does not let a dispatch
-// both read and write a buffer through different bindings, even where their
-// ranges are apart, unless all of that buffer's bindings are read_write. Ranges
-// of one arena are bound like that all the time; for those dispatches the
-// kernel is compiled once more with `read` turned into `read_write`.
+// variant returns the kernel for one dispatch. In WebGPU a dispatch may not both
+// read and write a buffer through different bindings, even if their ranges do not
+// overlap, unless all of that buffer's bindings are read_write. Tensors that share
+// one buffer are bound like that all the time. For such dispatches the kernel is
+// compiled a second time with `read` replaced by `read_write`.
 func (d *Device) variant(dispatch Dispatch) (*Kernel, error) {
 	k := dispatch.Kernel
 	access := slices.Clone(k.access)

@@ -1,10 +1,10 @@
-// The other side of package dawn: runs in Node.js, holds the graphics device,
-// and obeys the messages that come through standard input, one after another.
+// The other side of package dawn: it runs in Node.js, holds the graphics device,
+// and executes the messages from its standard input, one after another.
 //
 // A message is six u32 (operation, id, offset low, offset high, bytes to read,
 // length of the payload) and its payload; an answer is two (status, length) and
-// its payload. Only writes and frees are not answered: what goes wrong with
-// them is told with the next answer.
+// its payload. Writes and frees have no answer: their errors come with the next
+// answer.
 'use strict';
 const fs = require('node:fs');
 const { pathToFileURL } = require('node:url');
@@ -17,12 +17,12 @@ const UNSENT_LIMIT = 64 << 20; // Dawn keeps a copy of each write until it is su
 const ALIVE_MS = 1000; // between signs of life while waiting
 const STALLED_MS = 20 * 60 * 1000; // without any work finished
 
-// Interrupts are the trainer's business: it saves its state and then closes our input.
+// Interrupts are for the trainer: it saves its state and then closes our input.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {});
 
-// Whatever create() returned has to stay reachable: Dawn dies some time after it is collected.
+// What create() returned must stay reachable: Dawn crashes some time after it is collected.
 const kept = (globalThis.bitnetKept = []);
-// Checks of bounds cost more than the arithmetic of some kernels, which check for themselves where a tile may stick out.
+// Bounds checks cost more than the arithmetic of some kernels, and kernels check bounds themselves where a tile may reach past the end.
 const options = [
 	'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,disable_robustness',
 	'disable-dawn-features=timestamp_quantization',
@@ -84,7 +84,7 @@ const head = new Uint32Array(6);
 const headBytes = new Uint8Array(head.buffer);
 let scratch = new Uint8Array(1 << 16);
 
-// payload reads what comes behind a head.
+// payload reads what follows a head.
 function payload(size) {
 	if (scratch.length < size) scratch = new Uint8Array(size);
 	const bytes = scratch.subarray(0, size);
@@ -97,9 +97,9 @@ const json = (size) => JSON.parse(Buffer.from(payload(size)).toString('utf8'));
 
 let aliveAt = 0;
 
-// settle waits for a promise of Dawn's. Dawn asks its driver again at every turn
-// of the event loop and would keep a core busy with that, which a CPU adapter
-// needs itself; so the loop sleeps: shortly at first, longer as the wait grows.
+// settle waits for a promise of Dawn's. Dawn polls its driver in every iteration of
+// the event loop, which would keep a core busy that a CPU adapter needs, so the loop
+// sleeps: briefly at first, then longer and longer.
 async function settle(promise) {
 	let done = false;
 	promise.then(() => (done = true), () => (done = true));
@@ -133,7 +133,7 @@ class Failure extends Error {
 
 let device, queue, alignment;
 let lostWhy = null; // a message, once the device is lost
-let fault = null; // the first Failure that no answer has told yet
+let fault = null; // the first Failure that no answer has reported yet
 let chunk = 256; // dispatches in one submission
 let unsent = 0;
 let staging = null, stagingSize = 0;
@@ -144,7 +144,7 @@ const firstFault = (status, e) => {
 	if (e && fault === null) fault = new Failure(status, e.message);
 };
 
-// checked calls make and tells what Dawn has against it, now.
+// checked calls make and throws what Dawn finds wrong with it.
 async function checked(make) {
 	device.pushErrorScope('internal');
 	device.pushErrorScope('out-of-memory');
@@ -159,7 +159,7 @@ async function checked(make) {
 	return made;
 }
 
-// watched is checked without waiting: the next answer tells.
+// watched is checked without waiting: the next answer reports a failure.
 function watched(make) {
 	device.pushErrorScope('validation');
 	try {
@@ -236,7 +236,7 @@ function layoutOf(access) {
 }
 
 async function kernel(id, { label, code, access }) {
-	// The scope keeps a faulty module from being told a second time.
+	// The scope keeps the error of a faulty module from being reported twice.
 	device.pushErrorScope('validation');
 	const module = device.createShaderModule({ label, code });
 	const info = await settle(module.getCompilationInfo());
@@ -254,7 +254,7 @@ async function kernel(id, { label, code, access }) {
 	}
 }
 
-// A buffer lives until it is freed and no program binds it any more.
+// A buffer lives until it is freed and no program binds it.
 function unbind(buffer) {
 	if (--buffer.uses === 0) buffer.gpu.destroy();
 }
@@ -348,7 +348,7 @@ async function wait() {
 	tell();
 }
 
-// time answers with two u64 of nanoseconds for each dispatch: its begin and its end.
+// time answers with two u64 for each dispatch: its start and its end in nanoseconds.
 async function time(dispatches) {
 	const n = Math.min(1024, chunk, dispatches.length);
 	const all = new Uint8Array(16 * dispatches.length);

@@ -113,7 +113,7 @@ func TestValidation(t *testing.T) {
 			require.NotErrorIs(t, err, driver.ErrDeviceLost)
 			require.NotContains(t, err.Error(), "\n")
 			t.Log(err)
-			require.NoError(t, dev.Wait(), "the device still works, and the fault is told once")
+			require.NoError(t, dev.Wait(), "the device still works, and the fault is reported once")
 		})
 	}
 	require.EqualValues(t, 3, count(t, dev))

@@ -12,7 +12,8 @@ import (
 	"bitnet/gpu/driver"
 )
 
-// transfer is the most bytes of one write or read; the child has to hold them.
+// transfer is the largest number of bytes of one write or read, which the child
+// holds in memory.
 const transfer = 16 << 20
 
 type device struct {
@@ -40,8 +41,9 @@ func open(a adapter) (driver.Device, error) {
 	return d, nil
 }
 
-// submissionSize bounds how long one submission takes, for the sake of the
-// system's watchdogs and of displays on the same GPU.
+// submissionSize is the number of dispatches in one submission. It limits how
+// long a submission takes, because systems reset a GPU that does not answer and a
+// display may share it.
 func submissionSize(k driver.Kind) int {
 	if k == driver.Discrete {
 		return 1024
@@ -49,7 +51,7 @@ func submissionSize(k driver.Kind) int {
 	return 256
 }
 
-// send tells the child something that it has to confirm.
+// send sends a message that the child confirms.
 func (d *device) send(doing string, m message, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -72,7 +74,7 @@ func (d *device) CreateBuffer(label string, size int64) (driver.Buffer, error) {
 	return driver.Buffer(id), nil
 }
 
-// The child's next answer tells what goes wrong with freeing.
+// DestroyBuffer does not wait: the child reports a fault with its next answer.
 func (d *device) DestroyBuffer(b driver.Buffer) {
 	_ = d.p.tell("destroy a buffer", message{op: opFreeBuffer, id: uint32(b)}, nil)
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs Dawn, the second way to a GPU, for package dawn: the npm package webgpu at the
-# version of package-lock.json, into $BITNET_DAWN or a folder of the user's cache. Needs Node.js
-# and npm. With that version in place it does nothing and says nothing.
+# Installs Dawn, a second GPU backend that can use matrix units, for package dawn: the npm package
+# webgpu at the version of package-lock.json, into $BITNET_DAWN or a folder of the user's cache.
+# Needs Node.js and npm. If that version is installed already, it does nothing and prints nothing.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -13,7 +13,7 @@ fail() {
 
 version=$(sed -n 's/.*"webgpu": "\([0-9.]*\)".*/\1/p' "$here/package.json")
 
-# As Go's os.UserCacheDir has it.
+# The same folder as Go's os.UserCacheDir.
 case $(uname -s) in
 Darwin) cache=${HOME:-}/Library/Caches ;;
 MINGW* | MSYS* | CYGWIN*) cache=$(printf '%s' "${LocalAppData:-${LOCALAPPDATA:-}}" | tr '\\' /) ;;

@@ -45,11 +45,11 @@ const (
 	answerSize = 8
 )
 
-// silence is how long the child may say nothing; it gives a sign of life each
-// second while it waits for the device.
+// silence is how long the child may send nothing; while it waits for the device
+// it sends a sign of life each second.
 var silence = 2 * time.Minute
 
-// message is the head of what the child is told.
+// message is the head of a message to the child.
 type message struct {
 	op, id uint32
 	offset uint64
@@ -71,7 +71,7 @@ type process struct {
 	strikes atomic.Int32
 	hung    atomic.Bool
 	failed  error
-	why     string // the child came to its end
+	why     string // the child ended
 }
 
 func start() (*process, error) {
@@ -95,9 +95,8 @@ func start() (*process, error) {
 	return p, nil
 }
 
-// strike is called after half of the silence that is allowed. The child is
-// ended at the second one: the first may come from this process having been
-// stopped for a while.
+// strike is called after half of the silence that is allowed. It ends the child at
+// the second call: the first may come after this process was stopped for a while.
 func (p *process) strike() {
 	if p.strikes.Add(1) < 2 {
 		p.watch.Reset(silence / 2)
@@ -162,7 +161,7 @@ func (p *process) receive(doing string, dst []byte) ([]byte, error) {
 			continue
 		}
 		if state > stateAlive {
-			return nil, p.lost(doing, fmt.Errorf("something else than package dawn writes to the child's standard output: %q", p.answer))
+			return nil, p.lost(doing, fmt.Errorf("something other than package dawn wrote to the child's standard output: %q", p.answer))
 		}
 		if state != stateOK || size > len(dst) {
 			dst = make([]byte, size)
@@ -196,7 +195,7 @@ func (p *process) fault(doing string, state uint32, answer []byte) error {
 	return fmt.Errorf("%s: %s", doing, oneLine(string(answer)))
 }
 
-// lost is the error of a pipe that broke: it says how the child came to its end.
+// lost is the error of a broken pipe: it says why the child ended.
 func (p *process) lost(doing string, err error) error {
 	if p.failed == nil {
 		p.end(5 * time.Second)
@@ -218,7 +217,7 @@ func (p *process) lost(doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, p.failed)
 }
 
-// close lets the child end by itself.
+// close lets the child exit by itself.
 func (p *process) close() {
 	if p.failed == nil {
 		p.failed = errors.New("the device is closed")
@@ -226,8 +225,8 @@ func (p *process) close() {
 	}
 }
 
-// end closes the child's input, which it takes for the order to end, and ends
-// it after a while.
+// end closes the child's input, which makes it exit, and kills it if it does not
+// exit in time.
 func (p *process) end(patience time.Duration) {
 	p.watch.Stop()
 	p.in.Close()
@@ -237,7 +236,7 @@ func (p *process) end(patience time.Duration) {
 	kill.Stop()
 }
 
-// tail keeps the last of what the child writes to its standard error.
+// tail keeps the end of what the child writes to its standard error.
 type tail struct {
 	mu   sync.Mutex
 	text []byte
@@ -253,7 +252,7 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// last returns the last line that is not a mere warning.
+// last returns the last line that is not a warning.
 func (t *tail) last() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -266,7 +265,8 @@ func (t *tail) last() string {
 	return said
 }
 
-// oneLine leaves out where in Dawn an error was noticed, and blank lines.
+// oneLine drops blank lines and the lines that say where in Dawn an error was
+// noticed.
 func oneLine(message string) string {
 	var out []string
 	for _, line := range strings.Split(message, "\n") {

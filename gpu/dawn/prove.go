@@ -9,10 +9,10 @@ import (
 	"bitnet/gpu/driver"
 )
 
-// prove multiplies two small matrices in each shape that kernels use, and
-// leaves out those whose results are wrong or whose driver fails: matrix units
-// are an experimental feature, in which drivers disagree about how int8 lies in
-// memory and some crash.
+// prove multiplies two small matrices in each shape that kernels use, and removes
+// the shapes whose results are wrong or whose driver fails. Matrix units are an
+// experimental feature: drivers disagree about the layout of int8 in memory, and
+// some crash.
 func prove(a *adapter) {
 	var good []driver.MatrixShape
 	var d driver.Device
@@ -31,7 +31,7 @@ func prove(a *adapter) {
 			good = append(good, s)
 			continue
 		}
-		// Whatever happened, the next shape gets a device that is whole.
+		// The next shape gets a new device, whatever happened to this one.
 		d.Close()
 		d = nil
 	}
@@ -41,13 +41,13 @@ func prove(a *adapter) {
 	a.Matrices = good
 }
 
-// used says whether there are kernels for a shape's types.
+// used reports whether there are kernels for a shape's types.
 func used(s driver.MatrixShape) bool {
 	return s.Component == "i8" && s.Result == "i32" || s.Component == "f16" && s.Result == "f32"
 }
 
-// proofKernel multiplies a [M, K], its rows along k, by b [K, N], its columns along k, both in
-// workgroup memory with padded rows and something in front.
+// proofKernel multiplies a [M, K], stored by rows, by b [K, N], stored by columns. Both are in
+// workgroup memory, with padded rows and an offset.
 const proofKernel = `ENABLE
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;

@@ -51,7 +51,7 @@ type Limits struct {
 // Adapter describes one device that a driver can open.
 type Adapter struct {
 	Name     string // "NVIDIA GeForce RTX 3060"
-	Driver   string // the driver's own description, with its version where it tells
+	Driver   string // the driver's own description, with its version if it has one
 	API      string // "Vulkan", "Metal", "DX12"
 	Kind     Kind
 	VendorID uint32
@@ -59,7 +59,7 @@ type Adapter struct {
 	Limits   Limits
 	Features []string // WebGPU names of the optional features that bitnet knows
 
-	SubgroupMin, SubgroupMax int           // invocations; 0 where the driver does not tell
+	SubgroupMin, SubgroupMax int           // invocations; 0 if the driver does not report them
 	Matrices                 []MatrixShape // what the matrix units compute
 }
 
@@ -135,7 +135,7 @@ var (
 
 // CompileError is an error at a line of WGSL source.
 type CompileError struct {
-	Line, Column int // from 1; 0 where the compiler did not say
+	Line, Column int // from 1; 0 if the compiler did not say
 	Message      string
 }
 

@@ -16,8 +16,8 @@ enum { backends = abi_backend_vulkan };
 
 enum { max_adapters = 64 };
 
-// The C interface tells an adapter's name but not its driver's version, which
-// only appears in a line that wgpu logs for each adapter as it lists them:
+// The C interface reports an adapter's name but not its driver's version. That is
+// only in a line that wgpu logs for each adapter as it lists them:
 // Adapter Vulkan AdapterInfo { name: "...", ..., driver: "...", driver_info: "...", ... }
 static char drivers[max_adapters][256];
 static size_t drivers_seen;

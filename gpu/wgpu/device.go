@@ -50,9 +50,10 @@ func open(a *C.bn_adapter) (driver.Device, error) {
 	return &device{c: c, chunk: submissionSize(kind(int(a._type)))}, nil
 }
 
-// submissionSize bounds how long one submission takes, for the sake of the
-// system's watchdogs and of displays on the same GPU. On lavapipe a submission
-// costs about 40 us, and handing one over waits for the one before it.
+// submissionSize is the number of dispatches in one submission. It limits how
+// long a submission takes, because systems reset a GPU that does not answer and a
+// display may share it. On lavapipe a submission costs about 40 us, and starting
+// one waits for the one before it.
 func submissionSize(k driver.Kind) C.size_t {
 	if k == driver.Discrete {
 		return 1024
@@ -213,9 +214,9 @@ func (d *device) Time(p driver.Program) ([]time.Duration, error) {
 	return times, nil
 }
 
-// calibrate measures the length of a tick of the adapter's clock, because the
-// C interface does not tell it (1 ns on NVIDIA and lavapipe, 10 ns on AMD, 52
-// or 83 ns on Intel). It is right to a few percent; a tick of 1 ns is exact.
+// calibrate measures the length of a tick of the adapter's clock, which the C
+// interface does not report (1 ns on NVIDIA and lavapipe, 10 ns on AMD, 52 or
+// 83 ns on Intel). The result is within a few percent; a tick of 1 ns is exact.
 func (d *device) calibrate() error {
 	if d.nanoseconds != 0 {
 		return nil
@@ -242,7 +243,7 @@ func (d *device) calibrate() error {
 			return err
 		}
 		if last <= first {
-			return errors.New("read the adapter's clock: it stands still")
+			return errors.New("read the adapter's clock: it does not advance: time whole runs instead")
 		}
 		least, most := before1.Sub(after0), after1.Sub(before0)
 		if ticks == 0 || most-least < longest-shortest {

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// setEnvironment lets lavapipe use vectors of 512 bits where the processor has
-// them: graphics drivers read the environment when they are loaded. Mesa's
-// cache of compiled kernels does not tell the widths apart, so this one gets a
-// folder of its own. Where the user has set either variable, both stay.
+// setEnvironment lets lavapipe use vectors of 512 bits if the processor has them.
+// Graphics drivers read the environment when they are loaded. Mesa's cache of
+// compiled kernels mixes up kernels of different widths, so those of 512 bits get a
+// folder of their own. If the user has set either variable, both stay as they are.
 func setEnvironment() {
 	const width, cache = "LP_NATIVE_VECTOR_WIDTH", "MESA_SHADER_CACHE_DIR"
 	if !cpu.X86.HasAVX512F {

@@ -1,6 +1,7 @@
-// wgpu-native answers some faults (a device lost at a submission, a bug of its
-// own) with a panic, which ends in abort(). GUARD runs a call and comes back
-// with BN_LOST instead, after which that device must not be touched again.
+// wgpu-native panics on some faults (a device lost at a submission, a bug of its
+// own), and a panic ends in abort(). GUARD runs a call and returns BN_LOST instead;
+// after that nobody may use the device. On Windows abort() cannot be caught like
+// this, so there the process ends.
 #ifndef BITNET_WGPU_GUARD_H
 #define BITNET_WGPU_GUARD_H
 
@@ -13,8 +14,8 @@ static inline void bn_guard_install(void) {}
 extern __thread sigjmp_buf bn_guard_jump;
 extern __thread volatile int bn_guard_armed;
 
-// bn_guard_install takes SIGABRT over once a process; an abort outside of a
-// guarded call goes to the handler that was there before.
+// bn_guard_install handles SIGABRT from then on; it has an effect once a process.
+// An abort outside of a guarded call goes to the handler that was there before.
 void bn_guard_install(void);
 
 #define GUARD(result, call, failed) \

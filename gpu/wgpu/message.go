@@ -57,7 +57,7 @@ func compileError(message string) *driver.CompileError {
 // oneLine joins the causes of a wgpu error, outermost first.
 func oneLine(message string) string { return join(strings.Split(message, "\n")) }
 
-// join leaves out what says nothing or says it again.
+// join drops lines that say nothing and lines that repeat another.
 func join(parts []string) string {
 	var out []string
 next:

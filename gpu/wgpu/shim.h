@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// What every call returns; the device's message says more. After BN_LOST the
-// device answers nothing but BN_LOST.
+// What every call returns; the device's message has the details. After BN_LOST a
+// device returns nothing but BN_LOST.
 enum { BN_OK = 0, BN_INVALID = 1, BN_OUT_OF_MEMORY = 2, BN_LOST = 3 };
 
 typedef struct {
@@ -60,7 +60,7 @@ typedef struct {
 // returns how many there are. It is called once a process.
 size_t bn_adapters(bn_adapter *out, size_t max);
 
-// bn_open returns NULL with a message when the adapter gives no device.
+// bn_open returns NULL and a message if the adapter gives no device.
 bn_device *bn_open(const bn_adapter *adapter, char *message, size_t size);
 void bn_close(bn_device *d);
 
@@ -78,17 +78,18 @@ int bn_program_set(bn_device *d, bn_program *p, size_t i, const bn_kernel *kerne
 void bn_program_free(bn_device *d, bn_program *p);
 
 // bn_run submits a program, `chunk` dispatches at a time, and returns without
-// waiting for it, unless two runs are already under way.
+// waiting for it, unless two earlier runs are unfinished.
 int bn_run(bn_device *d, const bn_program *p, size_t chunk);
 
 // bn_time runs a program once and fills ticks with two a dispatch, before and
 // after it.
 int bn_time(bn_device *d, const bn_program *p, size_t chunk, uint64_t *ticks);
 
-// bn_tick reads the adapter's clock, whose unit this interface does not tell.
+// bn_tick reads the adapter's clock, whose unit is unknown (see calibrate in
+// device.go).
 int bn_tick(bn_device *d, uint64_t *now);
 
-// bn_wait returns when all that was submitted is done.
+// bn_wait blocks until all that was submitted is done.
 int bn_wait(bn_device *d);
 
 #endif

@@ -19,8 +19,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }
 `
 
-// checkTable runs a kernel on an adapter that should offer the uniform table,
-// and takes the offer back if the kernel does not find it.
+// checkTable runs a kernel on an adapter that should have the uniform table, and
+// removes the feature if the kernel does not find the table.
 func checkTable(a *C.bn_adapter) {
 	if a.uniform_table != 0 && !tableWorks(a) {
 		a.uniform_table = 0

@@ -1,6 +1,6 @@
 // The uniform table (see driver.UniformTable) is a range of push constants.
-// wgpu-native 0.19 has no function of its own to set those of a compute pass,
-// but it is built around wgpu-core, whose function is there to link with.
+// wgpu-native 0.19 has no function to set those of a compute pass, but it contains
+// wgpu-core, which exports one.
 #ifndef BITNET_WGPU_TABLE_H
 #define BITNET_WGPU_TABLE_H
 
