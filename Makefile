@@ -16,7 +16,7 @@ DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
 .PHONY: help build test bench bench-torch bench-llama interop chat train-simple exp-arithmetic train-arithmetic \
-	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix dawn fmt vet lint clean tools vulkan
+	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix cross dawn fmt vet lint clean tools vulkan
 
 help: ## this list
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -34,6 +34,9 @@ test-matrix: tools vulkan dawn ## test Dawn, the matrix-unit kernels and what AM
 	@sh gpu/install-matrix.sh
 	$(DRIVER) . .vulkan.matrix/env && go test -timeout $(TIMEOUT) $(ARGS) ./gpu/... && \
 		go test -timeout $(TIMEOUT) -run 'Matrix|Agrees|Mixed|Precisions|LostDevice|KernelsForCards' $(ARGS) ./graph ./cmd/bitnet
+
+cross: tools ## build for Windows, Arm and the browser
+	@sh .ci/cross
 
 bench: tools vulkan ## benchmarks; a part of them: PKG=./graph RUN=MatMul
 	$(DRIVER) go test -timeout $(TIMEOUT) -run '^$$' -bench '$(or $(RUN),.)' -benchmem $(ARGS) $(PKG)
@@ -64,7 +67,7 @@ exp-tinystories train-tinystories: build vulkan ## train on short stories (about
 exp-baseline train-baseline: build vulkan ## train 95M parameters on web pages (about 28 GB to download)
 	$(DRIVER) $(BITNET) train --exp baseline $(ARGS)
 
-dawn: ## install Dawn, the second way to a GPU (needs Node.js and npm)
+dawn: ## install Dawn, a second GPU backend that can use matrix units (needs Node.js and npm)
 	@sh gpu/dawn/install.sh
 
 check-status: build ## how a run stands; RUN=name (default: newest) WATCH=1
