@@ -11,7 +11,7 @@ import (
 )
 
 // backendHelp is the help of --backend, wherever there is one.
-const backendHelp = "what reaches the adapter: auto, wgpu, or dawn after make dawn (default $BITNET_BACKEND, else auto)"
+var backendHelp = "what reaches the adapter: " + gpu.BackendList() + "; default $BITNET_BACKEND, else auto"
 
 // adapterFlags say what to compute on.
 type adapterFlags struct{ name, backend string }

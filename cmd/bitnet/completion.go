@@ -24,7 +24,7 @@ var takesRun = regexp.MustCompile(`\b(RUN|CHECKPOINT|MODEL)\b`)
 func addCompletions(c *cobra.Command) {
 	for flag, values := range map[string]cobra.CompletionFunc{
 		"exp":     matching(func(*cobra.Command) []string { return train.Presets() }),
-		"backend": matching(func(*cobra.Command) []string { return gpu.Backends }),
+		"backend": matching(func(*cobra.Command) []string { return gpu.Backends() }),
 		"on-anomaly": matching(func(*cobra.Command) []string {
 			return []string{string(runs.Warn), string(runs.Stop), string(runs.RollBack)}
 		}),
