@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -17,6 +18,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"bitnet/bitnet/runs"
 )
 
 // hostileName is as bad as the name of a folder can be.
@@ -127,9 +130,64 @@ func TestPathTricks(t *testing.T) {
 		require.NotEqual(t, 200, w.Code, path)
 	}
 	require.Equal(t, 200, ask(h, "GET", "/api/series?run=inside").Code)
-	for _, bad := range []string{"from=x", "from=-1", "to=1e9", "points=0", "points=x", "from=99999999999999999999"} {
-		require.Equal(t, 400, ask(h, "GET", "/api/series?run=inside&"+bad).Code, bad)
+	for _, bad := range []string{"from=x", "from=-1", "to=1e9", "points=0", "points=x", "from=99999999999999999999", "from=8&to=5", "from=%zz", "a;b"} {
+		for _, path := range []string{"series", "ternary"} {
+			w := ask(h, "GET", "/api/"+path+"?run=inside&"+strings.ReplaceAll(bad, "points", map[string]string{"series": "points", "ternary": "columns"}[path]))
+			require.Equal(t, 400, w.Code, bad)
+			require.Regexp(t, `^[^\n]{10,100}\n$`, w.Body.String(), "a clear line")
+		}
 	}
+	require.Equal(t, 400, ask(h, "GET", "/api/events?run=%zz").Code)
+	many := url.Values{}
+	for i := range mostRuns + 1 {
+		many.Add("run", fmt.Sprint(i))
+	}
+	require.Equal(t, 400, ask(h, "GET", "/api/events?"+many.Encode()).Code)
+}
+
+// Whatever a query says, the answer is one of a few, and the server goes on.
+func FuzzQuery(f *testing.F) {
+	log.SetOutput(io.Discard)
+	root := f.TempDir()
+	writeRun(f, root, "a", 1, 300)
+	h := Handler(root)
+	for _, q := range []string{"run=a", "run=a&from=8&to=5", "run=a&from=0&to=0", "run=a&from=9007199254740992&to=9007199254740992", "run=a&to=9223372036854775807",
+		"run=a&from=299&points=2", "run=a&columns=2&from=5&to=5", "run=b", "%zz", "run=a&from=+1", "run=a&from=1&from=2", "run=a&points=-1"} {
+		f.Add(q)
+	}
+	f.Fuzz(func(t *testing.T, q string) {
+		for _, path := range []string{"/api/series", "/api/ternary"} {
+			r := httptest.NewRequest("GET", path, nil)
+			r.Host, r.URL.RawQuery = "localhost", q
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			switch w.Code {
+			case 200:
+				require.True(t, json.Valid(w.Body.Bytes()), q)
+			case 400, 404:
+				require.Equal(t, 1, strings.Count(w.Body.String(), "\n"), q)
+			default:
+				t.Fatalf("%s?%s: %d %s", path, q, w.Code, w.Body)
+			}
+		}
+		if names, err := followedRuns(q); err == nil && len(names) > mostRuns {
+			t.Fatal(q)
+		}
+	})
+}
+
+// A fault of the server in one answer is reported, and ends neither the server
+// nor the other answers.
+func TestFaultsAreCaught(t *testing.T) {
+	var reported strings.Builder
+	log.SetOutput(&reported)
+	t.Cleanup(func() { log.SetOutput(os.Stderr) })
+	w := ask(guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a fault") }), nil), "GET", "/")
+	require.Equal(t, 500, w.Code)
+	require.Contains(t, reported.String(), "a fault")
+	require.PanicsWithValue(t, http.ErrAbortHandler, func() {
+		ask(guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), nil), "GET", "/")
+	}, "which ends a connection without a report")
 }
 
 // The page needs nothing from elsewhere and holds nothing inline, which its
@@ -212,8 +270,12 @@ func TestStream(t *testing.T) {
 	t.Cleanup(s.Close)
 	next := listen(t, s, "run="+url.QueryEscape(hostileName)+"&run=not-there")
 
+	charts := next("schema")["charts"].([]any)
+	require.Len(t, charts, len(runs.Charts()))
 	first := next("runs")
 	require.Equal(t, true, first["all"])
+	values := first["changed"].([]any)[0].(map[string]any)["values"].(map[string]any)
+	require.EqualValues(t, 100, values[runs.TokensPerSec.String()])
 	require.Equal(t, []string{hostileName}, names(first))
 	whole := next("series")
 	require.Equal(t, hostileName, whole["run"])
@@ -236,7 +298,7 @@ func TestStream(t *testing.T) {
 	require.Equal(t, []any{0., 1.}, mean["bad"])
 
 	appendText(t, filepath.Join(dir, "logs", "samples.jsonl"), `{"step":8,"mode":"greedy","prompt":"p","text":"</script>\u2028"}`+"\n")
-	appendText(t, filepath.Join(dir, "logs", "eval.jsonl"), `{"step":8,"loss":2.5,"perplexity":12,"exact_match":0.5}`+"\n")
+	appendText(t, filepath.Join(dir, "logs", "eval.jsonl"), `{"step":8,"loss":2.5,"perplexity":12,"tokens":9,"scores":[{"name":"games won","value":0.5,"unit":"share","count":64,"of":"games"},{"name":"games won","part":"as X","value":0.75,"unit":"share"},{"name":"games won","part":"as X, first","value":1,"unit":"share"}]}`+"\n")
 	appendText(t, filepath.Join(dir, "logs", "anomalies.jsonl"), `{"step":8,"kind":"nan","message":"the loss is NaN","action":"warn","time":"2026-11-24T00:00:00Z"}`+"\n")
 	seen := map[string]any{}
 	for len(seen) < 3 {
@@ -250,10 +312,14 @@ func TestStream(t *testing.T) {
 		}
 	}
 	require.Equal(t, "</script>\u2028", seen["samples"].(map[string]any)["text"])
-	require.Equal(t, 0.5, seen["evals"].(map[string]any)["exact_match"])
+	require.Equal(t, []any{
+		map[string]any{"name": "validation loss", "value": 2.5, "format": "plain", "text": "2.5 nats over 9 tokens"},
+		map[string]any{"name": "games won", "value": 0.5, "format": "percent", "text": "50.0% of 64 games"},
+		map[string]any{"name": "games won", "part": "as X", "value": 0.75, "format": "percent", "text": "75.0%"},
+	}, seen["evals"].(map[string]any)["scores"])
 	require.Equal(t, "the loss is NaN", seen["anomalies"].(map[string]any)["text"])
 
-	// A resumed run cut its log: all comes anew.
+	// A resumed run cut its log: all of it is sent again.
 	path := filepath.Join(dir, "logs", "metrics.jsonl")
 	require.NoError(t, os.Remove(path))
 	appendMetrics(t, dir, 1, 3)

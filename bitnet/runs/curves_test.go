@@ -112,6 +112,11 @@ func TestReadCurvesInParts(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 100, part.Lines)
 	require.EqualValues(t, 1000, part.X(BySteps)[0])
+	for _, steps := range [][2]int64{{8, 5}, {70000, 1}, {70000, 80000}, {1 << 62, math.MaxInt64}} {
+		empty, err := ReadCurves(path, steps[0], steps[1], 500)
+		require.NoError(t, err)
+		require.Zero(t, empty.Lines)
+	}
 	beyond, err := ReadCurves(path, 70000, 0, 500)
 	require.NoError(t, err)
 	require.Zero(t, beyond.Lines)
@@ -126,4 +131,15 @@ func TestNaturally(t *testing.T) {
 		require.Positive(t, naturally(row[1], row[0]), row)
 	}
 	require.Zero(t, naturally("a.2", "a.2"))
+}
+
+// broken is a file that makes its reader panic.
+type broken struct{}
+
+func (broken) ReadAt([]byte, int64) (int, error) { panic("a fault") }
+
+// A panic while a log is read is an error of that log: it must not end a server.
+func TestPanicOfAReader(t *testing.T) {
+	_, err := readPart(broken{}, 0, 3*chunk, 10, 4)
+	require.ErrorContains(t, err, "a fault")
 }

@@ -56,7 +56,7 @@ func (r *Run) Lock() (unlock func(), err error) {
 	}
 	done := make(chan struct{})
 	var beating sync.WaitGroup
-	beating.Go(func() { r.beat(here, done) })
+	beating.Go(func() { r.beat(here, heartbeat, done) })
 	var once sync.Once
 	return func() {
 		once.Do(func() {
@@ -69,8 +69,8 @@ func (r *Run) Lock() (unlock func(), err error) {
 }
 
 // beat keeps alive.json fresh until done is closed.
-func (r *Run) beat(a Alive, done <-chan struct{}) {
-	ticker := time.NewTicker(heartbeat)
+func (r *Run) beat(a Alive, every time.Duration, done <-chan struct{}) {
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {

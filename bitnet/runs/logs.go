@@ -40,7 +40,8 @@ type Logs struct {
 // OpenLogs opens the logs at a step. Lines of later steps, which a run left
 // that was killed after its last checkpoint, and a half-written last line go;
 // whole lines are kept in logs/aside_STEP. The caller holds the run's lock. The
-// sinks get the same records, and are closed with the logs.
+// sinks, which were opened at the same step, get the same records and are
+// closed with the logs.
 func (r *Run) OpenLogs(step int64, also ...Sink) (*Logs, error) {
 	l := &Logs{run: r, files: map[string]*os.File{}, also: also}
 	err := l.open(step)
@@ -70,7 +71,13 @@ func (l *Logs) open(step int64) error {
 // Rewind takes back the lines of steps after a step, as a rollback needs it.
 // Anomalies stay: they are why the run is rolled back.
 func (l *Logs) Rewind(step int64) error {
-	if err := l.cut(step, metricsLog, evalLog, samplesLog); err != nil {
+	err := l.cut(step, metricsLog, evalLog, samplesLog)
+	for _, s := range l.also {
+		if err == nil {
+			err = s.Rewind(step)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("rewinding the logs: %w", err)
 	}
 	return nil
@@ -123,11 +130,6 @@ func (l *Logs) cut(step int64, names ...string) error {
 			return err
 		}
 		if err := p.f.Sync(); err != nil {
-			return err
-		}
-	}
-	for _, s := range l.also {
-		if err := s.Rewind(step); err != nil {
 			return err
 		}
 	}

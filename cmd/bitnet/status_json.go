@@ -12,7 +12,7 @@ import (
 func infoJSON(i *runs.Info) map[string]any {
 	m := map[string]any{
 		"run": i.Name, "dir": i.Dir, "experiment": i.Config.Name, "state": i.State, "why": i.Why,
-		"step": i.Step, "steps": i.Config.Train.Steps, "tokens_seen": i.TokensSeen,
+		"step": i.Step, "steps": i.Config.Train.Steps, runs.TokensSeen.String(): i.TokensSeen,
 		"parameters": i.Parameters, "device": i.Device, "changed": i.Changed.UTC().Format(time.RFC3339),
 	}
 	if !i.Started.IsZero() {

@@ -1,7 +1,7 @@
 // The page: what is chosen, what is in view, and who is told when it changes.
 
 import { $, setText } from './dom.js';
-import { count, percent, position, value } from './format.js';
+import { count, position, write } from './format.js';
 import { Chart } from './chart.js';
 import { from } from './scale.js';
 import { smooth } from './smooth.js';
@@ -31,47 +31,83 @@ const slots = new Map(); // name -> number of its colour
 
 // ---- charts
 
-const KINDS = [
-  { title: 'Loss', size: 'large', hint: 'dashed: validation', curves: (c) => [metric(c, 'loss_mean', 'loss'), evals(c, 'loss', true)] },
-  { title: 'Validation loss', size: 'half', curves: (c) => [evals(c, 'loss')] },
-  { title: 'Problems solved', size: 'half', format: (v) => percent(v), tick: (v) => percent(v, 0), zero: true, optional: true, curves: (c) => [evals(c, 'exact_match')] },
-  { title: 'Learning rate', size: 'third', zero: true, plain: true, curves: (c) => [metric(c, 'lr')] },
-  { title: 'Gradient norm', size: 'third', zero: true, curves: (c) => [metric(c, 'grad_norm')] },
-  { title: 'Tokens per second', size: 'third', zero: true, curves: (c) => [metric(c, 'tokens_per_sec')] },
-];
+// The server says what metrics there are and how they are charted: no metric is
+// named in this page. A kind is a chart: of metrics, or of a score of evaluations.
+let schema = { metrics: [], charts: [] };
+const kinds = new Map(); // key -> kind, in the order of the page
+
+/** Makes the charts: the first of the metrics, those of the scores, the other metrics. */
+function layout() {
+  const scores = new Map();
+  for (const name of state.chosen) {
+    for (const e of data.get(name)?.evals ?? []) for (const s of e.scores) if (!scores.has(s.name)) scores.set(s.name, s.format);
+  }
+  const [first, ...rest] = schema.charts.map((c) => ({ ...c, key: `metric ${c.title}` }));
+  if (!first) return;
+  const wanted = [first, ...[...scores].map(([name, format]) => ({ key: `score ${name}`, title: name, format, of: name, from_zero: format === 'percent' })), ...rest];
+  const same = wanted.length === kinds.size && [...kinds.keys()].every((k, i) => k === wanted[i].key);
+  if (same) return;
+  const old = new Map(kinds);
+  kinds.clear();
+  const sizes = layoutSizes(wanted.length);
+  wanted.forEach((kind, i) => {
+    const k = old.get(kind.key) ?? Object.assign(kind, { chart: new Chart(kind, owner) });
+    kinds.set(k.key, k);
+    k.chart.resize(sizes[i]);
+    $('charts').append(k.chart.element);
+    old.delete(k.key);
+  });
+  for (const k of old.values()) k.chart.element.remove();
+}
+
+/** The first chart is large; the others fill rows of three, or of two where one or two would be left over. */
+function layoutSizes(n) {
+  const halves = { 0: 0, 1: n > 2 ? 4 : 1, 2: 2 }[(n - 1) % 3];
+  return Array.from({ length: n }, (_, i) => (i === 0 || n === 2 ? 'large' : i <= halves ? 'half' : 'third'));
+}
 
 const owner = {
   zoom: setView,
   reset: () => setView(null),
-  hover(x, active) { for (const k of KINDS) k.chart.setCursor(x, k.chart === active); },
+  hover(x, active) { for (const k of kinds.values()) k.chart.setCursor(x, k.chart === active); },
   say,
 };
-for (const kind of KINDS) {
-  kind.chart = new Chart(kind, owner);
-  $('charts').append(kind.chart.element);
+
+/** The curves of a chart. */
+function curvesOf(kind, chosen) {
+  if (kind.of !== undefined) {
+    const whole = chosen.map((c) => score(c, kind.of, ''));
+    return chosen.length > 1 ? whole : [...partsOf(chosen[0], kind.of), ...whole];
+  }
+  return chosen.flatMap((c) => [...kind.curves.map((line, i) => metric(c, line, kind, i)), kind.score ? score(c, kind.score, '', true) : null]);
 }
 
-/** A number of the metrics as a curve; its spread is of `spread`, where that is logged too. */
-function metric({ name, color, dash }, key, spread = key) {
+/** A metric as a curve; its band is of `line.spread`, where that is logged too. */
+function metric({ name, color, dash }, line, kind, i) {
   const d = data.get(name), block = d?.block(state.view, state.axis);
-  const k = block?.keys[key] ?? block?.keys[spread];
+  const k = block?.keys[line.key] ?? block?.keys[line.spread];
   if (!k) return null;
-  const s = block.keys[spread] ?? k;
+  const s = block.keys[line.spread] ?? k;
   const x = block[state.axis];
   const bad = k.bad ? x.filter((_, i) => k.bad[i] > 0) : [];
-  const notes = key === 'loss_mean' || key === 'grad_norm'
+  const notes = kind.smooth && i === 0
     ? d.anomalies.map((a) => ({ x: d.place(a.step, state.axis), text: `${a.kind.replaceAll('_', ' ')} at step ${count(a.step)}` })) : [];
-  return { label: name, color, dash, x, y: k.mean, low: s.low, high: s.high, bad, notes };
+  return { label: name, more: kind.curves.length > 1 ? line.title : '', color, dash, x, y: k.mean, low: s.low, high: s.high, bad, notes };
 }
 
-/** A number of the evaluations as a curve; `aside` if it goes along with another of the same run. */
-function evals({ name, color, dash }, key, aside = false) {
+/** A score of the evaluations as a curve; `aside` if it goes along with a metric of the same run. */
+function score({ name, color, dash }, of, part, aside = false) {
   const d = data.get(name);
-  if (!d) return null;
-  const list = d.evals.filter((e) => e[key] !== undefined);
+  const list = (d?.evals ?? []).map((e) => [e.step, e.scores.find((s) => s.name === of && (s.part ?? '') === part)]).filter(([, s]) => s);
   if (!list.length) return null;
-  const label = aside ? `${name} (validation)` : name;
-  return { label, color, dash: aside ? [5, 4] : dash, x: list.map((e) => d.place(e.step, state.axis)), y: list.map((e) => e[key]), marks: true, aside };
+  return { label: name, more: aside ? of : part, color, dash: aside ? [5, 4] : dash, x: list.map(([step]) => d.place(step, state.axis)), y: list.map(([, s]) => s.value), marks: true, aside };
+}
+
+/** The parts of a score of one run, each in a colour of its own. */
+function partsOf(run, of) {
+  const parts = new Set();
+  for (const e of data.get(run?.name)?.evals ?? []) for (const s of e.scores) if (s.name === of && s.part) parts.add(s.part);
+  return [...parts].map((part, i) => score({ ...run, color: color(`--s${(i + 1) % COLORS}`), dash: [2, 3] }, of, part)).map((c) => ({ ...c, aside: true }));
 }
 
 function bounds() {
@@ -88,19 +124,16 @@ function drawCharts() {
   const whole = bounds(), view = state.view ?? whole;
   const reach = (whole[1] - whole[0]) * 0.15 * (state.smooth / 100) ** 2;
   const chosen = state.chosen.map((name) => ({ name, color: colorOf(name), dash: dashOf(name) }));
-  const known = state.chosen.some((name) => data.get(name)?.told); // else charts would come and go
-  for (const kind of KINDS) {
-    const curves = chosen.flatMap((c) => kind.curves(c)).filter(Boolean);
+  layout();
+  for (const kind of kinds.values()) {
+    const curves = curvesOf(kind, chosen).filter(Boolean);
     for (const c of curves) {
-      if (c.marks || kind.plain || !reach) continue;
+      if (c.marks || !kind.smooth || !reach) continue;
       c.raw = c.y;
       c.y = smooth(c.x, c.raw, reach);
     }
-    if (kind.optional && known) kind.chart.element.hidden = !curves.length;
-    kind.chart.show(curves, view, whole, { axis: state.axis, log: state.log && kind.title !== 'Problems solved', clip: state.clip });
+    kind.chart.show(curves, view, whole, { axis: state.axis, log: state.log && kind.format !== 'percent', clip: state.clip });
   }
-  // Without the problems there are four small charts: two rows of two.
-  $('charts').classList.toggle('even', KINDS.some((k) => k.optional && k.chart.element.hidden));
   $('reset').disabled = !state.view;
   showRange();
 }
@@ -109,7 +142,7 @@ function drawCharts() {
 function showRange() {
   const reading = state.chosen.map((name) => data.get(name)?.reading).filter((percent) => percent >= 0);
   const [a, b] = state.view ?? bounds();
-  if (reading.length) setText($('range'), `a first look; reading the log: ${Math.min(...reading)} %`);
+  if (reading.length) setText($('range'), `preview; reading the log: ${Math.min(...reading)} %`);
   else setText($('range'), state.chosen.length ? `${position(state.axis, a, true)} to ${position(state.axis, b, true)}` : '');
 }
 
@@ -204,6 +237,10 @@ const list = new RunList({
     store();
   },
   color: colorOf,
+  headline: (run) => {
+    const m = schema.metrics.find((m) => m.card);
+    return m && run.values[m.key] !== undefined ? { text: write(m.format, run.values[m.key]), title: m.title } : null;
+  },
 });
 const cards = new Cards($('cards'));
 const ternary = new Ternary({
@@ -225,8 +262,8 @@ function render() {
   if (what.list) list.show(state.runs, state.chosen, state.dir);
   const chosen = state.chosen.map((name) => ({ run: state.runs.find((r) => r.name === name), data: data.get(name), color: colorOf(name) })).filter((c) => c.run && c.data);
   if (what.list || what.details) {
-    cards.show(chosen);
-    showDevice(chosen);
+    cards.show(chosen, schema.metrics);
+    showDevice(chosen, schema.metrics);
   }
   if (what.details) {
     showConfig(chosen, $('only-differences').checked);
@@ -245,6 +282,10 @@ const live = new Live({
     $('live').dataset.state = s;
     setText($('live-text'), s === 'live' ? 'live' : 'connection lost, trying again');
     if (s === 'lost') say('Connection lost, trying again');
+  },
+  schema(s) {
+    schema = s;
+    changed({ list: true, charts: true, details: true });
   },
   runs({ dir, all, changed: some, gone = [] }) {
     state.dir = dir;
@@ -291,8 +332,8 @@ const live = new Live({
     d.told = true;
     if (!more.reset) {
       for (const a of more.anomalies ?? []) say(`${more.run}: ${a.kind.replaceAll('_', ' ')} at step ${count(a.step)}`);
-      const e = more.evals?.at(-1);
-      if (e) say(`${more.run}: validation loss ${value(e.loss)} at step ${count(e.step)}`);
+      const e = more.evals?.at(-1), s = e?.scores[0];
+      if (s) say(`${more.run}: ${s.name} ${write(s.format, s.value)} at step ${count(e.step)}`);
     }
     changed({ charts: true, details: true });
   },

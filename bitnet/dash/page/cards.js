@@ -1,19 +1,19 @@
 // A card for each chosen run: state, progress and the numbers of the moment.
 
 import { el, setText } from './dom.js';
-import { bytes, count, duration, percent, short, value } from './format.js';
+import { count, duration, percent, short, write } from './format.js';
 import { remaining } from './runlist.js';
 
-const FACTS = [
-  ['loss', (r) => (r.loss === undefined ? '–' : value(r.loss))],
-  ['validation loss', (r, d) => (d?.evals.length ? value(d.evals.at(-1).loss) : '–')],
-  ['solved', (r, d) => percent(d?.evals.at(-1)?.exact_match), (r, d) => d?.evals.some((e) => e.exact_match != null)],
-  ['tokens/s', (r) => short(r.tokens_per_sec)],
-  ['tokens seen', (r) => short(r.tokens)],
-  ['time left', (r) => (r.state === 'running' ? duration(r.eta) : '–')],
-  ['parameters', (r) => (r.parameters ? short(r.parameters) : '–')],
-  ['memory', (r) => bytes(r.memory)],
-];
+/** The numbers of a card: [label, text, more in words]. */
+function facts(run, data, metrics) {
+  const scores = (data?.evals.at(-1)?.scores ?? []).filter((s) => !s.part);
+  return [
+    ...metrics.filter((m) => m.card).map((m) => [m.unit ? `${m.title}, ${m.unit}` : m.title, run.values[m.key] === undefined ? '–' : write(m.format, run.values[m.key])]),
+    ...scores.map((s) => [s.name, write(s.format, s.value), s.text]),
+    ['time left', run.state === 'running' ? duration(run.eta) : '–'],
+    ['parameters', run.parameters ? short(run.parameters) : '–'],
+  ];
+}
 
 export class Cards {
   constructor(root) {
@@ -21,8 +21,8 @@ export class Cards {
     this.cards = new Map();
   }
 
-  /** @param {{run: object, data: object, color: string}[]} chosen */
-  show(chosen) {
+  /** @param {{run: object, data: object, color: string}[]} chosen @param {object[]} metrics of the server's table */
+  show(chosen, metrics) {
     for (const [name, card] of this.cards) {
       if (chosen.some((c) => c.run.name === name)) continue;
       card.element.remove();
@@ -39,11 +39,17 @@ export class Cards {
       const share = run.steps ? ` of ${count(run.steps)} (${percent(Math.min(1, run.step / run.steps), 0)})` : '';
       setText(card.step, `step ${count(run.step)}${share}`);
       setText(card.left, remaining(run));
-      for (const [name, text, when] of FACTS) {
-        const fact = card.facts.get(name);
-        fact.box.hidden = when ? !when(run, data) : false;
-        setText(fact.value, text(run, data));
+      const now = facts(run, data, metrics);
+      const labels = now.map(([label]) => label).join('\n');
+      if (card.labels !== labels) {
+        card.labels = labels;
+        card.facts = now.map(([label]) => ({ label, value: el('dd') }));
+        card.list.replaceChildren(...card.facts.map((f) => el('div', {}, el('dt', { title: f.label }, f.label), f.value)));
       }
+      now.forEach(([, text, more], i) => {
+        setText(card.facts[i].value, text);
+        card.facts[i].value.title = more ?? '';
+      });
       this.root.append(card.element); // in the order given
     }
   }
@@ -52,18 +58,11 @@ export class Cards {
     const card = {
       state: el('span', { class: 'state' }), why: el('span', { class: 'dim why' }),
       bar: el('progress', { max: 1, value: 0, 'aria-label': `Progress of ${name}` }),
-      step: el('span'), left: el('span', { class: 'dim' }), facts: new Map(),
+      step: el('span'), left: el('span', { class: 'dim' }), list: el('dl', { class: 'numbers' }), labels: null,
     };
-    const list = el('dl', { class: 'numbers' });
-    for (const [fact] of FACTS) {
-      const v = el('dd');
-      const box = el('div', {}, el('dt', {}, fact), v);
-      card.facts.set(fact, { box, value: v });
-      list.append(box);
-    }
     card.element = el('article', { class: 'panel card' },
       el('header', {}, el('h3', {}, name), card.state, card.why),
-      card.bar, el('p', { class: 'progress' }, card.step, card.left), list);
+      card.bar, el('p', { class: 'progress' }, card.step, card.left), card.list);
     this.cards.set(name, card);
     return card;
   }

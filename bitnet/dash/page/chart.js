@@ -1,8 +1,8 @@
 // One chart: heading, curves, readout, gestures, keys, and a table with the
 // same values for those who do not see the curves.
 
-import { el, setText, table } from './dom.js';
-import { position, value } from './format.js';
+import { el, nameOf, setText, table } from './dom.js';
+import { position, write, writeTicks } from './format.js';
 import { nearest, from } from './scale.js';
 import { MARGIN, fit, extent, draw, cursor, selection } from './plot.js';
 import { color } from './theme.js';
@@ -12,7 +12,7 @@ const TABLE_ROWS = 15;
 
 export class Chart {
   /**
-   * @param {{title: string, unit?: string, zero?: boolean, format?: Function, tick?: Function, size: string, hint?: string}} kind
+   * @param {{title: string, unit?: string, from_zero?: boolean, format: string}} kind
    * @param {{zoom(view: [number, number]): void, reset(): void, hover(x: number|null, chart: Chart|null): void,
    *   say(text: string): void}} owner what happens in one chart happens in all of them
    */
@@ -34,19 +34,38 @@ export class Chart {
     this.now = el('span', { class: 'now' });
     this.button = el('button', { type: 'button', class: 'quiet', 'aria-expanded': 'false', onclick: () => this.toggleTable() }, 'table');
     this.list = el('div', { class: 'scroll', hidden: true });
-    this.element = el('section', { class: `panel chart ${kind.size}`, 'aria-labelledby': id },
-      el('header', {}, el('h3', { id }, kind.title), this.now, kind.hint ? el('span', { class: 'hint' }, kind.hint) : null, this.button), this.plot, this.list);
+    this.legend = el('ul', { class: 'curves', hidden: true });
+    this.element = el('section', { class: 'panel chart', 'aria-labelledby': id },
+      el('header', {}, el('h3', { id }, kind.title), kind.unit ? el('span', { class: 'unit' }, kind.unit) : null, this.now, this.button),
+      this.legend, this.plot, this.list);
     this.gestures();
     new ResizeObserver(() => this.draw()).observe(this.plot);
   }
 
+  /** Takes the room of a size: large, half or third. */
+  resize(size) { this.element.className = `panel chart ${size}`; }
+
   /** Shows curves; `bounds` is everything there is on the x axis, `view` what of it is shown. */
   show(curves, view, bounds, options) {
     const moved = view[0] !== this.view[0] || view[1] !== this.view[1] || options.axis !== this.options.axis;
-    Object.assign(this, { curves, view, bounds, options: { ...options, zero: this.kind.zero, tick: this.kind.tick } });
+    Object.assign(this, { curves, view, bounds, options: { ...options, zero: this.kind.from_zero, tick: writeTicks(this.kind.format) } });
     this.draw();
+    this.showLegend();
     this.describe();
     if (moved && !this.list.hidden) this.fillTable();
+  }
+
+  /** Names the curves where there are several: of several runs the runs, and once what is drawn with each. */
+  showLegend() {
+    const runs = new Set(this.curves.map((c) => c.label)).size;
+    const own = runs > 1 ? this.curves.filter((c) => !c.aside) : this.curves;
+    const shared = runs > 1 ? new Map(this.curves.filter((c) => c.aside).map((c) => [c.more, { color: this.colors?.dim, dash: c.dash }])) : new Map();
+    const items = [...own.map((c) => [c, runs > 1 ? c.label : null, c.more]), ...[...shared].map(([more, c]) => [c, null, more])];
+    const key = JSON.stringify(items.map(([c, ...text]) => [c.color, c.dash, text]));
+    if (this.legendKey === key) return;
+    this.legendKey = key;
+    this.legend.hidden = items.length < 2;
+    this.legend.replaceChildren(...items.map(([c, name, more]) => el('li', {}, swatch(c), name ? nameOf(name) : more || this.kind.title, name && more ? ` ${more}` : null)));
   }
 
   draw() {
@@ -90,7 +109,7 @@ export class Chart {
     setText(this.now, this.write(c.raw?.[i] ?? c.y[i]));
   }
 
-  write(v) { return (this.kind.format ?? value)(v); }
+  write(v) { return v == null ? 'not a number' : write(this.kind.format, v); }
 
   /** What each curve says nearest to x; nothing of a run that ended before. */
   values(x) {
@@ -106,15 +125,20 @@ export class Chart {
 
   showTip(width) {
     const axis = this.options.axis;
-    const rows = this.values(this.at).map((v) => el('tr', {},
+    const values = this.values(this.at);
+    // Each value is at a step of its own; where that is one for all, it is said once.
+    const places = values.map((v) => position(axis, v.x, true));
+    const one = places.every((p) => p === places[0]);
+    const rows = values.map((v, i) => el('tr', {},
       el('td', {}, swatch(v.curve)),
-      el('th', {}, v.curve.label),
+      el('th', {}, nameOf(v.curve.label), v.curve.more ? el('span', { class: 'dim' }, ` ${v.curve.more}`) : null),
       el('td', { class: 'num' }, this.write(v.y)),
+      one ? null : el('td', { class: 'dim' }, places[i]),
       el('td', { class: 'dim' }, v.spread ? `${this.write(v.spread[0])} … ${this.write(v.spread[1])}` : '')));
     const p = this.scales.x(this.at);
     const notes = this.curves.flatMap((c) => (c.notes ?? []).filter((n) => Math.abs(this.scales.x(n.x) - p) < 6)
       .map((n) => el('p', { class: 'note' }, n.text)));
-    this.tip.replaceChildren(el('p', {}, position(axis, this.at, true)), el('table', {}, ...rows), ...notes.slice(0, 3));
+    this.tip.replaceChildren(el('p', {}, one && places.length ? places[0] : position(axis, this.at, true)), el('table', {}, ...rows), ...notes.slice(0, 3));
     this.tip.hidden = false;
     const w = this.tip.offsetWidth;
     const left = p + 14 + w < width ? p + 14 : p - 14 - w;
@@ -219,7 +243,7 @@ export class Chart {
 
   moveTo(x) {
     this.owner.hover(x, this);
-    this.owner.say(`${position(this.options.axis, x, true)}: ${this.values(x).map((v) => `${v.curve.label} ${this.write(v.y)}`).join('; ')}`);
+    this.owner.say(`${position(this.options.axis, x, true)}: ${this.values(x).map((v) => `${full(v.curve)} ${this.write(v.y)}${v.x === x ? '' : ` at ${position(this.options.axis, v.x, true)}`}`).join('; ')}`);
   }
 
   // ---- words
@@ -235,7 +259,7 @@ export class Chart {
         last = v;
         if (low == null || v < low) low = v;
       }
-      return first == null ? `${c.label}: no value` : `${c.label}: from ${this.write(first)} to ${this.write(last)}, lowest ${this.write(low)}`;
+      return first == null ? `${full(c)}: no value` : `${full(c)}: from ${this.write(first)} to ${this.write(last)}, lowest ${this.write(low)}`;
     });
     const { axis } = this.options;
     const where = parts.length ? `, ${position(axis, this.view[0], true)} to ${position(axis, this.view[1], true)}. ${parts.join('. ')}` : ': nothing yet';
@@ -260,12 +284,21 @@ export class Chart {
       if (places.size >= TABLE_ROWS) break;
     }
     const rows = [...places].sort((p, q) => p - q).map((x) => {
-      const at = new Map(this.values(x).map((v) => [v.curve, v.y]));
-      return [position(axis, x, true), ...this.curves.map((c) => (at.has(c) ? this.write(at.get(c)) : '–'))];
+      const here = position(axis, x, true);
+      const at = new Map(this.values(x).map((v) => [v.curve, v]));
+      return [here, ...this.curves.map((c) => {
+        const v = at.get(c);
+        if (!v) return '–';
+        const there = position(axis, v.x, true);
+        return there === here ? this.write(v.y) : `${this.write(v.y)} (${there})`;
+      })];
     });
-    this.list.replaceChildren(table(`${this.kind.title} in the view`, ['at', ...this.curves.map((c) => c.label)], rows, (i) => i > 0));
+    this.list.replaceChildren(table(`${this.kind.title} in the view`, ['at', ...this.curves.map((c) => el('span', { class: 'run' }, swatch(c), nameOf(c.label), c.more ? ` ${c.more}` : null))], rows, (i) => i > 0));
   }
 }
+
+/** The name of a curve in full. */
+const full = (c) => (c.more ? `${c.label}, ${c.more}` : c.label);
 
 /** The mark of a curve: its colour, and whether it is dashed. */
 export function swatch(curve) {

@@ -1,7 +1,7 @@
 // What is said in words of the chosen runs: configuration, device, anomalies, samples.
 
-import { $, el, setOptions, table } from './dom.js';
-import { bytes, count, date, position, short, value } from './format.js';
+import { $, el, nameOf, setOptions, table } from './dom.js';
+import { count, date, position, write } from './format.js';
 
 /** Replaces the children only if their text is another: what is read or selected stays. */
 function replace(root, key, make) {
@@ -13,7 +13,7 @@ function replace(root, key, make) {
 const label = (c) => {
   const s = el('span', { class: 'swatch', 'aria-hidden': 'true' });
   s.style.color = c.color;
-  return el('span', { class: 'run' }, s, c.run.name);
+  return el('span', { class: 'run' }, s, nameOf(c.run.name));
 };
 
 /** @param {{run: object, data: object, color: string}[]} chosen */
@@ -34,23 +34,24 @@ export function showConfig(chosen, onlyDifferences) {
   $('only-differences').disabled = chosen.length < 2;
 }
 
-export function showDevice(chosen) {
-  const rows = [
+export function showDevice(chosen, metrics) {
+  const facts = [
     ['device', (c) => c.run.device || '–'],
     ['driver', (c) => c.run.driver || '–'],
     ['backend', (c) => c.run.backend || '–'],
     ['parameters', (c) => count(c.run.parameters || null)],
-    ['tokens/s', (c) => short(c.run.tokens_per_sec)],
-    ['time of a step', (c) => (c.run.step_time_ms ? `${value(c.run.step_time_ms)} ms` : '–')],
-    ['device memory', (c) => bytes(c.run.memory)],
+    ...metrics.filter((m) => m.device).map((m) => [m.title, (c) => (c.run.values[m.key] === undefined ? '–' : `${write(m.format, c.run.values[m.key])}${m.unit ? ` ${m.unit}` : ''}`)]),
     ['started', (c) => date(c.run.started)],
     ['last change', (c) => date(c.run.changed)],
     ['newest checkpoint', (c) => (c.run.checkpoint >= 0 ? position('step', c.run.checkpoint, true) : 'none')],
     ['folder', (c) => c.run.dir],
     ['command', (c) => c.run.command || '–'],
-  ].map(([name, text]) => [name, ...chosen.map(text)]);
+  ];
+  const rows = facts.map(([name, text]) => [name, ...chosen.map(text)]);
   replace($('device'), JSON.stringify([rows, chosen.map((c) => [c.run.name, c.color])]), () =>
     (chosen.length ? [table('Device and speed of the chosen runs', ['', ...chosen.map(label)], rows)] : [el('p', { class: 'empty' }, 'Choose a run.')]));
+  // Next to the anomalies there is room for one run only.
+  $('pair').classList.toggle('several', chosen.length > 1);
 }
 
 const SHOWN = 200;

@@ -42,3 +42,9 @@ export function table(caption, head, rows, numeric = () => false) {
     el('tbody', {}, ...rows.map((row) => el('tr', {}, ...row.map((cell, i) =>
       i === 0 ? el('th', { scope: 'row', class: numeric(i) ? 'num' : null }, cell) : el('td', { class: numeric(i) ? 'num' : null }, cell))))));
 }
+
+/** A name that is cut in the middle where there is no room for it: names of runs differ at their ends. */
+export function nameOf(name) {
+  const end = Math.min(12, Math.floor(name.length / 2));
+  return el('span', { class: 'cut', title: name }, el('span', {}, name.slice(0, name.length - end)), el('span', {}, name.slice(name.length - end)));
+}

@@ -60,6 +60,18 @@ export const bytes = (n) => {
   return `${n} B`;
 };
 
+/** Writes a number in a format of the server's table. */
+export const write = (format, v) => (FORMATS[format] ?? value)(v);
+
+const FORMATS = {
+  plain: value, short, bytes, whole: count,
+  ms: (v) => (v == null ? '–' : v >= 1e4 ? `${(v / 1000).toFixed(1)} s` : `${value(v)} ms`),
+  percent: (v) => percent(v),
+};
+
+/** How the ticks of an axis are written in a format, or null for the usual way. */
+export const writeTicks = (format) => ({ percent: (v) => percent(v, Number.isInteger(Number((v * 100).toFixed(6))) ? 0 : 1), bytes }[format] ?? null);
+
 export const date = (ms) => (ms ? new Date(ms).toLocaleString() : '–');
 
 /** How a position on the x axis is written; `fine` for a readout. */

@@ -4,10 +4,11 @@ import { scale, ticks, logTicks, from } from './scale.js';
 import { position, tickText } from './format.js';
 
 export const MARGIN = { left: 54, right: 14, top: 10, bottom: 24 };
+const EDGE = 4; // by which a dot at the edge reaches over it
 
 /**
  * A curve. All arrays have the same length; y is null where there is no number.
- * @typedef {{label: string, color: string, dash: number[], x: number[], y: (number|null)[],
+ * @typedef {{label: string, more?: string, color: string, dash: number[], x: number[], y: (number|null)[],
  *   raw?: (number|null)[], low?: (number|null)[], high?: (number|null)[], marks?: boolean, bad?: number[],
  *   notes?: {x: number, text: string}[]}} Curve
  */
@@ -72,7 +73,7 @@ export function draw(ctx, width, height, curves, view, range, options, colors) {
   axes(ctx, width, height, x, y, view, range, options, colors);
   ctx.save();
   ctx.beginPath();
-  ctx.rect(left, top - 2, width - left - right, height - top - bottom + 4);
+  ctx.rect(left - EDGE, top - EDGE, width - left - right + 2 * EDGE, height - top - bottom + 2 * EDGE);
   ctx.clip();
   for (const c of curves) band(ctx, c, view, x, y, options.log);
   for (const c of curves) if (c.raw) line(ctx, c, c.raw, view, x, y, options.log, 0.28, 1);

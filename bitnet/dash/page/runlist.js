@@ -1,10 +1,11 @@
 // The list of runs: what each is doing, and which are chosen.
 
-import { $, el, setText } from './dom.js';
-import { duration, short, value } from './format.js';
+import { $, el, nameOf, setText } from './dom.js';
+import { duration, short } from './format.js';
 
 export class RunList {
-  /** @param {{only(name: string): void, toggle(name: string): void, color(name: string): string}} owner */
+  /** @param {{only(name: string): void, toggle(name: string): void, color(name: string): string,
+   *   headline(run: object): {text: string, title: string} | null}} owner */
   constructor(owner) {
     this.owner = owner;
     this.rows = new Map();
@@ -39,14 +40,14 @@ export class RunList {
   add(name) {
     const row = {
       box: el('input', { type: 'checkbox', 'aria-label': `Compare ${name}`, onchange: () => this.owner.toggle(name) }),
-      name: el('button', { type: 'button', class: 'name', title: `${name}: show only this run`, onclick: () => this.owner.only(name) }, name),
+      name: el('button', { type: 'button', class: 'name', title: `${name}: show only this run`, onclick: () => this.owner.only(name) }, nameOf(name)),
       state: el('span', { class: 'state' }),
       bar: el('progress', { max: 1, value: 0, 'aria-label': `Progress of ${name}` }),
       step: el('span'),
-      loss: el('span', { class: 'loss' }),
+      headline: el('span', { class: 'headline' }),
       left: el('span'),
     };
-    row.item = el('li', {}, row.box, row.name, row.loss, row.bar, el('p', { class: 'facts' }, row.step, row.left, row.state));
+    row.item = el('li', {}, row.box, row.name, row.bar, el('p', { class: 'facts' }, row.step, row.headline, row.left, row.state));
     this.rows.set(name, row);
     return row;
   }
@@ -59,9 +60,9 @@ export class RunList {
     row.state.dataset.state = run.state;
     row.state.title = run.why;
     row.bar.value = run.steps ? Math.min(1, run.step / run.steps) : 0;
-    setText(row.step, `step ${short(run.step)}${run.steps ? ` / ${short(run.steps)}` : ''}`);
-    setText(row.loss, run.loss === undefined ? '' : value(run.loss));
-    row.loss.title = 'loss';
+    setText(row.step, `step ${short(run.step)}${run.steps ? `/${short(run.steps)}` : ''}`);
+    const headline = this.owner.headline(run);
+    setText(row.headline, headline ? `${headline.title} ${headline.text}` : '');
     setText(row.left, remaining(run));
   }
 
@@ -71,5 +72,5 @@ export class RunList {
   }
 }
 
-/** What is left of a run that goes on. */
+/** The time left of a run that is being trained. */
 export const remaining = (run) => (run.state === 'running' && run.eta != null ? `${duration(run.eta)} left` : '');

@@ -253,13 +253,13 @@ func scorePanels(sources []Source, xs [][]float64, drawn map[string]bool) []Pane
 				if score.Unit == runs.Share {
 					p.Title += " (%)"
 				}
+				if len(sources) == 1 { // first, so that the whole is drawn over them
+					p.Curves = append(p.Curves, partCurves(s, xs[0], score.Name)...)
+				}
 				for i, s := range sources {
 					if c := scoreCurve(i, s, xs[i], score.Name, ""); len(c.X)+len(c.NotFinite) > 0 {
 						p.Curves = append(p.Curves, c)
 					}
-				}
-				if len(sources) == 1 {
-					p.Curves = append(p.Curves, partCurves(s, xs[0], score.Name)...)
 				}
 				panels = append(panels, p)
 			}
