@@ -127,9 +127,11 @@ func TestCheckFindsAChangedCode(t *testing.T) {
 						}
 						raw, err := os.ReadFile(file)
 						require.NoError(t, err)
-						at := p.at
-						for raw[at+width-1]&0x7f == 0 { // a zero has none
-							at += width
+						at := p.at // of a value that is far from 0
+						for i := p.at; i < p.at+p.bytes; i += width {
+							if raw[i+width-1]&0x7f > raw[at+width-1]&0x7f {
+								at = i
+							}
 						}
 						change(t, file, at+width-1, func(b byte) byte { return b ^ 0x80 })
 					}

@@ -7,19 +7,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"bitnet/bitnet/model/modeltest"
 	"bitnet/data/tokenizer"
 	"bitnet/graph"
 )
 
-func testSession(t *testing.T) (*Opened, *Session) {
+func testSession(t *testing.T) (*Model, *Session) {
 	t.Helper()
-	dev := openDevice(t)
+	dev := modeltest.Device(t)
 	tok, err := tokenizer.Characters("abcdefghij ")
 	require.NoError(t, err)
-	m := randomModel(t, dev, ModelConfig{VocabSize: 16, HiddenSize: 32, IntermediateSize: 48, Layers: 1, Heads: 2, KVHeads: 1,
-		HiddenAct: "silu", MaxPositions: 32, NormEps: 1e-5, RopeTheta: 10000}, graph.TargetOf(dev.Adapter()))
-	o := &Opened{Model: m, Tokenizer: tok}
-	s, err := o.NewSession(dev, 0)
+	m := modeltest.Random(t, dev, modeltest.Tiny(16, 32), graph.TargetOf(dev.Adapter()))
+	o := &Model{Model: m, Tokenizer: tok}
+	s, err := o.NewSession(0)
 	require.NoError(t, err)
 	t.Cleanup(s.Release)
 	return o, s

@@ -1,8 +1,6 @@
 package modelfile
 
 import (
-	"bitnet/data/tokenizer"
-
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"bitnet/data/tokenizer"
 )
 
 // maxJSON bounds the JSON files of a model; an index of a million tensors fits.

@@ -2,10 +2,9 @@ package modelfile
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
-
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"

@@ -11,7 +11,6 @@ import (
 
 	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/modelfile/modelfiletest"
-
 	"bitnet/data/hub/hubtest"
 )
 

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"bitnet/bitnet/runs"
-
 	"bitnet/graph"
 )
 

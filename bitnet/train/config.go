@@ -10,12 +10,11 @@ import (
 	"slices"
 	"strings"
 
-	"bitnet/bitnet/runs"
-	"bitnet/bitnet/suggest"
-
 	"gopkg.in/yaml.v3"
 
 	"bitnet/bitnet/modelfile"
+	"bitnet/bitnet/runs"
+	"bitnet/bitnet/suggest"
 	"bitnet/bitnet/task"
 	"bitnet/graph"
 )

@@ -47,7 +47,7 @@ func (r *report) release() {
 func (t *Trainer) openLogs() error {
 	var sinks []runs.Sink
 	if t.Config.Output.TensorBoard {
-		w, err := tensorboard.Create(t.Run.TensorBoard(), t.state.Step+1)
+		w, err := tensorboard.Open(t.Run.TensorBoard(), t.state.Step+1)
 		if err != nil {
 			return err
 		}

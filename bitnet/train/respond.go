@@ -6,10 +6,9 @@ import (
 	"slices"
 	"time"
 
-	"bitnet/bitnet/runs"
-
 	"gopkg.in/yaml.v3"
 
+	"bitnet/bitnet/runs"
 	"bitnet/data"
 	"bitnet/graph"
 )

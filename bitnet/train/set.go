@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"bitnet/bitnet/suggest"
-
 	"gopkg.in/yaml.v3"
+
+	"bitnet/bitnet/suggest"
 )
 
 // Set changes one value by "key=value"; the key is a path such as

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"bitnet/data/shard"
-
 	"github.com/stretchr/testify/require"
+
+	"bitnet/data/shard"
 )
 
 // runData gives what `bitnet data args` prints.

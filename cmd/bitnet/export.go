@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"strings"
 
-	"bitnet/bitnet/export"
-
 	"github.com/spf13/cobra"
+
+	"bitnet/bitnet/export"
 )
 
 func exportCommand() *cobra.Command {

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"bitnet/data"
-
 	"github.com/stretchr/testify/require"
+
+	"bitnet/data"
 )
 
 var _ data.Source = (*Source)(nil)

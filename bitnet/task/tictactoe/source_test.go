@@ -5,9 +5,9 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"bitnet/data"
-
 	"github.com/stretchr/testify/require"
+
+	"bitnet/data"
 )
 
 var _ data.Source = (*Source)(nil)
