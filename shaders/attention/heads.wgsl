@@ -1,0 +1,32 @@
+{{define "heads"}}
+const SEQ = {{.Seq}}u;
+const HEADS = {{.Heads}}u;
+const KV_HEADS = {{.KVHeads}}u;
+const GROUP = HEADS / KV_HEADS;
+const D4 = {{div .HeadDim 4}}u; // vec4 words of a head
+const STRIDE = (HEADS + 2u * KV_HEADS) * D4; // words of a row of qkv
+const SCALE = {{f32 .Scale}};
+const THREADS = {{.Threads}}u;
+const LOWEST = -3.4e38;
+{{- end}}
+
+{{define "alone"}}
+{{- /* What the kernels have in common whose invocations work alone. */ -}}
+{{template "heads" .}}
+const ROWS = {{.Rows}}u; // an invocation
+const BLOCK = {{.Block}}u; // rows of the other side that are unrolled together
+{{end}}
+
+{{define "forward bindings"}}
+{{read "qkv: array<vec4<f32>>"}}
+{{write "o: array<vec4<f32>>"}}
+{{write "lse: array<f32>"}}
+{{end}}
+
+{{define "gradient bindings"}}
+{{read "qkv: array<vec4<f32>>"}}
+{{read "lse: array<f32>"}}
+{{read "dout: array<vec4<f32>>"}}
+{{read "delta: array<f32>"}}
+{{write "dqkv: array<vec4<f32>>"}}
+{{end}}

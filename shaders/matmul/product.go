@@ -1,0 +1,104 @@
+// Package matmul has the kernels of matrix products.
+package matmul
+
+import (
+	"embed"
+	"fmt"
+
+	"bitnet/shaders"
+)
+
+//go:embed *.wgsl
+var files embed.FS
+
+var family = shaders.NewFamily("matmul", files, "uniform.wgsl")
+
+// Kind is how the elements of an operand are stored.
+type Kind int
+
+const (
+	F32     Kind = iota
+	Int8         // four a u32
+	Ternary      // 16 a u32, codes w + 1
+)
+
+func (k Kind) String() string { return [...]string{"f32", "int8", "ternary"}[k] }
+
+// Operand is one factor of a matrix product.
+type Operand struct {
+	Kind Kind
+	// AlongK says that a stored row runs along the summed dimension: a is
+	// stored [M, K], b [N, K]. Otherwise a is stored [K, M], b [K, N].
+	AlongK bool
+}
+
+// Product is c[m, n] = rows[m] cols[n] sum_k a(m, k) scale[k] b(k, n), plus a
+// residual or the previous value of c.
+//
+// Bindings: a, b, then those of scale [K], rows [M], cols [N] and residual
+// [M, N] that are used, then c [M, N].
+type Product struct {
+	Target                     shaders.Target
+	M, N, K                    int
+	A, B                       Operand
+	ScaleK, RowScale, ColScale bool
+	Residual, Accumulate       bool
+	// Gain is a power of two by which a is multiplied before it is rounded to
+	// fewer bits, and the sum divided; 0 means 1. Only MatrixSource rounds.
+	Gain float32
+}
+
+// Whole says whether it sums products of whole numbers: int8 by int8 or ternary.
+func (k Product) Whole() bool { return k.A.Kind == Int8 && k.B.Kind != F32 && !k.ScaleK }
+
+// integer says whether both factors are whole numbers, with nothing past the
+// end of a row that counts.
+func (k Product) integer() bool {
+	return k.Whole() && (k.B.Kind == Int8 || !k.B.AlongK || k.K%16 == 0)
+}
+
+// Source specialises the kernel, in the variant that is taken unless another is measured to be faster.
+func (k Product) Source() shaders.Source { return k.Variants(0)[0].Source() }
+
+// Variants are the kernels that compute the product from its operands as they
+// are, each in a layout that fits the shapes. Source is the first. The adapter's
+// workgroups have memory bytes, 0 for what WebGPU guarantees.
+func (k Product) Variants(memory int) []shaders.Variant {
+	tiles := k.tilings(memory)
+	p := k.params(tiles[0])
+	if r, fits := p.rows(); fits {
+		return []shaders.Variant{k.variant("rows", k.String(), "rows.wgsl", shaders.Fold(shaders.CeilDiv(k.N, r.Cols)), r)}
+	}
+	if k.Target == shaders.CPUTable {
+		if all := p.tables(); len(all) > 0 {
+			return all
+		}
+	}
+	var out []shaders.Variant
+	for _, t := range tiles {
+		p := k.params(t)
+		out = append(out, k.variant(t.String(), k.String(), "product.wgsl", p.groups(), p))
+	}
+	return out
+}
+
+// variant names a kernel of the product.
+func (k Product) variant(name, label, file string, groups [3]uint32, params any) shaders.Variant {
+	return shaders.Variant{Name: name, Source: func() shaders.Source {
+		s := family.Source(file, label, groups, 2*float64(k.M)*float64(k.N)*float64(k.K), params)
+		s.Variant = name
+		return s
+	}}
+}
+
+// String names the product in labels.
+func (k Product) String() string {
+	return fmt.Sprintf("matmul %dx%dx%d %s%s.%s%s", k.M, k.N, k.K, k.A.Kind, letter(k.A, "nt"), k.B.Kind, letter(k.B, "tn"))
+}
+
+func letter(o Operand, letters string) string {
+	if o.AlongK {
+		return "." + letters[:1]
+	}
+	return "." + letters[1:]
+}

@@ -1,0 +1,67 @@
+{{define "shapes" -}}
+const M = {{.M}}u;
+const N = {{.N}}u;
+const K = {{.K}}u;
+{{- end}}
+
+{{define "bindings" -}}
+{{- /* Of every product: those of its operands, factors and residual that there are, and the result. */ -}}
+{{read "a: array<%s>" .AType}}
+{{read "b: array<%s>" .BType}}
+{{- if .ScaleK}}
+{{read "scale: array<%s>" .FactorType}}
+{{- end}}
+{{- if .RowScale}}
+{{read "rows: array<f32>"}}
+{{- end}}
+{{- if .ColScale}}
+{{read "cols: array<%s>" .FactorType}}
+{{- end}}
+{{- if .Residual}}
+{{read "residual: array<%s>" .OutType}}
+{{- end}}
+{{write "c: array<%s>" .OutType}}
+{{- end}}
+
+{{define "store4" -}}
+{{- /* Writes four neighbours of the result, with factors and residual. */ -}}
+fn inside(m: u32, n: u32) -> bool { return {{if .CheckM}}m < M{{else}}true{{end}}{{if .CheckN}} && n < N{{end}}; }
+{{if .OddN}}
+// Writes four neighbours of row m of the result.
+fn store(m: u32, n: u32, sum: vec4<f32>) {
+	if (!inside(m, n)) { return; }
+	var v = sum;
+{{- if .RowScale}}
+	v *= rows[m];
+{{- end}}
+	for (var i = 0u; i < {{if .Shared}}4u{{else}}often(4u){{end}}; i++) {
+		if (n + i >= N) { return; }
+		{{if .ColScale}}v[i] *= cols[n + i];{{end}}
+		{{if .Residual}}v[i] += residual[m * N + n + i];{{end}}
+		c[m * N + n + i] {{if .Accumulate}}+{{end}}= v[i];
+	}
+}
+{{- else}}
+// What four neighbours of row m of the result become.
+fn result(m: u32, n: u32, sum: vec4<f32>) -> vec4<f32> {
+	var v = sum;
+{{- if .RowScale}}
+	v *= rows[m];
+{{- end}}
+{{- if .ColScale}}
+	v *= vec4<f32>(cols[n], cols[n + 1u], cols[n + 2u], cols[n + 3u]);
+{{- end}}
+{{- if .Residual}}
+	v += residual[(m * N + n) / 4u];
+{{- end}}
+{{- if .Accumulate}}
+	v += c[(m * N + n) / 4u];
+{{- end}}
+	return v;
+}
+
+fn store(m: u32, n: u32, sum: vec4<f32>) {
+	if (inside(m, n)) { c[(m * N + n) / 4u] = result(m, n, sum); }
+}
+{{- end}}
+{{end}}

@@ -1,0 +1,71 @@
+// product.wgsl for a few rows of a, as when one token after another is generated: all that counts is that b is read
+// once, and in order. {{if gt .Lanes 1}}{{.Lanes}} lanes share a column and go through its words together.{{else}}Each lane has a column.{{end}}
+//   a: {{.A}}
+//   b: {{.B}}
+{{- $rows := seq .M}}{{$ternary := .B.Ternary}}
+const M = {{.M}}u;
+const N = {{.N}}u;
+const WORDS = {{.Words}}u; // of a row of b
+const LANES = {{.Lanes}}u;
+const COLS = {{.Cols}}u; // a workgroup
+{{template "bindings" .}}
+{{- if .Uniform}}{{template "uniform"}}{{end}}
+{{- if gt .Lanes 1}}
+var<workgroup> sums: array<{{if $ternary}}i32{{else}}f32{{end}}, {{mul .M (mul .Lanes .Cols)}}>;
+{{- end}}
+{{- if $ternary}}
+{{template "signed_codes"}}
+{{- end}}
+@compute @workgroup_size({{mul .Lanes .Cols}})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+	let n = (group.x + group.y * groups.x) * COLS + local / LANES;
+	let lane = local % LANES;
+	let column = min(n, N - 1u) * WORDS;
+{{- range $m := $rows}}
+	var s{{$m}} = {{if $ternary}}0{{else}}0.0{{end}};
+{{- end}}
+	for (var step = lane; step < WORDS; step += LANES) {
+		let k = {{if .Uniform}}uniform{{digits .Words}}(step){{else}}step{{end}};
+{{- if $ternary}}
+		let word = signed_codes(b[column + step]);
+	{{- range $k := seq 16}}
+		let w{{$k}} = i32(word << {{sub 30 (mul 2 $k)}}u) >> 30u;
+	{{- end}}
+	{{- range $m := $rows}}
+		{
+			let x = a[{{$m}}u * WORDS + k];
+		{{- range $k := seq 16}}
+			s{{$m}} += (i32(x{{component 4 (div $k 4)}} << {{sub 24 (mul 8 (mod $k 4))}}u) >> 24u) * w{{$k}};
+		{{- end}}
+		}
+	{{- end}}
+{{- else}}
+		let w = b[column + step];
+	{{- range $m := $rows}}
+		s{{$m}} += dot(a[{{$m}}u * WORDS + k], w);
+	{{- end}}
+{{- end}}
+	}
+{{- if gt .Lanes 1}}
+{{- range $m := $rows}}
+	sums[{{$m}}u * COLS * LANES + local] = s{{$m}};
+{{- end}}
+	workgroupBarrier();
+	for (var half = LANES / 2u; half > 0u; half /= 2u) {
+		if (lane < half) {
+{{- range $m := $rows}}
+			sums[{{$m}}u * COLS * LANES + local] += sums[{{$m}}u * COLS * LANES + local + half];
+{{- end}}
+		}
+		workgroupBarrier();
+	}
+	if (lane > 0u) { return; }
+{{- range $m := $rows}}
+	s{{$m}} = sums[{{$m}}u * COLS * LANES + local];
+{{- end}}
+{{- end}}
+	if (n >= N) { return; }
+{{- range $m := $rows}}
+	c[{{$m}}u * N + n] = f32(s{{$m}}){{if $.RowScale}} * rows[{{$m}}]{{end}}{{if $.ColScale}} * cols[n]{{end}}{{if $.Residual}} + residual[{{$m}}u * N + n]{{end}};
+{{- end}}
+}

@@ -1,0 +1,22 @@
+{{define "table parts"}}
+{{template "shapes" .}}
+const ROWS = {{.Rows}}u; // of sums, an invocation
+const COLS = {{.Cols}}u;
+{{template "bindings" .}}
+{{template "uniform"}}
+// Writes four neighbours of row m of the result; m is uniform.
+fn store(m: u32, n: u32, sum: vec4<f32>) {
+	var v = sum;
+{{- if .RowScale}}
+	v *= rows[m];
+{{- end}}
+{{- if .ColScale}}
+	v *= cols[n / 4u];
+{{- end}}
+{{- if .Residual}}
+	v += residual[(m * N + n) / 4u];
+{{- end}}
+	c[(m * N + n) / 4u] {{if .Accumulate}}+{{end}}= v;
+}
+{{template "signed_codes"}}
+{{end -}}

@@ -1,0 +1,66 @@
+// Package optimizer has the kernels of an update: the norm of the gradient,
+// its clipping, and AdamW.
+package optimizer
+
+import (
+	"embed"
+	"fmt"
+
+	"bitnet/shaders"
+)
+
+//go:embed *.wgsl
+var files embed.FS
+
+var family = shaders.NewFamily("optimizer", files, "index.wgsl", "lanes.wgsl")
+
+// SumSquares writes partial sums of squares of N values, from place At of a list
+// of partial sums on. Bindings: x, part.
+type SumSquares struct {
+	Target shaders.Target
+	N, At  int
+}
+
+// Parts is the number of partial sums.
+func (k SumSquares) Parts() int { return min(256, shaders.CeilDiv(k.N, 1024)) }
+
+func (k SumSquares) Source() shaders.Source {
+	layout, groups := k.Target.Rowwise(k.Parts(), 1024)
+	return family.Source("sum_squares.wgsl", fmt.Sprintf("sum of squares %d", k.N), groups, 2*float64(k.N), struct {
+		SumSquares
+		shaders.Rowwise
+		Parts int
+	}{k, layout, k.Parts()})
+}
+
+// FinishStep computes the gradient norm and the clip factor, and records the
+// step. Bindings: part [Parts], step, state, history.
+type FinishStep struct {
+	Target shaders.Target
+	Parts  int
+}
+
+func (k FinishStep) Source() shaders.Source {
+	return family.Source("finish_step.wgsl", "finish step", [3]uint32{1, 1, 1}, float64(k.Parts), struct {
+		FinishStep
+		shaders.Rowwise
+		Loss, Clip, MaxNorm, Slot int
+	}{k, k.Target.Single(), shaders.StateLoss, shaders.StateClip, shaders.StepMaxNorm, shaders.StepSlot})
+}
+
+// AdamW updates N parameters. Bindings: p, g, m, v, step, state.
+type AdamW struct {
+	Target            shaders.Target
+	N                 int
+	Beta1, Beta2, Eps float32
+	Decay             bool
+}
+
+func (k AdamW) Source() shaders.Source {
+	v, groups := k.Target.Vectors(1, k.N)
+	return family.Source("adamw.wgsl", fmt.Sprintf("adamw %d", k.N), groups, 15*float64(k.N), struct {
+		AdamW
+		shaders.Vectors
+		LR, WD, Correct1, Correct2, Clip int
+	}{k, v, shaders.StepLR, shaders.StepDecay, shaders.StepCorrect1, shaders.StepCorrect2, shaders.StateClip})
+}

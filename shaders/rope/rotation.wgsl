@@ -1,0 +1,38 @@
+// Rotary position embedding, rotate-half, in place on the first HEADS heads of each row:
+//   (a, b) = (x[t, n, i], x[t, n, i + D/2]) -> (a cos - b sin, b cos + a sin),
+//   angle = pos(t) theta^(-2i/D), pos(t) = {{if .Context}}start[t / SEQ] + {{end}}t mod SEQ.{{if .Backward}} This is the gradient: the inverse rotation.{{end}}
+//   table [{{if .Context}}{{.Context}}{{else}}SEQ{{end}}, 2, D/2] (cos, then sin), x [T, STRIDE]; one invocation a V of a
+{{template "vector" .}}
+const T = {{.Tokens}}u;
+const SEQ = {{.Seq}}u;
+const HEADS = {{.Heads}}u;
+const HALF = {{div (div .HeadDim 2) .Each}}u; // of V
+const STRIDE = {{div .Stride .Each}}u; // of V
+
+{{read "table: array<V>"}}
+{{write "x: array<V>"}}
+{{- if .Context}}
+{{read "start: array<u32>"}} // position of each sequence's first token
+{{- end}}
+{{template "index" .}}
+@compute @workgroup_size({{.Threads}})
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+	let n = index(id, groups);
+	if (n >= T * HEADS * HALF) { return; }
+	let i = n % HALF;
+	let head = (n / HALF) % HEADS;
+	let t = n / (HALF * HEADS);
+{{- if .Context}}
+	let position = min(start[t / SEQ] + t % SEQ, {{.Context}}u - 1u);
+{{- else}}
+	let position = t % SEQ;
+{{- end}}
+	let at = position * 2u * HALF + i;
+	let c = table[at];
+	let s = {{if .Backward}}-{{end}}table[at + HALF];
+	let p = t * STRIDE + head * 2u * HALF + i;
+	let a = x[p];
+	let b = x[p + HALF];
+	x[p] = a * c - b * s;
+	x[p + HALF] = b * c + a * s;
+}
