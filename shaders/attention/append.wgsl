@@ -1,6 +1,6 @@
-// New keys and values go behind the old ones: token i of sequence b, at position start[b] + i, of
-//   qkv [B, SEQ, (HEADS + 2 KV_HEADS) D] -> keys, values [B, CONTEXT, KV_HEADS D]; one invocation an element.
-// What lies past CONTEXT is dropped.
+// Appends new keys and values to a cache: keys[b, start[b] + i] = the keys of qkv[b, i], values likewise.
+//   start [B], qkv [B, SEQ, (HEADS + 2 KV_HEADS) D] -> keys, values [B, CONTEXT, KV_HEADS D]; one invocation an element.
+// Positions past CONTEXT are dropped.
 const B = {{.Batch}}u;
 const SEQ = {{.Seq}}u;
 const CONTEXT = {{.Context}}u;

@@ -3,7 +3,7 @@
 //   where token t of sequence b is at position p = start[b] + t mod SEQ
 //   start [B], qkv [B, SEQ, (HEADS + 2 KV_HEADS) D], keys and values [B, CONTEXT, KV_HEADS D] -> o [B, SEQ, HEADS D]
 {{- if .Shared}}
-// A workgroup has one token and head: a lane takes a key of each block, then features of the values.
+// A workgroup has one token and head: a lane takes one key of each block, then some features of the values.
 {{- else}}
 // An invocation has one token and head.
 {{- end}}
@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	let t = row / HEADS;
 	let head = row % HEADS;
 	let b = t / SEQ;
-	let end = min(start[b] + t % SEQ + 1u, CONTEXT); // the position behind the last that it sees
+	let end = min(start[b] + t % SEQ + 1u, CONTEXT); // one past the last position that it sees
 	let q_at = t * (HEADS + 2u * KV_HEADS) * D4 + head * D4;
 	let base = (b * CONTEXT * KV_HEADS + head / GROUP) * D4;
 {{- if .Shared}}
@@ -48,7 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	var m = LOWEST;
 	var l = 0.0;
 	var sum = vec4<f32>();
-	// Lane i below PARTS D4 sums up word i % D4 of the values, of every PARTS-th key.
+	// Lane i < parts D4 sums word i % D4 of the values of every parts-th key.
 	let parts = THREADS / D4;
 	let word = local % D4;
 	let part = local / D4;
@@ -86,7 +86,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 		}
 		workgroupBarrier();
 	}
-	// The parts of each word, one feature after another.
+	// Adds the parts of each word, one feature after another.
 	for (var f = 0u; f < 4u; f++) {
 		lanes[local] = sum[f];
 		workgroupBarrier();
@@ -99,7 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	}
 	if (local < D4) { o[row * D4 + local] = sum / l; }
 {{- else}}
-	// rolled is 1, which the compiler does not know: loops up to it times something are not written out.
+	// rolled is 1, but the compiler cannot see that and does not unroll loops up to a multiple of it.
 	let rolled = 1u + (row >> 31u);
 	var q: array<vec4<f32>, D4>;
 	var sum: array<vec4<f32>, D4>;

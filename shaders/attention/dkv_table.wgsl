@@ -1,5 +1,6 @@
-// dkv.wgsl for lavapipe: a lane has ROWS keys, and all lanes of a workgroup go through the same
-// queries, which are loaded once for all. What a lane holds of its rows lies in arrays.
+// Gradient of attention with respect to keys and values (the formula of dkv.wgsl), for lavapipe: a lane has ROWS keys,
+// and all lanes of a workgroup go through the same queries, which are loaded once for all. A lane keeps its rows in arrays.
+//   qkv, lse, dout [B, SEQ, HEADS D], delta [B SEQ, HEADS] -> the keys' and values' part of dqkv
 // Workgroup (x, y): THREADS ROWS keys of key head y % KV_HEADS of sequence y / KV_HEADS.
 {{- template "alone" .}}
 {{- template "gradient bindings"}}

@@ -1,4 +1,4 @@
-// Gradient of attention with respect to keys and values, with p = exp(SCALE q . k - lse) computed again:
+// Gradient of attention with respect to keys and values, with p = exp(SCALE q . k - lse) recomputed:
 //   dv[j, m] = sum over the heads n of group m and queries t >= j of p do[t, n]
 //   dk[j, m] = SCALE sum over the same of p (do . v - delta[t, n]) q[t, n]
 //   qkv, lse, dout [B, SEQ, HEADS D], delta [B SEQ, HEADS] -> the keys' and values' part of dqkv

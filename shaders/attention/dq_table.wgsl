@@ -1,5 +1,6 @@
-// dq.wgsl for lavapipe, laid out as forward_table.wgsl is.
-// Workgroup (x, y): THREADS queries of heads y % (HEADS / PAIR) PAIR on of sequence y / (HEADS / PAIR).
+// Gradient of attention with respect to the queries (the formula of dq.wgsl), for lavapipe, with the layout of forward_table.wgsl.
+//   qkv, lse, dout [B, SEQ, HEADS D], delta [B SEQ, HEADS] -> the queries' part of dqkv
+// Workgroup (x, y): THREADS queries of PAIR heads from y % (HEADS / PAIR) PAIR on, of sequence y / (HEADS / PAIR).
 {{- template "alone" .}}
 {{- template "gradient bindings"}}
 {{template "uniform"}}

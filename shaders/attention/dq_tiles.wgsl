@@ -1,4 +1,4 @@
-// Gradient of attention with respect to the queries, with p = exp(SCALE q . k - lse) computed again:
+// Gradient of attention with respect to the queries, with p = exp(SCALE q . k - lse) recomputed:
 //   dq[t, n] = SCALE sum over keys j <= t of p (do . v[j] - delta[t, n]) k[j]
 //   qkv, lse, dout [B, SEQ, HEADS D], delta [B SEQ, HEADS] -> the queries' part of dqkv
 // Rows are queries of head y % HEADS of sequence y / HEADS, columns its keys and values.

@@ -1,7 +1,8 @@
-// forward.wgsl for lavapipe: a lane has one query of PAIR heads that share their keys, and all lanes of
-// a workgroup go through the same keys, which are loaded once for all. What a lane holds of its rows lies
-// in arrays.
-// Workgroup (x, y): THREADS queries of heads y % (HEADS / PAIR) PAIR on of sequence y / (HEADS / PAIR).
+// Causal grouped-query attention (the formula of forward.wgsl), for lavapipe: a lane has one query of PAIR heads that
+// share their keys, and all lanes of a workgroup go through the same keys, which are loaded once for all. A lane keeps
+// its rows in arrays.
+//   qkv [B, SEQ, (HEADS + 2 KV_HEADS) D] (queries, keys, values) -> o [B, SEQ, HEADS D], lse [B SEQ, HEADS]
+// Workgroup (x, y): THREADS queries of PAIR heads from y % (HEADS / PAIR) PAIR on, of sequence y / (HEADS / PAIR).
 {{- template "alone" .}}
 {{- template "forward bindings"}}
 {{template "uniform"}}

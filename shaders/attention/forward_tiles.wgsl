@@ -13,21 +13,17 @@ fn load_columns(t: u32, w: u32, head: u32) -> vec4<f32> { return qkv[t * STRIDE 
 var<workgroup> queries: array<vec4<f32>, {{mul .Rows (add .Words 1)}}>;
 var<workgroup> columns: array<vec4<f32>, {{mul .Cols (add .Words 1)}}>;
 var<workgroup> weights: array<Scores, {{mul .Rows (add .Lanes 1)}}>;
-var<workgroup> lanes: array<vec4<f32>, {{div (mul .Rows .Lanes) 4}}>; // a value of each invocation
+var<workgroup> lanes: array<vec4<f32>, {{div (mul .Rows .Lanes) 4}}>; // one value of each invocation
 
 fn largest(row: u32) -> f32 {
 	var m = lanes[row * (X / 4u)];
-{{- range $i := seq (sub (div .Lanes 4) 1)}}
-	m = max(m, lanes[row * (X / 4u) + {{add $i 1}}u]);
-{{- end}}
+	for (var i = 1u; i < X / 4u; i++) { m = max(m, lanes[row * (X / 4u) + i]); }
 	return max(max(m.x, m.y), max(m.z, m.w));
 }
 
 fn total(row: u32) -> f32 {
 	var sum = lanes[row * (X / 4u)];
-{{- range $i := seq (sub (div .Lanes 4) 1)}}
-	sum += lanes[row * (X / 4u) + {{add $i 1}}u];
-{{- end}}
+	for (var i = 1u; i < X / 4u; i++) { sum += lanes[row * (X / 4u) + i]; }
 	return (sum.x + sum.y) + (sum.z + sum.w);
 }
 
@@ -54,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 			let w = min(d, D4 - 1u); // tells compilers that indices are within their arrays
 {{- template "scores" (args "of" . "to" "s" "rows" "queries" "columns" "columns")}}
 		}
-		// Scores of keys that a query does not see count nothing; the greatest score of a row, over its invocations.
+		// Masks the keys that a query does not see, and finds the greatest score of a row over its invocations.
 {{- range $i := seq .PerRows}}
 		{
 			let t = first + y + {{$i}}u * Y;

@@ -11,7 +11,7 @@ const LOWEST = -3.4e38;
 {{- end}}
 
 {{define "alone"}}
-{{- /* What the kernels have in common whose invocations work alone. */ -}}
+{{- /* The constants of kernels whose invocations work alone. */ -}}
 {{template "heads" .}}
 const ROWS = {{.Rows}}u; // an invocation
 const BLOCK = {{.Block}}u; // rows of the other side that are unrolled together

@@ -1,8 +1,8 @@
 {{define "tiles"}}
-{{- /* What the kernels have in common that keep tiles of both sides in workgroup memory. */ -}}
+{{- /* The constants of kernels that keep tiles of both sides in workgroup memory. */ -}}
 // A workgroup keeps {{.Rows}} rows of one side and goes through the other side in tiles of {{.Cols}} columns. Invocation (y, x) computes
 // the scores of the rows y + i Y and the columns x + {{.Lanes}} j, and of the sums over columns the vectors x + {{.Lanes}} u of the same rows.
-// Its values are copied for each i, j and u and not indexed in a loop, so that they stay in registers with every compiler.
+// The code is repeated for each i, j and u, so that these values stay in registers with every compiler.
 {{- template "heads" .}}
 const PITCH = D4 + 1u; // words of a row in workgroup memory: neighbours are in different banks
 const ROWS = {{.Rows}}u;

@@ -1,10 +1,10 @@
 // Softmax cross-entropy of a block of rows:
-//   loss[r] = logsumexp_v(logits[r, v]) - logits[r, target[r]], 0 where target[r] is IGNORE
+//   loss[r] = logsumexp_v(logits[r, v]) - logits[r, targets[r]], 0 where targets[r] is IGNORE
 {{- if .Gradient}}
 // and, in place, the gradient of the mean loss: logits[r, v] <- (softmax - onehot) / count, 0 in ignored rows,
 // with 1 / count in step[LOSS_SCALE].
 {{- end}}
-//   logits [R, V], target [R] u32 -> loss [R]
+//   logits [R, V], targets [R] u32{{if .Gradient}}, step{{end}} -> loss [R]
 const ROWS = {{.Rows}}u;
 const V = {{.Vocab}}u;
 const IGNORE = 0xffffffffu;

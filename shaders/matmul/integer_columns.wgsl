@@ -1,7 +1,7 @@
-// integer_table.wgsl for ternary weights whose rows run across: the gradient of an input, of which a has
-// int8 codes. A lane has the {{.Cols}} columns of a word, and the lanes share {{.Rows}} rows of a, two in a 32-bit value.
-//   a: {{.A}}
-//   b: {{.B}}
+// Matrix product of int8 rows and ternary weights that are stored along n, for lavapipe, in integers:
+{{template "formula" .}}
+// This is the gradient of an input from int8 codes of the output's. A lane has the {{.Cols}} columns of a word of b, and the
+// lanes of a workgroup share {{.Rows}} rows of a, two of them in a 32-bit value as in integer_table.wgsl.
 {{- template "table parts" .}}
 {{- $pairs := seq (div .Rows 2)}}
 @compute @workgroup_size({{.Lanes}})

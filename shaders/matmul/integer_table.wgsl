@@ -1,8 +1,7 @@
-// product.wgsl of int8 rows and ternary columns for lavapipe, in integers. The lanes of a workgroup share {{.Rows}}
-// rows of a. Two rows go into one 32-bit value, a_low + 2^16 a_high: one multiplication and one addition
-// serve both, and their sums stay apart as long as each is below 2^15. |a| <= 127 makes that 256 elements.
-//   a: {{.A}}
-//   b: {{.B}}
+// Matrix product of int8 rows and ternary weights that are stored along k, for lavapipe, in integers:
+{{template "formula" .}}
+// The lanes of a workgroup share {{.Rows}} rows of a. A 32-bit value holds two rows, a_low + 2^16 a_high: one multiplication
+// and one addition serve both, and their sums stay apart while each is below 2^15. With |a| <= 127 that is 256 elements.
 {{- template "table parts" .}}
 {{- $pairs := seq (div .Rows 2)}}
 @compute @workgroup_size({{.Lanes}})

@@ -4,12 +4,11 @@ enable chromium_experimental_subgroup_matrix;
 {{- if .PinSubgroup}}
 enable subgroup_size_control;
 {{- end}}
-// product.wgsl with matrix units: a subgroup multiplies [{{.Shape.M}}, {{.Shape.K}}] by [{{.Shape.K}}, {{.Shape.N}}] at once, in {{.Shape}}.
-//   a: {{.A}}
-//   b: {{.B}}
+// Matrix product on matrix units, which multiply {{.Shape}} at once:
+{{template "formula" .}}
 // A workgroup computes {{.TileM}} x {{.TileN}} of the result. Slices of {{.TileK}} of both operands are {{if .Integer}}unpacked to int8{{else}}rounded to f16{{end}} in
-// workgroup memory, their rows along k, however they are stored: so each invocation finds what it needs of a matrix
-// in a few words. Each of {{.SubM}} x {{.SubN}} subgroups holds {{.RegM}} x {{.RegN}} matrices of sums.
+// workgroup memory, with rows along k however they are stored, so that each invocation finds its part of a matrix in a
+// few words. Each of {{.SubM}} x {{.SubN}} subgroups holds {{.RegM}} x {{.RegN}} matrices of sums.
 {{- if not .Integer}}
 // Products are exact and sums are f32; the error is that of rounding the operands to 11 bits.
 {{- end}}
@@ -43,7 +42,7 @@ var<workgroup> patches: array<{{.Shape.Result}}, {{mul .Subgroups .PatchSize}}>;
 {{- else}}
 {{template "fetch" .}}
 
-// The same with the factors that belong to it.
+// The same with the factors of the operand.
 fn scaled_{{.Name}}(row: u32, col: u32) -> vec4<f32> {
 	var v = fetch_{{.Name}}(row, col);
 {{- if .ScaleK}}
@@ -70,7 +69,7 @@ fn put_{{.Name}}(o: u32, k: u32, v: vec4<f32>) {
 {{- end}}
 
 {{- $batch := .Batch}}{{$operand := .}}
-// Fills the tile, {{len $batch}} loads at once in flight.
+// Fills the tile, with {{len $batch}} loads in flight.
 fn fill_{{.Name}}(o0: u32, k0: u32, local: u32) {
 {{- if .Rounds}}
 	for (var i = local; i < {{.Units}}u; i += {{len $batch}}u * THREADS) {
@@ -81,7 +80,7 @@ fn fill_{{.Name}}(o0: u32, k0: u32, local: u32) {
 {{- range $j := $batch}}
 		let i_{{$j}} = i + {{$j}}u * THREADS;
 {{- if not $operand.AlongK}}
-		// Eight neighbours read 128 bytes of a row, the next ones other rows: so few of them write to one bank.
+		// Eight neighbours read 128 bytes of a row and the next eight another row, so that few of them write to one bank.
 		let o_{{$j}} = 4u * (i_{{$j}} % 8u + i_{{$j}} / (2u * TILE_K) * 8u);
 		let k_{{$j}} = i_{{$j}} / 8u % (TILE_K / 4u);
 {{- else}}
@@ -131,7 +130,7 @@ fn factor(k: u32) -> f32 {
 {{end}}
 {{- if not .Direct}}
 {{template "store4" .}}
-// Four neighbours of the sums that the subgroup has put into workgroup memory.
+// Four neighbours of the sums that the subgroup has stored in workgroup memory.
 fn patch_(i: u32) -> vec4<f32> {
 	return vec4<f32>(vec4<{{.Shape.Result}}>(patches[i], patches[i + 1u], patches[i + 2u], patches[i + 3u])){{if .Lift}} / GAIN{{end}};
 }
@@ -171,7 +170,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	subgroupMatrixStore<row_major>(&c, (m0 + sm + {{mul $i $.Shape.M}}u) * N + n0 + sn + {{mul $j $.Shape.N}}u, s{{$i}}_{{$j}}, N);
 {{- end}}{{end}}
 {{- else}}
-	// Invocations cannot see which sums they hold: each row of matrices goes through workgroup memory.
+	// Invocations do not know which sums they hold, so each row of matrices goes through workgroup memory.
 	let first = subgroup * {{.PatchSize}}u;
 {{- range $i := seq .RegM}}
 {{- range $j := seq $.RegN}}
@@ -192,7 +191,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- if $.OddN}}
 		store(m_{{$j}}, n_{{$j}}, v_{{$j}});
 {{- else}}
-		if (inside(m_{{$j}}, n_{{$j}})) { c[(m_{{$j}} * N + n_{{$j}}) / 4u] = v_{{$j}}; } // when all are loaded
+		if (inside(m_{{$j}}, n_{{$j}})) { c[(m_{{$j}} * N + n_{{$j}}) / 4u] = v_{{$j}}; } // after all loads
 {{- end}}
 {{- end}}
 	}

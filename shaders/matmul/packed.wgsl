@@ -1,7 +1,6 @@
 requires packed_4x8_integer_dot_product;
-// product.wgsl of int8 by int8 or ternary with dot products of four bytes, in integers.
-//   a: {{.A}}
-//   b: {{.B}}
+// Matrix product of int8 by int8 or ternary with dot products of four bytes, in integers:
+{{template "formula" .}}
 // Tiles of {{.TileM}} x {{.TileN}} a workgroup go through workgroup memory in slices of {{.TileK}}, four neighbours
 // along k a word; each invocation holds {{.RegM}} x {{.RegN}} sums.
 {{template "shapes" .}}

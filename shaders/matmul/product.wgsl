@@ -1,9 +1,6 @@
-// Matrix product: c[m, n] = rows[m] cols[n] sum_k a(m, k) scale[k] b(k, n){{if .Residual}} + residual[m, n]{{end}}{{if .Accumulate}}, added to what c holds{{end}}
-// with the factors that are bound. M = {{.M}}, N = {{.N}}, K = {{.K}}.
-//   a: {{.A}}
-//   b: {{.B}}
-// int8 is packed four a u32 and ternary 16 a u32 (codes w + 1), rows padded to whole words.
-// Products of integers are exact here: every partial sum is below 2^24.
+// Matrix product:
+{{template "formula" .}}
+// Sums of integers are exact here: every partial sum is below 2^24.
 {{- if .Shared}}
 // Tiles of {{.TileM}} x {{.TileN}} a workgroup go through workgroup memory in slices of {{.TileK}}; each
 // invocation holds {{.RegM}} x {{.RegN}} sums.
@@ -13,12 +10,12 @@
 {{template "shapes" .}}
 {{template "bindings" .}}
 {{- if not .Shared}}
-// often returns n, which the compiler does not know: it leaves a loop up to it rolled.
+// often returns n in a way that the compiler cannot see through, so that it does not unroll a loop up to n.
 fn often(n: u32) -> u32 { return n + u32(arrayLength(&c) == 0u); }
 {{- end}}
 {{- range .Operands}}
 {{template "fetch" .}}
-// Column i holds {{.Name}} at o..o+3 for the k + i.
+// Column i holds {{.Name}} at o..o+3 for k + i.
 fn block_{{.Name}}(o: u32, k: u32) -> mat4x4<f32> {
 {{- if .AlongK}}
 	let block = transpose(mat4x4<f32>(fetch_{{.Name}}(o, k), fetch_{{.Name}}(o + 1u, k), fetch_{{.Name}}(o + 2u, k), fetch_{{.Name}}(o + 3u, k)));

@@ -1,3 +1,11 @@
+{{define "formula"}}
+{{- /* What a product computes, for the top of its file. */ -}}
+//   c[m, n] = {{if .RowScale}}rows[m] {{end}}{{if .ColScale}}cols[n] {{end}}sum_k a(m, k) {{if .ScaleK}}scale[k] {{end}}b(k, n){{if .Residual}} + residual[m, n]{{end}}{{if .Accumulate}} + c[m, n]{{end}}
+//   a: {{.A}}
+//   b: {{.B}}
+//   {{if .RowScale}}rows [M], {{end}}{{if .ColScale}}cols [N], {{end}}{{if .ScaleK}}scale [K], {{end}}{{if .Residual}}residual [M, N], {{end}}c [M, N]; int8 is four a u32, ternary 16 a u32 (codes w + 1), rows padded to whole words
+{{- end}}
+
 {{define "shapes" -}}
 const M = {{.M}}u;
 const N = {{.N}}u;
@@ -42,7 +50,7 @@ fn store(m: u32, n: u32, sum: vec4<f32>) {
 	}
 }
 {{- else}}
-// What four neighbours of row m of the result become.
+// Four neighbours of row m of the result, from their sums.
 fn result(m: u32, n: u32, sum: vec4<f32>) -> vec4<f32> {
 	var v = sum;
 {{- if .RowScale}}

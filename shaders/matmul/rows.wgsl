@@ -1,7 +1,7 @@
-// product.wgsl for a few rows of a, as when one token after another is generated: all that counts is that b is read
-// once, and in order. {{if gt .Lanes 1}}{{.Lanes}} lanes share a column and go through its words together.{{else}}Each lane has a column.{{end}}
-//   a: {{.A}}
-//   b: {{.B}}
+// Matrix product for a few rows of a, as when text is generated token by token. Its time is that of reading b, so b is
+// read once and in order:
+{{template "formula" .}}
+// {{if gt .Lanes 1}}{{.Lanes}} lanes share a column and go through its words together.{{else}}Each lane has a column.{{end}}
 {{- $rows := seq .M}}{{$ternary := .B.Ternary}}
 const M = {{.M}}u;
 const N = {{.N}}u;

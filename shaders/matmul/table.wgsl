@@ -1,7 +1,7 @@
-// product.wgsl for lavapipe: all lanes of a workgroup have the same {{.Rows}} rows of a, which are loaded once for
-// all, and {{.Cols}} columns each. What lies past M or N is computed from whatever is there, and not stored.
-//   a: {{.A}}
-//   b: {{.B}}
+// Matrix product for lavapipe:
+{{template "formula" .}}
+// All lanes of a workgroup share {{.Rows}} rows of a, which are loaded once for all, and have {{.Cols}} columns each. Sums past M or N
+// are computed from whatever is in memory, and not stored.
 {{- template "table parts" .}}
 {{- $vectors := seq (div .Cols 4)}}{{$rows := seq .Rows}}
 @compute @workgroup_size({{.Lanes}})

@@ -11,10 +11,10 @@ alias Block = {{if .Packed}}vec4<u32>{{else}}mat4x4<f32>{{end}};
 {{- range .Operands}}
 var<workgroup> tile_{{.Name}}: array<{{if $.Packed}}vec4<u32>{{else}}vec4<f32>{{end}}, {{div (mul .Tile $.TileK) $.PerVector}}>;
 
-// Where block i lies: x along k, y along the other side, in blocks. Neighbours write to different banks.
+// The place of block i: x along k, y along the other side, in blocks. Neighbours write to different banks.
 fn place_{{.Name}}(i: u32) -> vec2<u32> {
 {{- if .AlongK}}
-	return vec2<u32>(i / 8u % ACROSS, i % 8u + i / (8u * ACROSS) * 8u); // and read as much of a row as a slice has
+	return vec2<u32>(i / 8u % ACROSS, i % 8u + i / (8u * ACROSS) * 8u); // and read all of a row that is in a slice
 {{- else}}
 	return vec2<u32>(i / {{div .Tile 4}}u, i % {{div .Tile 4}}u);
 {{- end}}
@@ -29,7 +29,7 @@ fn load_{{.Name}}(i: u32, m: u32, n: u32, k: u32) -> Block {
 	return block_{{.Name}}({{if eq .Name "a"}}m{{else}}n{{end}} + at.y, k + at.x);
 }
 
-// Puts block i into the tile.
+// Stores block i in the tile.
 fn keep_{{.Name}}(i: u32, block: Block) {
 	let at = place_{{.Name}}(i);
 {{- if $.Packed}}
@@ -41,7 +41,7 @@ fn keep_{{.Name}}(i: u32, block: Block) {
 {{- end}}
 {{- if .Mixed}}
 
-// The same for invocations of which some have blocks of a and some of b{{if .Partial}}, or none{{end}}.
+// The same where some invocations have blocks of a and some of b{{if .Partial}}, or none{{end}}.
 fn load_(i: u32, m: u32, n: u32, k: u32) -> Block {
 	if (i < BLOCKS_A) { return load_a(i, m, n, k); }
 {{- if .Partial}}
@@ -59,7 +59,7 @@ fn keep_(i: u32, block: Block) {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
 	let m0 = group.y * TILE_M;
 	let n0 = group.x * TILE_N;
-	let am = local / (TILE_N / {{.RegN}}u); // this invocation's rows are am*4 + i*(TILE_M/{{$rm}}), so that neighbours read neighbours
+	let am = local / (TILE_N / {{.RegN}}u); // rows am*4 + i*(TILE_M/{{$rm}}) of the tile: neighbours read neighbours
 	let bn = local % (TILE_N / {{.RegN}}u);
 {{- range $i := seq .RegM}}{{range $j := seq $rn}}
 	var s{{$i}}_{{$j}} = vec4<{{if $.Packed}}i32{{else}}f32{{end}}>();
@@ -72,7 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 		keep_{{.Operand}}(local + {{.First}}u, block{{$i}});
 {{- end}}
 		workgroupBarrier();
-		if (k0 + TILE_K < K) { // the next slice is on its way while this one is multiplied
+		if (k0 + TILE_K < K) { // load the next slice while this one is multiplied
 {{- range $i, $pass := .Passes}}
 			block{{$i}} = load_{{.Operand}}(local + {{.First}}u, m0, n0, k0 + TILE_K);
 {{- end}}

@@ -1,15 +1,15 @@
-// Gradient of RMSNorm, for its weight in blocks of rows:
+// Gradient of RMSNorm; the part of the weight is summed over blocks of rows:
 //   dx[t, h] {{if .Accumulate}}+{{end}}= r dy w - x r^3 mean_h(dy w x),  r = rstd[t]
 //   part[b, h] = sum over the rows t of block b of dy x r
-//   dy [T, H], w [H], rstd [T], part [ceil(T/{{.Block}}), H]
+//   dy [T, H], w [H], rstd [T] -> part [ceil(T/{{.Block}}), H], and
 {{- if .Gated}}
 // where x[t, h] = act(gu[t, h]) gu[t, H + h], {{template "act" .}}, act' = {{if .Relu2}}2 max(x, 0){{else}}s (1 + x (1 - s)), s = 1 / (1 + exp(-x)){{end}},
 // and dx becomes the gradient of gate and up,
 //   dgu[t, h] {{if .Accumulate}}+{{end}}= dx gu[t, H + h] act'(gu[t, h]), dgu[t, H + h] {{if .Accumulate}}+{{end}}= dx act(gu[t, h]);  gu, dgu [T, 2H]
 {{- else}}
-//   x, dx [T, H]
+//   x [T, H] -> dx [T, H]
 {{- end}}
-// Quantisation after the norm is passed straight through.
+// The gradient passes straight through a quantisation after the norm.
 const T = {{.Tokens}}u;
 const H = {{.Width}}u;
 const WORDS = (H + 3u) / 4u;
@@ -32,7 +32,7 @@ const BLOCKS = (T + BLOCK - 1u) / BLOCK;
 {{template "put4" .}}
 {{- end}}
 
-// What a row's gradients depend on as a whole: r, and r^3 mean_h(dy w x) from the sum.
+// What all gradients of a row need: r, and r^3 mean_h(dy w x) from the sum.
 fn scale_of(row: u32, sum: f32) -> vec2<f32> {
 	let r = rstd[row];
 	return vec2<f32>(r, sum * r * r * r / f32(H));
@@ -40,7 +40,7 @@ fn scale_of(row: u32, sum: f32) -> vec2<f32> {
 
 fn pull(row: u32, c: u32) -> f32 { return dot(load_dy(row, c) * weight(c), normed(row, c)); }
 
-// gradients writes those of four inputs, and returns what they add to that of the weight.
+// gradients writes the gradients of four inputs, and returns their part of the gradient of the weight.
 fn gradients(row: u32, c: u32, weights: vec4<f32>, scale: vec2<f32>) -> vec4<f32> {
 	let dy = load_dy(row, c);
 {{- if .Gated}}
@@ -76,8 +76,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	let unknown = group.x >> 31u; // 0, but the compiler cannot see that and does not unroll loops
 	let end = min(first + BLOCK, T) + unknown;
 {{- if eq .Lanes 1}}
-	// Each invocation sums a row, then takes columns of all rows: rows lie far apart, and
-	// columns side by side.
+	// Each invocation sums a row, then takes columns of all rows: columns are adjacent in memory, rows are not.
 	let row = first + local;
 	let words = WORDS + unknown;
 	if (row < T) {

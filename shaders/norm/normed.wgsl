@@ -1,7 +1,7 @@
 {{define "act"}}act = {{if .Relu2}}max(x, 0)^2{{else}}x / (1 + exp(-x)){{end}}{{end}}
 
 {{define "normed"}}
-{{- /* What is normalised, in fours. */ -}}
+{{- /* normed gives four values of what is normalised. */ -}}
 {{- if .Gated}}
 {{template "load4" .Gate}}
 {{template "load4" .Up}}

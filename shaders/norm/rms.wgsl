@@ -1,6 +1,6 @@
 // RMSNorm: y[t, h] = x[t, h] * w[h] / sqrt(mean_h x[t, h]^2 + eps)
 {{- if .Gated}}
-//   of a gated activation x[t, h] = act(gu[t, h]) gu[t, H + h], which is stored nowhere, {{template "act" .}}
+//   of a gated activation x[t, h] = act(gu[t, h]) gu[t, H + h], which is not stored, {{template "act" .}}
 //   gu [T, 2H] (gate, then up)
 {{- else}}
 //   x [T, H]

@@ -16,7 +16,7 @@ fn half(v: f32) -> f32 {
 	let sign = bits & 0x80000000u;
 	let m = bits & 0x7fffffffu;
 	if (m >= 0x7f800000u) { return v; } // infinite or not a number
-	if (m >= 0x477ff000u) { return bitcast<f32>(sign | 0x7f800000u); } // from 65520 on
+	if (m >= 0x477ff000u) { return bitcast<f32>(sign | 0x7f800000u); } // 65520 and above
 	if (m < 0x38800000u) { // subnormal in float16: a multiple of 2^-24
 		return bitcast<f32>(sign | bitcast<u32>(round(bitcast<f32>(m) * 16777216.0) / 16777216.0));
 	}

@@ -1,4 +1,4 @@
-// Chosen rows: y[r, h] = x[rows[r], h].
+// A choice of rows: y[r, h] = x[rows[r], h].
 //   rows [R] u32, x [T, H] -> y [R, H]; one invocation an element
 const R = {{.Rows}}u;
 const H = {{.Width}}u;
