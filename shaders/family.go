@@ -82,9 +82,16 @@ func (f *Family) Source(file, label string, groups [3]uint32, flops float64, par
 		panic(fmt.Sprintf("shaders: %s/%s: %v", f.name, file, err))
 	}
 	return Source{
-		Label: label, Family: f.name + "/" + strings.TrimSuffix(file, ".wgsl"), Code: code.String(),
+		Label: label, Family: f.name + "/" + strings.TrimSuffix(file, ".wgsl"), Code: tidy(code.String()),
 		Groups: groups, Names: declared.names, Writes: declared.writes, Flops: flops,
 	}
+}
+
+// tidy removes the blank lines that actions leave, but for one at a time.
+func tidy(code string) string {
+	lines := strings.Split(strings.TrimSpace(code), "\n")
+	lines = slices.CompactFunc(lines, func(a, b string) bool { return strings.TrimSpace(a) == "" && strings.TrimSpace(b) == "" })
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // bindings are what a kernel has declared so far.

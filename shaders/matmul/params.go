@@ -52,8 +52,10 @@ type operand struct {
 	element              string
 }
 
+// String says how the operand is stored, for the top of a kernel.
 func (o operand) String() string {
-	return fmt.Sprintf("%s, stored [%d, %d]", o.Kind, o.Rows, o.Cols)
+	packed := [...]string{"", ", four a u32", ", 16 a u32 as codes w + 1"}[o.Kind]
+	return fmt.Sprintf("%s, stored [%d, %d]%s", o.Kind, o.Rows, o.Cols, packed)
 }
 
 func (o operand) F32() bool     { return o.Kind == F32 }

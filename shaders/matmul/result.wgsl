@@ -3,7 +3,7 @@
 //   c[m, n] = {{if .RowScale}}rows[m] {{end}}{{if .ColScale}}cols[n] {{end}}sum_k a(m, k) {{if .ScaleK}}scale[k] {{end}}b(k, n){{if .Residual}} + residual[m, n]{{end}}{{if .Accumulate}} + c[m, n]{{end}}
 //   a: {{.A}}
 //   b: {{.B}}
-//   {{if .RowScale}}rows [M], {{end}}{{if .ColScale}}cols [N], {{end}}{{if .ScaleK}}scale [K], {{end}}{{if .Residual}}residual [M, N], {{end}}c [M, N]; int8 is four a u32, ternary 16 a u32 (codes w + 1), rows padded to whole words
+//   a, b{{if .ScaleK}}, scale [K]{{end}}{{if .RowScale}}, rows [M]{{end}}{{if .ColScale}}, cols [N]{{end}}{{if .Residual}}, residual [M, N]{{end}} -> c [M, N]
 {{- end}}
 
 {{define "shapes" -}}

@@ -59,7 +59,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	if (lane == 0u) { rstd[row] = r; }
 {{if .Quantize}}
 	m *= r;
-{{template "codes" .}}{{- else}}
+{{- template "codes" .}}
+{{- else}}
 	for (var c = lane; c < words; c += LANES) { put_y(row, c, value(row, c, r)); }
 {{- end}}
 }

@@ -32,5 +32,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 		let v = abs(value(row, c, r));
 		m = max(m, max(max(v.x, v.y), max(v.z, v.w)));
 	}
-{{template "codes" .}}
+{{- template "codes" .}}
 }

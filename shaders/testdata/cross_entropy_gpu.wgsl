@@ -1,0 +1,74 @@
+// Softmax cross-entropy of a block of rows:
+//   loss[r] = logsumexp_v(logits[r, v]) - logits[r, targets[r]], 0 where targets[r] is IGNORE
+// and, in place, the gradient of the mean loss: logits[r, v] <- (softmax - onehot) / count, 0 in ignored rows,
+// with 1 / count in step[LOSS_SCALE].
+//   logits [R, V], targets [R] u32, step -> loss [R]
+const ROWS = 2u;
+const V = 16u;
+const IGNORE = 0xffffffffu;
+
+@group(0) @binding(0) var<storage, read_write> logits: array<f32>;
+@group(0) @binding(1) var<storage, read> targets: array<u32>;
+@group(0) @binding(2) var<storage, read_write> loss: array<f32>;
+@group(0) @binding(3) var<storage, read> step: array<f32>;
+const LANES = 32u;
+var<workgroup> shared_lanes: array<f32, 32>;
+
+fn total(lane: u32, v: f32) -> f32 {
+	shared_lanes[lane] = v;
+	workgroupBarrier();
+	for (var half = LANES / 2u; half > 0u; half /= 2u) {
+		if (lane < half) { shared_lanes[lane] += shared_lanes[lane + half]; }
+		workgroupBarrier();
+	}
+	let sum = shared_lanes[0];
+	workgroupBarrier();
+	return sum;
+}
+
+fn largest(lane: u32, v: f32) -> f32 {
+	shared_lanes[lane] = v;
+	workgroupBarrier();
+	for (var half = LANES / 2u; half > 0u; half /= 2u) {
+		if (lane < half) { shared_lanes[lane] = max(shared_lanes[lane], shared_lanes[lane + half]); }
+		workgroupBarrier();
+	}
+	let m = shared_lanes[0];
+	workgroupBarrier();
+	return m;
+}
+
+// The row of this invocation: 32 lanes a row, 1 rows a workgroup.
+fn row_of(group: vec3<u32>, groups: vec3<u32>, local: u32) -> u32 {
+	let g = group.x + group.y * groups.x;
+	return g;
+}
+fn rolled(n: u32, row: u32) -> u32 { return n; }
+
+@compute @workgroup_size(32)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+	let row = row_of(group, groups, local);
+	if (row >= ROWS) { return; }
+	let lane = local % LANES;
+	let vocab = rolled(V, row);
+	let at = row * V;
+	let want = targets[row];
+
+	var m = -3.4e38;
+	for (var v = lane; v < vocab; v += LANES) { m = max(m, logits[at + v]); }
+	m = largest(lane, m);
+	var sum = 0.0;
+	for (var v = lane; v < vocab; v += LANES) { sum += exp(logits[at + v] - m); }
+	sum = total(lane, sum);
+	if (lane == 0u) {
+		if (want == IGNORE) { loss[row] = 0.0; } else { loss[row] = log(sum) + m - logits[at + want]; }
+	}
+	storageBarrier(); // lane 0 has read the target's logit before another lane overwrites it
+	var k = step[4];
+	if (want == IGNORE) { k = 0.0; }
+	for (var v = lane; v < vocab; v += LANES) {
+		var p = exp(logits[at + v] - m) / sum;
+		if (v == want) { p -= 1.0; }
+		logits[at + v] = p * k;
+	}
+}
