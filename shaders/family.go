@@ -45,6 +45,9 @@ func NewFamily(name string, files fs.FS, sharedFiles ...string) *Family {
 	f := &Family{name: name, templates: template.New(name).Funcs(functions).Funcs((&bindings{}).functions())}
 	add := func(from fs.FS, file string) {
 		text, err := fs.ReadFile(from, file)
+		if err == nil && f.templates.Lookup(file) != nil {
+			err = fmt.Errorf("there are two files %s", file)
+		}
 		if err == nil {
 			f.text = append(f.text, text...)
 			_, err = f.templates.New(file).Parse(string(text))
