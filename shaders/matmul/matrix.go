@@ -28,19 +28,10 @@ func (t matrixParams) Subgroups() int  { return t.SubM * t.SubN }
 func (t matrixParams) PatchWidth() int { return t.RegN * t.Shape.N }
 func (t matrixParams) PatchSize() int  { return t.Shape.M * t.PatchWidth() }
 
-// MatrixSource specialises the kernel for matrix units: int8 by int8 or ternary
-// in integers, exactly, and everything else with both operands rounded to f16 and
-// sums in f32. It reports false where the units or the shapes do not fit.
-func (k Product) MatrixSource(units shaders.MatrixUnits) (shaders.Source, bool) {
-	all := k.MatrixVariants(units)
-	if len(all) == 0 {
-		return shaders.Source{}, false
-	}
-	return all[0].Source(), true
-}
-
-// MatrixVariants are the kernels for matrix units that compute the same, in
-// other layouts; MatrixSource is the first.
+// MatrixVariants are the kernels for matrix units, the default first: int8 by
+// int8 or ternary in integers, exactly, and everything else with both operands
+// rounded to f16 and sums in f32. There are none where the units or the shapes do
+// not fit.
 func (k Product) MatrixVariants(units shaders.MatrixUnits) []shaders.Variant {
 	t := matrixParams{params: params{Product: k, Shared: true}}
 	var ok bool

@@ -44,7 +44,7 @@ type Product struct {
 	ScaleK, RowScale, ColScale bool
 	Residual, Accumulate       bool
 	// Gain is a power of two by which a is multiplied before it is rounded to
-	// fewer bits, and the sum divided; 0 means 1. Only MatrixSource rounds.
+	// fewer bits, and the sum divided; 0 means 1. Only MatrixVariants round.
 	Gain float32
 }
 
