@@ -7,19 +7,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"bitnet/shaders"
+	"bitnet/shaders/attention"
 )
 
 // Heads of many features, and workgroups with little memory, have tiles of
 // their own on a GPU.
 func TestAttentionTiles(t *testing.T) {
-	kernel := func(dim, memory int) shaders.Attention {
-		return shaders.Attention{Target: shaders.GPU, Batch: 1, Seq: 35, Heads: 1, KVHeads: 1, HeadDim: dim, Memory: memory}
+	kernel := func(dim, memory int) attention.Causal {
+		return attention.Causal{Target: shaders.GPU, Batch: 1, Seq: 35, Heads: 1, KVHeads: 1, HeadDim: dim, Memory: memory}
 	}
 	for _, c := range []struct {
 		dim, memory int
 		tiled       bool
 	}{{64, 16 << 10, true}, {128, 16 << 10, false}, {128, 32 << 10, true}, {256, 48 << 10, true}, {1024, 64 << 10, false}} {
-		require.Equal(t, c.tiled, kernel(c.dim, c.memory).DKV().Family == "attention_dkv_tiles", "heads of %d in %d bytes", c.dim, c.memory)
+		require.Equal(t, c.tiled, kernel(c.dim, c.memory).DKV().Family == "attention/dkv_tiles", "heads of %d in %d bytes", c.dim, c.memory)
 	}
 
 	// 16 lanes a row, the last of which have one vector of two, and a column each.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"bitnet/gpu"
-	"bitnet/shaders"
+	"bitnet/shaders/attention"
 )
 
 // Cache holds the keys and values of all attention operations for sequences
@@ -95,7 +95,7 @@ func (g *Graph) cachedAttention(qkv *Tensor, h Heads) *Tensor {
 		return o
 	}
 	c := g.cache
-	k := shaders.CachedAttention{
+	k := attention.Cached{
 		Target: g.params.Target, Batch: g.batch, Seq: g.seq, Context: c.context,
 		Heads: h.Query, KVHeads: h.KV, HeadDim: h.Dim,
 	}

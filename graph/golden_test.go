@@ -12,6 +12,8 @@ import (
 	"bitnet/bitnet/modelfile/safetensors"
 	"bitnet/gpu"
 	"bitnet/shaders"
+	"bitnet/shaders/matmul"
+	"bitnet/shaders/quantize"
 )
 
 // goldens reads the cases of one file that testdata/golden.py made with PyTorch.
@@ -279,7 +281,7 @@ func requireScales(t *testing.T, absmax, scale []float64) {
 // quantizeOnDevice returns the int8 codes of x and the scale of each row.
 func quantizeOnDevice(t *testing.T, dev *gpu.Device, target shaders.Target, x matrix) ([]int64, []float64) {
 	return codesOnDevice(t, dev, target, x.rows, x.cols, func(e *emitter, in []*Tensor, q, s *Tensor) {
-		e.run(shaders.Quantize{Target: target, Tokens: x.rows, Width: x.cols}.Source(), in[0], q, s)
+		e.run(quantize.Rows{Target: target, Tokens: x.rows, Width: x.cols}.Source(), in[0], q, s)
 	}, x)
 }
 
@@ -369,8 +371,8 @@ func ternaryOnDevice(t *testing.T, dev *gpu.Device, target shaders.Target, w mat
 func productOnDevice(t *testing.T, dev *gpu.Device, target shaders.Target, qx, qw []int64, tokens, n, k int) []int64 {
 	a := &arena{name: "test", limit: 1 << 26}
 	x, w, y := tensor("x", Int8, tokens, k), tensor("w", Ternary, n, k), tensor("y", F32, tokens, n)
-	mm := shaders.MatMul{Target: target, M: tokens, N: n, K: k,
-		A: shaders.Operand{Kind: shaders.Int8, AlongK: true}, B: shaders.Operand{Kind: shaders.Ternary, AlongK: true}}
+	mm := matmul.Product{Target: target, M: tokens, N: n, K: k,
+		A: matmul.Operand{Kind: matmul.Int8, AlongK: true}, B: matmul.Operand{Kind: matmul.Ternary, AlongK: true}}
 	runCalls(t, dev, a, target, []*Tensor{x, w, y}, func(e *emitter) { e.run(mm.Source(), x, w, y) }, func() {
 		xs, ws := make([]uint32, x.bytes()/4), make([]uint32, w.bytes()/4)
 		for i := range ws {

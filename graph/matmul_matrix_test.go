@@ -11,6 +11,7 @@ import (
 
 	"bitnet/gpu"
 	"bitnet/shaders"
+	"bitnet/shaders/matmul"
 )
 
 // onMatrixUnits runs f on every adapter with matrix units. Where there have to
@@ -48,12 +49,12 @@ var matrixShapes = [][3]int{{64, 128, 64}, {20, 80, 528}, {5, 7, 9}, {130, 66, 8
 // four bytes, with factors that f16 holds: so the only
 // error is that of the sum in f32, and there is none in integers.
 func TestMatMulOnMatrixUnits(t *testing.T) {
-	f32k, f32 := shaders.Operand{Kind: shaders.F32, AlongK: true}, shaders.Operand{Kind: shaders.F32}
-	int8k, int8s := shaders.Operand{Kind: shaders.Int8, AlongK: true}, shaders.Operand{Kind: shaders.Int8}
-	ternk, tern := shaders.Operand{Kind: shaders.Ternary, AlongK: true}, shaders.Operand{Kind: shaders.Ternary}
+	f32k, f32 := matmul.Operand{Kind: matmul.F32, AlongK: true}, matmul.Operand{Kind: matmul.F32}
+	int8k, int8s := matmul.Operand{Kind: matmul.Int8, AlongK: true}, matmul.Operand{Kind: matmul.Int8}
+	ternk, tern := matmul.Operand{Kind: matmul.Ternary, AlongK: true}, matmul.Operand{Kind: matmul.Ternary}
 	onMatrixUnits(t, func(t *testing.T, dev *gpu.Device, units shaders.MatrixUnits) {
 		for _, s := range matrixShapes {
-			for _, mm := range []shaders.MatMul{
+			for _, mm := range []matmul.Product{
 				{A: int8k, B: ternk, RowScale: true, ColScale: true},
 				{A: int8k, B: ternk, RowScale: true, ColScale: true, Residual: true},
 				{A: int8k, B: tern, RowScale: true, Accumulate: true},
@@ -67,9 +68,9 @@ func TestMatMulOnMatrixUnits(t *testing.T) {
 				{A: f32, B: int8s, ScaleK: true, Accumulate: true, Gain: 1.0 / 1024},
 			} {
 				mm.Target, mm.M, mm.N, mm.K = shaders.GPU, s[0], s[1], s[2]
-				src, ok := mm.MatrixSource(units)
+				src, ok := matrixSource(mm, units)
 				require.True(t, ok)
-				if mm.A.Kind == shaders.Int8 && units.Has("i8", "i32") && (mm.K%16 == 0 || !mm.B.AlongK) {
+				if mm.A.Kind == matmul.Int8 && units.Has("i8", "i32") && (mm.K%16 == 0 || !mm.B.AlongK) {
 					require.True(t, strings.HasSuffix(src.Label, " i8"), "%s multiplies integers", src.Label)
 				}
 				sources := []shaders.Source{src}
@@ -107,9 +108,9 @@ func TestIntegerForwardAgrees(t *testing.T) {
 		for _, a := range adapters {
 			dev, err := a.Open()
 			require.NoError(t, err)
-			mm := shaders.MatMul{
+			mm := matmul.Product{
 				M: s[0], N: s[1], K: s[2], RowScale: true, ColScale: true, Residual: true,
-				A: shaders.Operand{Kind: shaders.Int8, AlongK: true}, B: shaders.Operand{Kind: shaders.Ternary, AlongK: true},
+				A: matmul.Operand{Kind: matmul.Int8, AlongK: true}, B: matmul.Operand{Kind: matmul.Ternary, AlongK: true},
 			}
 			sources := map[string]shaders.Source{}
 			for _, target := range []shaders.Target{shaders.GPU, shaders.CPU, shaders.CPUTable} {
@@ -117,7 +118,7 @@ func TestIntegerForwardAgrees(t *testing.T) {
 					sources[target.String()] = mm.Source()
 				}
 			}
-			if src, ok := mm.MatrixSource(UnitsOf(a)); ok {
+			if src, ok := matrixSource(mm, UnitsOf(a)); ok {
 				sources["matrix"] = src
 			}
 			mm.Target = shaders.GPU
@@ -154,16 +155,16 @@ func TestForeignMatrixShapesCompile(t *testing.T) {
 		} {
 			units := own
 			units.Shapes = shapes
-			for _, mm := range []shaders.MatMul{
-				{A: shaders.Operand{Kind: shaders.Int8, AlongK: true}, B: shaders.Operand{Kind: shaders.Ternary, AlongK: true}, RowScale: true, ColScale: true, Residual: true},
-				{A: shaders.Operand{Kind: shaders.Int8, AlongK: true}, B: shaders.Operand{Kind: shaders.Ternary}, RowScale: true, Accumulate: true},
-				{A: shaders.Operand{Kind: shaders.Int8}, B: shaders.Operand{Kind: shaders.Int8}, RowScale: true, Accumulate: true},
-				{A: shaders.Operand{Kind: shaders.F32, AlongK: true}, B: shaders.Operand{Kind: shaders.Ternary}, ScaleK: true},
-				{A: shaders.Operand{Kind: shaders.F32}, B: shaders.Operand{Kind: shaders.Int8}, ScaleK: true, Accumulate: true},
+			for _, mm := range []matmul.Product{
+				{A: matmul.Operand{Kind: matmul.Int8, AlongK: true}, B: matmul.Operand{Kind: matmul.Ternary, AlongK: true}, RowScale: true, ColScale: true, Residual: true},
+				{A: matmul.Operand{Kind: matmul.Int8, AlongK: true}, B: matmul.Operand{Kind: matmul.Ternary}, RowScale: true, Accumulate: true},
+				{A: matmul.Operand{Kind: matmul.Int8}, B: matmul.Operand{Kind: matmul.Int8}, RowScale: true, Accumulate: true},
+				{A: matmul.Operand{Kind: matmul.F32, AlongK: true}, B: matmul.Operand{Kind: matmul.Ternary}, ScaleK: true},
+				{A: matmul.Operand{Kind: matmul.F32}, B: matmul.Operand{Kind: matmul.Int8}, ScaleK: true, Accumulate: true},
 			} {
 				for _, s := range [][3]int{{64, 768, 768}, {4096, 768, 768}, {60, 100, 48}} {
 					mm.M, mm.N, mm.K = s[0], s[1], s[2]
-					src, ok := mm.MatrixSource(units)
+					src, ok := matrixSource(mm, units)
 					require.True(t, ok, name)
 					t.Run(name+" "+src.Label, func(t *testing.T) {
 						access := make([]gpu.Access, len(src.Writes))
@@ -181,4 +182,13 @@ func TestForeignMatrixShapesCompile(t *testing.T) {
 			}
 		}
 	})
+}
+
+// matrixSource is the default of the kernels for matrix units, if there is one.
+func matrixSource(mm matmul.Product, units shaders.MatrixUnits) (shaders.Source, bool) {
+	all := mm.MatrixVariants(units)
+	if len(all) == 0 {
+		return shaders.Source{}, false
+	}
+	return all[0].Source(), true
 }

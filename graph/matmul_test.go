@@ -8,33 +8,34 @@ import (
 
 	"bitnet/gpu"
 	"bitnet/shaders"
+	"bitnet/shaders/matmul"
 )
 
 // factor makes an operand of a product: its values, as (outer, k) says, and its words as stored.
-func factor(seed uint64, o shaders.Operand, outer, k int, rounded func(float64) float64) (func(i, k int) float64, *Tensor, []uint32) {
+func factor(seed uint64, o matmul.Operand, outer, k int, rounded func(float64) float64) (func(i, k int) float64, *Tensor, []uint32) {
 	rows, cols := k, outer
 	if o.AlongK {
 		rows, cols = outer, k
 	}
 	m := random(seed, rows, cols)
-	t := tensor(o.Kind.String(), map[shaders.Kind]DType{shaders.F32: F32, shaders.Int8: Int8, shaders.Ternary: Ternary}[o.Kind], rows, cols)
+	t := tensor(o.Kind.String(), map[matmul.Kind]DType{matmul.F32: F32, matmul.Int8: Int8, matmul.Ternary: Ternary}[o.Kind], rows, cols)
 	words := make([]uint32, t.bytes()/4)
 	for i, v := range m.v {
 		r, c := i/cols, i%cols
 		switch o.Kind {
-		case shaders.F32:
+		case matmul.F32:
 			if rounded != nil {
 				m.v[i] = rounded(v)
 				v = m.v[i]
 			}
 			copy(words[i:], asWords([]float32{float32(v)}))
-		case shaders.Int8:
+		case matmul.Int8:
 			m.v[i] = float64(int(max(min(v*60, 127), -127)))
 			if r == 0 {
 				m.v[i] = 127 // the largest sum there can be
 			}
 			words[r*shaders.Words4(cols)+c/4] |= uint32(uint8(int8(m.v[i]))) << (8 * (c % 4))
-		case shaders.Ternary:
+		case matmul.Ternary:
 			m.v[i] = float64(int(max(min(v*2, 1), -1)))
 			if r < 2 {
 				m.v[i] = float64(1 - 2*r)
@@ -58,16 +59,16 @@ func asWords(v []float32) []uint32 {
 
 // Every product that the model has, in shapes that fit the tiles and that do not.
 func TestMatMul(t *testing.T) {
-	f32k, f32 := shaders.Operand{Kind: shaders.F32, AlongK: true}, shaders.Operand{Kind: shaders.F32}
-	int8k, int8s := shaders.Operand{Kind: shaders.Int8, AlongK: true}, shaders.Operand{Kind: shaders.Int8}
-	ternk, tern := shaders.Operand{Kind: shaders.Ternary, AlongK: true}, shaders.Operand{Kind: shaders.Ternary}
+	f32k, f32 := matmul.Operand{Kind: matmul.F32, AlongK: true}, matmul.Operand{Kind: matmul.F32}
+	int8k, int8s := matmul.Operand{Kind: matmul.Int8, AlongK: true}, matmul.Operand{Kind: matmul.Int8}
+	ternk, tern := matmul.Operand{Kind: matmul.Ternary, AlongK: true}, matmul.Operand{Kind: matmul.Ternary}
 	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
 		shapes := [][3]int{{20, 80, 528}, {5, 7, 9}, {1, 37, 48}, {8, 130, 1040}}
 		if foreign(dev, target) {
 			shapes = shapes[:2]
 		}
 		for _, s := range shapes {
-			for _, mm := range []shaders.MatMul{
+			for _, mm := range []matmul.Product{
 				{A: int8k, B: ternk, RowScale: true, ColScale: true},
 				{A: int8k, B: ternk, RowScale: true, ColScale: true, Residual: true},
 				{A: int8k, B: tern, RowScale: true, Accumulate: true},
@@ -91,7 +92,7 @@ func TestMatMul(t *testing.T) {
 
 // product computes a product by a kernel, and in float64. The factors that are
 // stored as f32, and the factors over k, go through a function of their own.
-func product(t *testing.T, dev *gpu.Device, mm shaders.MatMul, src shaders.Source, rounded, scaled func(float64) float64) (got []float32, want []float64) {
+func product(t *testing.T, dev *gpu.Device, mm matmul.Product, src shaders.Source, rounded, scaled func(float64) float64) (got []float32, want []float64) {
 	a, at, aw := factor(1, mm.A, mm.M, mm.K, rounded)
 	b, bt, bw := factor(2, mm.B, mm.N, mm.K, rounded)
 	tensors, contents := []*Tensor{at, bt}, [][]uint32{aw, bw}

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"math"
 
-	"bitnet/shaders"
+	"bitnet/shaders/attention"
+	"bitnet/shaders/rope"
 )
 
 // Heads is the shape of grouped-query attention: Query heads and KV heads of
@@ -26,7 +27,7 @@ func (g *Graph) Rope(qkv *Tensor, h Heads, theta float64) *Tensor {
 	table := g.constant(fmt.Sprintf("rope table of theta %g", theta), positions, h.Dim, func() []float32 {
 		return ropeTable(positions, h.Dim, theta)
 	})
-	k := shaders.Rope{
+	k := rope.Rotation{
 		Target: g.params.Target, Tokens: qkv.Rows, Seq: g.seq, Context: context,
 		Heads: h.Query + h.KV, HeadDim: h.Dim, Stride: h.Features(),
 	}
@@ -70,7 +71,7 @@ func (g *Graph) Attention(qkv *Tensor, h Heads) *Tensor {
 	tokens := g.Tokens()
 	o := tensor("attention", F32, tokens, h.Query*h.Dim)
 	lse := tensor("attention lse", F32, tokens, h.Query)
-	k := shaders.Attention{Target: g.params.Target, Batch: g.batch, Seq: g.seq, Heads: h.Query, KVHeads: h.KV, HeadDim: h.Dim,
+	k := attention.Causal{Target: g.params.Target, Batch: g.batch, Seq: g.seq, Heads: h.Query, KVHeads: h.KV, HeadDim: h.Dim,
 		Memory: g.params.Limits.Units.WorkgroupMemory}
 	g.add("attention", func(e *emitter) {
 		e.run(k.Source(), qkv, o, lse)

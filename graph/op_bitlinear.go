@@ -1,6 +1,10 @@
 package graph
 
-import "bitnet/shaders"
+import (
+	"bitnet/shaders"
+	"bitnet/shaders/matmul"
+	"bitnet/shaders/quantize"
+)
 
 // BitLinear multiplies quantised activations [tokens, k] with ternary weights
 // w [n, k] and adds residual [tokens, n] if it is not nil:
@@ -16,10 +20,10 @@ func (g *Graph) BitLinear(x *Quantized, w *Param, residual *Tensor) *Tensor {
 	}
 	y := tensor("linear", F32, tokens, n)
 	g.add("bitlinear", func(e *emitter) {
-		mm := shaders.MatMul{
+		mm := matmul.Product{
 			M: tokens, N: n, K: k,
-			A:        shaders.Operand{Kind: shaders.Int8, AlongK: true},
-			B:        shaders.Operand{Kind: shaders.Ternary, AlongK: true},
+			A:        matmul.Operand{Kind: matmul.Int8, AlongK: true},
+			B:        matmul.Operand{Kind: matmul.Ternary, AlongK: true},
 			RowScale: true, ColScale: true, Residual: residual != nil,
 		}
 		args := []*Tensor{x.codes, w.codes, x.scale, w.scale}
@@ -33,16 +37,16 @@ func (g *Graph) BitLinear(x *Quantized, w *Param, residual *Tensor) *Tensor {
 		if e.precision == IntegerGradients {
 			e.integerGradients(x, w, dy, dx, accumulate)
 		} else {
-			e.product(shaders.MatMul{
+			e.product(matmul.Product{
 				M: tokens, N: k, K: n,
-				A:      shaders.Operand{Kind: shaders.F32, AlongK: true},
-				B:      shaders.Operand{Kind: shaders.Ternary},
+				A:      matmul.Operand{Kind: matmul.F32, AlongK: true},
+				B:      matmul.Operand{Kind: matmul.Ternary},
 				ScaleK: true, Accumulate: accumulate, Gain: 16 * gain(tokens), // dy is scaled by a mean weight
 			}, wholes(dy, w.codes, w.scale, dx)...)
-			e.product(shaders.MatMul{
+			e.product(matmul.Product{
 				M: n, N: k, K: tokens,
-				A:      shaders.Operand{Kind: shaders.F32},
-				B:      shaders.Operand{Kind: shaders.Int8},
+				A:      matmul.Operand{Kind: matmul.F32},
+				B:      matmul.Operand{Kind: matmul.Int8},
 				ScaleK: true, Accumulate: true, Gain: 64 * gain(tokens), // dy is scaled by a 127th of an activation
 			}, wholes(dy, x.codes, x.scale, w.grad)...)
 		}
@@ -63,27 +67,27 @@ func (e *emitter) integerGradients(x *Quantized, w *Param, dy, dx *Tensor, accum
 	tokens, n, k := dy.Rows, dy.Cols, w.Cols
 	codes := tensor("gradient codes", Int8, tokens, n)
 	scale := tensor("gradient scale", F32, tokens, 1)
-	e.run(shaders.Quantize{Target: e.target, Tokens: tokens, Width: n, Factor: true, Gradient: true}.Source(), dy, w.scale, codes, scale)
-	e.product(shaders.MatMul{
+	e.run(quantize.Rows{Target: e.target, Tokens: tokens, Width: n, Factor: true, Gradient: true}.Source(), dy, w.scale, codes, scale)
+	e.product(matmul.Product{
 		M: tokens, N: k, K: n,
-		A:        shaders.Operand{Kind: shaders.Int8, AlongK: true},
-		B:        shaders.Operand{Kind: shaders.Ternary},
+		A:        matmul.Operand{Kind: matmul.Int8, AlongK: true},
+		B:        matmul.Operand{Kind: matmul.Ternary},
 		RowScale: true, Accumulate: accumulate,
 	}, wholes(codes, w.codes, scale, dx)...)
 
 	// Without units for it, kernels of a CPU multiply float32 faster than codes that they have to unpack.
-	columns := shaders.QuantizeColumns{Target: e.target, Tokens: tokens, Width: n,
+	columns := quantize.Columns{Target: e.target, Tokens: tokens, Width: n,
 		Float: e.target != shaders.GPU && !e.limits.Units.Has("i8", "i32")}
 	part := tensor("column maxima", F32, columns.Blocks(), n)
 	scale = tensor("column scale", F32, 1, n)
 	codes = tensor("column codes", Int8, tokens, n)
-	mm := shaders.MatMul{
+	mm := matmul.Product{
 		Target: e.target, M: n, N: k, K: tokens,
-		A: shaders.Operand{Kind: shaders.Int8}, B: shaders.Operand{Kind: shaders.Int8},
+		A: matmul.Operand{Kind: matmul.Int8}, B: matmul.Operand{Kind: matmul.Int8},
 		RowScale: true, Accumulate: true,
 	}
 	if columns.Float {
-		codes.DType, mm.A.Kind = F32, shaders.F32
+		codes.DType, mm.A.Kind = F32, matmul.F32
 	}
 	e.run(columns.AbsMax(), dy, x.scale, part)
 	e.run(columns.Scale(), part, scale)

@@ -4,7 +4,9 @@ import (
 	"errors"
 
 	"bitnet/gpu"
-	"bitnet/shaders"
+	"bitnet/shaders/loss"
+	"bitnet/shaders/matmul"
+	"bitnet/shaders/rows"
 )
 
 // head is what the output head leaves for the host.
@@ -41,29 +43,29 @@ func (g *Graph) Loss(x *Tensor, table *Param) {
 		if e.training {
 			dx, _ = e.gradOut(x)
 		}
-		plain := shaders.Operand{Kind: shaders.F32}
-		alongK := shaders.Operand{Kind: shaders.F32, AlongK: true}
+		plain := matmul.Operand{Kind: matmul.F32}
+		alongK := matmul.Operand{Kind: matmul.F32, AlongK: true}
 		for first := 0; first < tokens; first += block {
 			n := min(block, tokens-first)
 			of := func(t *Tensor) arg { return arg{t, first, n} }
 			part := arg{logits, 0, n}
-			e.product(shaders.MatMul{M: n, N: vocab, K: hidden, A: alongK, B: alongK},
+			e.product(matmul.Product{M: n, N: vocab, K: hidden, A: alongK, B: alongK},
 				of(x), whole(table.master), part)
 			// targets and losses are one row and one column of the same positions
-			targets, loss := arg{g.targetColumn(), first, n}, of(g.loss)
+			targets, losses := arg{g.targetColumn(), first, n}, of(g.loss)
 			if !e.training {
-				e.runRows(shaders.CrossEntropy{Target: e.target, Rows: n, Vocab: vocab}.Source(), part, targets, loss)
+				e.runRows(loss.CrossEntropy{Target: e.target, Rows: n, Vocab: vocab}.Source(), part, targets, losses)
 				continue
 			}
-			e.runRows(shaders.CrossEntropy{Target: e.target, Rows: n, Vocab: vocab, Gradient: true}.Source(),
-				part, targets, loss, whole(g.params.step))
-			e.product(shaders.MatMul{M: n, N: hidden, K: vocab, A: alongK, B: plain, Gain: gain(tokens)},
+			e.runRows(loss.CrossEntropy{Target: e.target, Rows: n, Vocab: vocab, Gradient: true}.Source(),
+				part, targets, losses, whole(g.params.step))
+			e.product(matmul.Product{M: n, N: hidden, K: vocab, A: alongK, B: plain, Gain: gain(tokens)},
 				part, whole(table.master), of(dx))
-			e.product(shaders.MatMul{M: vocab, N: hidden, K: n, A: plain, B: plain, Accumulate: true, Gain: gain(tokens)},
+			e.product(matmul.Product{M: vocab, N: hidden, K: n, A: plain, B: plain, Accumulate: true, Gain: gain(tokens)},
 				part, of(x), whole(table.grad))
 		}
 		if e.training {
-			e.run(shaders.GatherLoss{Target: e.target, Tokens: tokens}.Source(), g.loss, g.params.step, g.params.state)
+			e.run(loss.Gather{Target: e.target, Tokens: tokens}.Source(), g.loss, g.params.step, g.params.state)
 		}
 	}, nil)
 }
@@ -85,10 +87,10 @@ func (g *Graph) Logits(x *Tensor, table *Param, n int) {
 	g.logits = g.input("logits", F32, n, table.Rows)
 	chosen := tensor("chosen rows", F32, n, x.Cols)
 	g.add("logits", func(e *emitter) {
-		e.run(shaders.GatherRows{Target: e.target, Rows: n, Width: x.Cols}.Source(), g.rows, x, chosen)
-		e.run(shaders.MatMul{
+		e.run(rows.Gather{Target: e.target, Rows: n, Width: x.Cols}.Source(), g.rows, x, chosen)
+		e.run(matmul.Product{
 			Target: e.target, M: n, N: table.Rows, K: x.Cols,
-			A: shaders.Operand{Kind: shaders.F32, AlongK: true}, B: shaders.Operand{Kind: shaders.F32, AlongK: true},
+			A: matmul.Operand{Kind: matmul.F32, AlongK: true}, B: matmul.Operand{Kind: matmul.F32, AlongK: true},
 		}.Source(), chosen, table.master, g.logits)
 	}, nil)
 }

@@ -1,18 +1,22 @@
 package graph
 
-import "bitnet/shaders"
+import (
+	"bitnet/shaders/norm"
+	"bitnet/shaders/quantize"
+	"bitnet/shaders/rows"
+)
 
 // RMSNorm is y[t] = x[t] w / sqrt(mean(x[t]^2) + eps), [tokens, hidden]
 // (Zhang and Sennrich, 2019).
 func (g *Graph) RMSNorm(x *Tensor, w *Param, eps float32) *Tensor {
-	return g.norm("norm", x, w, shaders.Norm{Width: x.Cols, Eps: eps})
+	return g.norm("norm", x, w, norm.RMS{Width: x.Cols, Eps: eps})
 }
 
 // NormQuantize is RMSNorm followed by the absmax quantisation of each token to
 // int8 (BitNet b1.58): s = 127 / max(max|y|, 1e-5), q = clamp(round(y s), -128, 127).
 // The gradient goes straight through the quantisation.
 func (g *Graph) NormQuantize(x *Tensor, w *Param, eps float32) *Quantized {
-	return g.normQuantize("norm+quantize", x, w, shaders.Norm{Width: x.Cols, Eps: eps})
+	return g.normQuantize("norm+quantize", x, w, norm.RMS{Width: x.Cols, Eps: eps})
 }
 
 // Activation is the function of a gate.
@@ -30,17 +34,17 @@ func (g *Graph) GLUNormQuantize(gu *Tensor, act Activation, w *Param, eps float3
 	return g.normQuantize("glu+norm+quantize", gu, w, gated(gu, act, eps))
 }
 
-func gated(gu *Tensor, act Activation, eps float32) shaders.Norm {
-	return shaders.Norm{Width: gu.Cols / 2, Eps: eps, Gated: true, Relu2: act == Relu2}
+func gated(gu *Tensor, act Activation, eps float32) norm.RMS {
+	return norm.RMS{Width: gu.Cols / 2, Eps: eps, Gated: true, Relu2: act == Relu2}
 }
 
-func (g *Graph) norm(name string, x *Tensor, w *Param, k shaders.Norm) *Tensor {
+func (g *Graph) norm(name string, x *Tensor, w *Param, k norm.RMS) *Tensor {
 	y := tensor("norm", F32, x.Rows, k.Width)
 	g.addNorm(name, x, w, k, y, y)
 	return y
 }
 
-func (g *Graph) normQuantize(name string, x *Tensor, w *Param, k shaders.Norm) *Quantized {
+func (g *Graph) normQuantize(name string, x *Tensor, w *Param, k norm.RMS) *Quantized {
 	q := quantized(x.Rows, k.Width)
 	k.Quantize = true
 	g.addNorm(name, x, w, k, q.full, q.codes, q.scale)
@@ -48,17 +52,17 @@ func (g *Graph) normQuantize(name string, x *Tensor, w *Param, k shaders.Norm) *
 }
 
 // addNorm declares a norm of x that writes out, and whose gradient is that of y.
-func (g *Graph) addNorm(name string, x *Tensor, w *Param, k shaders.Norm, y *Tensor, out ...*Tensor) {
+func (g *Graph) addNorm(name string, x *Tensor, w *Param, k norm.RMS, y *Tensor, out ...*Tensor) {
 	k.Target, k.Tokens = g.params.Target, x.Rows
 	rstd := tensor("norm rstd", F32, x.Rows, 1)
 	g.add(name, func(e *emitter) {
 		e.run(k.Source(), append([]*Tensor{x, w.master, rstd}, out...)...)
 	}, func(e *emitter) {
 		dx, accumulate := e.gradOut(x)
-		back := shaders.NormBackward{Norm: k, Accumulate: accumulate}
+		back := norm.RMSBackward{RMS: k, Accumulate: accumulate}
 		part := tensor("norm weight sums", F32, back.Blocks(), k.Width)
 		e.run(back.Source(), e.grad(y), x, w.master, rstd, dx, part)
-		e.run(shaders.FoldRows{Target: e.target, Rows: back.Blocks(), Cols: k.Width}.Source(), part, w.grad)
+		e.run(rows.Sum{Target: e.target, Rows: back.Blocks(), Cols: k.Width}.Source(), part, w.grad)
 	})
 }
 
@@ -66,7 +70,7 @@ func (g *Graph) addNorm(name string, x *Tensor, w *Param, k shaders.Norm, y *Ten
 func (g *Graph) Quantize(x *Tensor) *Quantized {
 	q := quantized(x.Rows, x.Cols)
 	g.add("quantize", func(e *emitter) {
-		e.run(shaders.Quantize{Target: e.target, Tokens: x.Rows, Width: x.Cols}.Source(), x, q.codes, q.scale)
+		e.run(quantize.Rows{Target: e.target, Tokens: x.Rows, Width: x.Cols}.Source(), x, q.codes, q.scale)
 	}, func(e *emitter) {
 		e.passGrad(q.full, x)
 	})

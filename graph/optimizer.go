@@ -6,6 +6,7 @@ import (
 
 	"bitnet/gpu"
 	"bitnet/shaders"
+	"bitnet/shaders/optimizer"
 )
 
 // Optimizer is how an update changes the parameters.
@@ -21,7 +22,7 @@ type AdamW struct{ Beta1, Beta2, Eps float32 }
 
 func (o AdamW) emit(e *emitter, ps *Params) {
 	for _, r := range ps.ranges() {
-		k := shaders.AdamW{Target: e.target, N: r.n, Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps, Decay: r.decay}
+		k := optimizer.AdamW{Target: e.target, N: r.n, Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps, Decay: r.decay}
 		e.run(k.Source(), r.of(ps.masters), r.of(ps.grads), r.of(ps.ms), r.of(ps.vs), ps.step, ps.state)
 	}
 }
@@ -32,16 +33,16 @@ func (ps *Params) emitUpdate(e *emitter, opt Optimizer) {
 	ranges := ps.ranges()
 	parts := 0
 	for _, r := range ranges {
-		parts += shaders.SumSquares{N: r.n}.Parts()
+		parts += optimizer.SumSquares{N: r.n}.Parts()
 	}
 	part := tensor("squared gradients", F32, 1, parts)
 	at := 0
 	for _, r := range ranges {
-		k := shaders.SumSquares{Target: e.target, N: r.n, At: at}
+		k := optimizer.SumSquares{Target: e.target, N: r.n, At: at}
 		e.run(k.Source(), r.of(ps.grads), part)
 		at += k.Parts()
 	}
-	e.run(shaders.FinishStep{Target: e.target, Parts: parts}.Source(), part, ps.step, ps.state, ps.history)
+	e.run(optimizer.FinishStep{Target: e.target, Parts: parts}.Source(), part, ps.step, ps.state, ps.history)
 	opt.emit(e, ps)
 }
 

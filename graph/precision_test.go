@@ -10,6 +10,7 @@ import (
 
 	"bitnet/gpu"
 	"bitnet/shaders"
+	"bitnet/shaders/quantize"
 )
 
 // onUnits says whether a plan computes products in a type on matrix units.
@@ -100,7 +101,7 @@ func TestRoundHalf(t *testing.T) {
 		x.v[i] = float64(float32(v))
 	}
 	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
-		for _, k := range []shaders.RoundHalf{{}, {Gain: 4096}, {ByRow: true, Gain: 64}, {ByCol: true, Gain: 1.0 / 32}} {
+		for _, k := range []quantize.Half{{}, {Gain: 4096}, {ByRow: true, Gain: 64}, {ByCol: true, Gain: 1.0 / 32}} {
 			k.Target, k.Rows, k.Cols = target, x.rows, x.cols
 			size := x.cols
 			if k.ByRow {

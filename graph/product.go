@@ -5,20 +5,22 @@ import (
 	"slices"
 
 	"bitnet/shaders"
+	"bitnet/shaders/matmul"
+	"bitnet/shaders/quantize"
 )
 
 // Product is a matrix product of a plan that has several variants: kernels that
 // compute the same in different layouts.
 type Product struct {
 	Key      string            // its shape and all else that makes one variant faster than another
-	MatMul   shaders.MatMul    // of its first call; of others the Gain may differ
+	MatMul   matmul.Product    // of its first call; of others the Gain may differ
 	Rounded  bool              // float32 factors are rounded to float16
 	Variants []shaders.Variant // the default first
 	Calls    int               // in a micro-batch
 }
 
 // productKey names a product with all that makes one variant of it faster than another.
-func productKey(mm shaders.MatMul, rounded bool) string {
+func productKey(mm matmul.Product, rounded bool) string {
 	key := mm.String()
 	for _, flag := range []struct {
 		name string
@@ -92,7 +94,7 @@ const fewRows = 16
 // product emits a matrix product of args, the bindings of mm in order: on matrix
 // units or with packed dot products where that changes no result, or where the
 // precision asks for it.
-func (e *emitter) product(mm shaders.MatMul, args ...arg) {
+func (e *emitter) product(mm matmul.Product, args ...arg) {
 	mm.Target = e.target
 	if mm.M <= fewRows {
 		e.runRows(mm.Source(), args...)
@@ -122,7 +124,7 @@ func (e *emitter) product(mm shaders.MatMul, args ...arg) {
 
 // choose emits a product that has several variants: the first of them, until
 // Plan.Use names another. With rounded they round float32 factors to float16.
-func (e *emitter) choose(mm shaders.MatMul, rounded bool, variants []shaders.Variant, args ...arg) {
+func (e *emitter) choose(mm matmul.Product, rounded bool, variants []shaders.Variant, args ...arg) {
 	c := call{op: e.op, src: variants[0].Source(), args: args}
 	if len(variants) > 1 {
 		c.product, c.variants = productKey(mm, rounded), variants
@@ -142,13 +144,13 @@ func (e *emitter) addProduct(p Product) {
 
 // rounded emits kernels that round the float32 factors of a product to float16,
 // as matrix units do on the way.
-func (e *emitter) rounded(mm shaders.MatMul, args []arg) (shaders.MatMul, []arg) {
+func (e *emitter) rounded(mm matmul.Product, args []arg) (matmul.Product, []arg) {
 	out := append([]arg(nil), args...)
-	for i, o := range []shaders.Operand{mm.A, mm.B} {
-		if o.Kind != shaders.F32 {
+	for i, o := range []matmul.Operand{mm.A, mm.B} {
+		if o.Kind != matmul.F32 {
 			continue
 		}
-		k := shaders.RoundHalf{Target: e.target, Rows: args[i].height(), Cols: args[i].t.Cols, Gain: 1}
+		k := quantize.Half{Target: e.target, Rows: args[i].height(), Cols: args[i].t.Cols, Gain: 1}
 		of := []arg{args[i]}
 		if i == 0 {
 			k.Gain = mm.Gain
@@ -161,7 +163,7 @@ func (e *emitter) rounded(mm shaders.MatMul, args []arg) (shaders.MatMul, []arg)
 		e.runRows(k.Source(), append(of, whole(t))...)
 		out[i] = whole(t)
 	}
-	if mm.ScaleK && mm.A.Kind == shaders.F32 {
+	if mm.ScaleK && mm.A.Kind == matmul.F32 {
 		mm.ScaleK = false
 		out = append(out[:2], out[3:]...)
 	}

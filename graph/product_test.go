@@ -8,6 +8,7 @@ import (
 
 	"bitnet/gpu"
 	"bitnet/shaders"
+	"bitnet/shaders/matmul"
 )
 
 // namedVariant is a variant that binds the tensors of these names and writes the last.
@@ -20,7 +21,7 @@ func namedVariant(name string, bindings ...string) shaders.Variant {
 }
 
 func TestProducts(t *testing.T) {
-	mm := shaders.MatMul{Target: shaders.GPU, M: 256, N: 512, K: 64, A: floatRows, B: floatRows}
+	mm := matmul.Product{Target: shaders.GPU, M: 256, N: 512, K: 64, A: floatRows, B: floatRows}
 	variants := mm.Variants(0)
 	require.Greater(t, len(variants), 5)
 	key := productKey(mm, false)
@@ -87,7 +88,7 @@ func TestUseBindings(t *testing.T) {
 		"more":        nil, "writes a factor": nil, "writes nothing known": nil, "only reads": nil,
 	} {
 		e := &emitter{}
-		e.choose(shaders.MatMul{}, false, variants, wholes(a, b, scale, c)...)
+		e.choose(matmul.Product{}, false, variants, wholes(a, b, scale, c)...)
 		require.NoError(t, e.err)
 		p := &Plan{planned: e.calls, calls: append([]call(nil), e.calls...), products: e.products}
 		require.NoError(t, p.Use(map[string]string{p.products[0].Key: name}))
@@ -106,7 +107,7 @@ func TestUseBindings(t *testing.T) {
 // Each call of a product keeps what its own variants were made for: two calls of
 // one key may lift their gradients by different gains.
 func TestUseKeepsGain(t *testing.T) {
-	mm := shaders.MatMul{M: 64, N: 64, K: 64, A: floatRows, B: floatRows, Gain: 16}
+	mm := matmul.Product{M: 64, N: 64, K: 64, A: floatRows, B: floatRows, Gain: 16}
 	gained := func(gain string) []shaders.Variant {
 		source := func() shaders.Source { return shaders.Source{Code: gain, Names: []string{"c"}, Writes: []bool{true}} }
 		return []shaders.Variant{{Name: "usual", Source: source}, {Name: "fast", Source: source}}
@@ -135,7 +136,7 @@ func TestUseComputesTheSame(t *testing.T) {
 		products := usual.plan.Products()
 		require.Len(t, products, 3)
 		forward := products[0]
-		require.Equal(t, shaders.Int8, forward.MatMul.A.Kind)
+		require.Equal(t, matmul.Int8, forward.MatMul.A.Kind)
 		linear.variants = map[string]string{forward.Key: forward.Variants[1].Name}
 		tuned := linear.run(t, dev, target)
 		require.Equal(t, forward.Variants[0].Name, variantOf(t, usual.plan, forward.MatMul))
@@ -147,7 +148,7 @@ func TestUseComputesTheSame(t *testing.T) {
 }
 
 // variantOf is what a plan runs a product with.
-func variantOf(t *testing.T, p *Plan, mm shaders.MatMul) string {
+func variantOf(t *testing.T, p *Plan, mm matmul.Product) string {
 	for _, c := range p.calls {
 		if c.src.Variant != "" && strings.HasPrefix(c.src.Label, mm.String()) {
 			return c.src.Variant

@@ -5,13 +5,14 @@ import (
 
 	"bitnet/gpu"
 	"bitnet/shaders"
+	"bitnet/shaders/ternary"
 )
 
 // ternaryRun is a run of parameters that the same dispatches quantise: their
 // weights lie in one slab, and so do their codes and their scales, each within
 // what a kernel can bind.
 type ternaryRun struct {
-	kernels               shaders.TernaryQuantize
+	kernels               ternary.Quantize
 	places                *Tensor
 	weights, codes, scale *Tensor // from the first to the last of them
 }
@@ -26,7 +27,7 @@ func (ps *Params) layoutRuns() error {
 		last := len(ps.runs) - 1
 		if last < 0 || !ps.runs[last].extend(p, ps.Limits.Binding) {
 			ps.runs = append(ps.runs, &ternaryRun{
-				kernels: shaders.TernaryQuantize{Target: ps.Target},
+				kernels: ternary.Quantize{Target: ps.Target},
 				weights: extent(p.master), codes: extent(p.codes), scale: extent(p.scale),
 			})
 			last++
@@ -62,7 +63,7 @@ func (r *ternaryRun) extend(p *Param, limit int64) bool {
 }
 
 func (r *ternaryRun) add(p *Param) {
-	x := shaders.Projection{
+	x := ternary.Projection{
 		K:      p.Cols,
 		Weight: int(p.master.offset-r.weights.offset) / 4,
 		Code:   int(p.codes.offset-r.codes.offset) / 4,

@@ -2,7 +2,7 @@ package graph
 
 import (
 	"bitnet/gpu"
-	"bitnet/shaders"
+	"bitnet/shaders/ternary"
 )
 
 // Shares are the fractions of a projection's weights that are -1, 0 and +1.
@@ -42,7 +42,7 @@ func (ps *Params) NewShareCounter(dev *gpu.Device) (*ShareCounter, error) {
 			}
 			s.counts = append(s.counts, counted{p, t})
 			largest = max(largest, p.Rows)
-			e.run(shaders.TernaryCount{Target: ps.Target, N: p.Rows, K: p.Cols}.Source(), p.codes, t)
+			e.run(ternary.Count{Target: ps.Target, N: p.Rows, K: p.Cols}.Source(), p.codes, t)
 		}
 	}
 	if len(e.calls) == 0 || e.err != nil {

@@ -10,12 +10,13 @@ import (
 
 	"bitnet/gpu"
 	"bitnet/shaders"
+	"bitnet/shaders/matmul"
 )
 
 var (
-	floatRows, floatCols = shaders.Operand{Kind: shaders.F32, AlongK: true}, shaders.Operand{Kind: shaders.F32}
-	int8Rows, int8Cols   = shaders.Operand{Kind: shaders.Int8, AlongK: true}, shaders.Operand{Kind: shaders.Int8}
-	ternRows, ternCols   = shaders.Operand{Kind: shaders.Ternary, AlongK: true}, shaders.Operand{Kind: shaders.Ternary}
+	floatRows, floatCols = matmul.Operand{Kind: matmul.F32, AlongK: true}, matmul.Operand{Kind: matmul.F32}
+	int8Rows, int8Cols   = matmul.Operand{Kind: matmul.Int8, AlongK: true}, matmul.Operand{Kind: matmul.Int8}
+	ternRows, ternCols   = matmul.Operand{Kind: matmul.Ternary, AlongK: true}, matmul.Operand{Kind: matmul.Ternary}
 )
 
 // Every variant computes its product; TestMatMul has all products in the
@@ -23,7 +24,7 @@ var (
 // given plain floats, and only a few of them are tested unless BITNET_VARIANTS
 // is all.
 func TestVariants(t *testing.T) {
-	products := []shaders.MatMul{
+	products := []matmul.Product{
 		{A: int8Rows, B: ternRows, RowScale: true, ColScale: true, Residual: true},
 		{A: floatRows, B: ternCols, ScaleK: true},
 		{A: floatCols, B: int8Cols, ScaleK: true, Accumulate: true},
@@ -36,7 +37,7 @@ func TestVariants(t *testing.T) {
 			products, every = products[3:], 6
 		}
 		type kernel struct {
-			mm shaders.MatMul
+			mm matmul.Product
 			shaders.Variant
 		}
 		var names []string
@@ -70,7 +71,7 @@ func TestVariantsOnMatrixUnits(t *testing.T) {
 		if dev.Adapter().Kind != gpu.CPU || os.Getenv("BITNET_VARIANTS") == "all" {
 			every = 1
 		}
-		for i, mm := range []shaders.MatMul{
+		for i, mm := range []matmul.Product{
 			{A: int8Rows, B: ternRows, RowScale: true, ColScale: true, Residual: true},
 			{A: floatRows, B: ternCols, ScaleK: true, Gain: 16},
 			{A: floatCols, B: int8Cols, ScaleK: true, Accumulate: true},
@@ -96,7 +97,7 @@ func TestVariantsOnMatrixUnits(t *testing.T) {
 
 // No variant needs more than WebGPU guarantees, or than an adapter says it has.
 func TestVariantsFitLimits(t *testing.T) {
-	for _, mm := range []shaders.MatMul{
+	for _, mm := range []matmul.Product{
 		{M: 4096, N: 768, K: 768, A: int8Rows, B: ternRows}, {M: 60, N: 32000, K: 256, A: floatRows, B: floatRows}, {M: 1 << 21, N: 64, K: 64, A: floatRows, B: floatRows},
 	} {
 		names := map[string]bool{}

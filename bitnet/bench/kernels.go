@@ -117,11 +117,11 @@ func share(k tune.KernelCost, rates []tune.Rate) KernelShare {
 		return 0
 	}
 	switch {
-	case k.Family == "matmul_matrix" && strings.HasSuffix(k.Kernel, " i8"):
+	case k.Family == "matmul/matrix" && strings.HasSuffix(k.Kernel, " i8"):
 		matrix("i8")
-	case k.Family == "matmul_matrix":
+	case k.Family == "matmul/matrix":
 		matrix("f16")
-	case k.Family == "matmul_integer_table" || k.Family == "matmul_integer_columns": // one product of integers serves two tokens
+	case k.Family == "matmul/integer_table" || k.Family == "matmul/integer_columns": // one product of integers serves two tokens
 		arithmetic = 2 * rate(tune.PeakInt)
 	}
 	if arithmetic == 0 {

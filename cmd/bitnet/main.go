@@ -57,7 +57,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(trainCommand(), evalCommand(), dataCommand(), tokenizerCommand(), exportCommand(), generateCommand(), chatCommand(), serveCommand(),
 		playCommand(), arenaCommand(), statusCommand(), plotCommand(), dashCommand(), devicesCommand(), doctorCommand(), costCommand(), benchCommand(),
-		tuneCommand(), versionCommand())
+		tuneCommand(), shaderCommand(), versionCommand())
 	refuseUnknown(root)
 	addCompletions(root)
 	return root

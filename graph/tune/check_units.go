@@ -8,6 +8,7 @@ import (
 	"bitnet/gpu"
 	"bitnet/graph"
 	"bitnet/shaders"
+	"bitnet/shaders/matmul"
 )
 
 // Fault is a feature of an adapter that computes wrong results.
@@ -56,11 +57,11 @@ func checkUnits(dev *gpu.Device, shapes [][3]int, alter func(shaders.Source) sha
 // checkFeature says what is wrong with one feature, and nothing where the
 // adapter does not have it.
 func (t unitCheck) checkFeature(feature string, limits graph.Limits, shapes [][3]int, alter func(shaders.Source) shaders.Source) (string, error) {
-	plain, alongK := shaders.Operand{Kind: shaders.F32}, shaders.Operand{Kind: shaders.F32, AlongK: true}
-	codes, codesAlongK := shaders.Operand{Kind: shaders.Int8}, shaders.Operand{Kind: shaders.Int8, AlongK: true}
-	ternary, ternaryAlongK := shaders.Operand{Kind: shaders.Ternary}, shaders.Operand{Kind: shaders.Ternary, AlongK: true}
+	plain, alongK := matmul.Operand{Kind: matmul.F32}, matmul.Operand{Kind: matmul.F32, AlongK: true}
+	codes, codesAlongK := matmul.Operand{Kind: matmul.Int8}, matmul.Operand{Kind: matmul.Int8, AlongK: true}
+	ternary, ternaryAlongK := matmul.Operand{Kind: matmul.Ternary}, matmul.Operand{Kind: matmul.Ternary, AlongK: true}
 	for _, shape := range shapes {
-		for _, mm := range []shaders.MatMul{
+		for _, mm := range []matmul.Product{
 			{A: codesAlongK, B: ternaryAlongK, RowScale: true, ColScale: true, Residual: true},
 			{A: codesAlongK, B: ternary, RowScale: true, Accumulate: true},
 			{A: codes, B: codes, RowScale: true, Accumulate: true},
@@ -97,7 +98,7 @@ func (t unitCheck) checkFeature(feature string, limits graph.Limits, shapes [][3
 
 // compare says how a kernel's result differs from that of the plain kernel. A
 // kernel that does not compile differs.
-func (t unitCheck) compare(mm shaders.MatMul, src shaders.Source) (string, error) {
+func (t unitCheck) compare(mm matmul.Product, src shaders.Source) (string, error) {
 	s, err := newScratch(t.dev, mm, t.operands)
 	if err != nil {
 		return "", err
@@ -116,5 +117,5 @@ func (t unitCheck) compare(mm shaders.MatMul, src shaders.Source) (string, error
 			return "", err
 		}
 	}
-	return differ(mm, mm.A.Kind == shaders.F32, results[0], results[1]), nil
+	return differ(mm, mm.A.Kind == matmul.F32, results[0], results[1]), nil
 }

@@ -20,8 +20,8 @@ func TestCheckMatrixUnits(t *testing.T) {
 		require.Empty(t, faults)
 
 		for name, c := range map[string]struct{ family, old, new, what string }{
-			"one row too far":    {"matmul_matrix", "fill_a(m0, ", "fill_a(m0 + 1u, ", "c[0, 0] is"},
-			"nothing is written": {"matmul_matrix", "fn main(", "fn main2(", "main"},
+			"one row too far":    {"matmul/matrix", "fill_a(m0, ", "fill_a(m0 + 1u, ", "c[0, 0] is"},
+			"nothing is written": {"matmul/matrix", "fn main(", "fn main2(", "main"},
 			"bytes in disorder":  {"matmul_packed", "dot4I8Packed(a0.x", "dot4I8Packed(a0.y", "c[0, 0] is"},
 		} {
 			faults, err := checkUnits(dev, small, func(s shaders.Source) shaders.Source {
@@ -36,7 +36,7 @@ func TestCheckMatrixUnits(t *testing.T) {
 				continue
 			}
 			require.Len(t, faults, 1, name)
-			require.Equal(t, map[string]string{"matmul_matrix": gpu.SubgroupMatrix, "matmul_packed": gpu.PackedDot}[c.family], faults[0].Feature)
+			require.Equal(t, map[string]string{"matmul/matrix": gpu.SubgroupMatrix, "matmul_packed": gpu.PackedDot}[c.family], faults[0].Feature)
 			require.Contains(t, faults[0].What, c.what, name)
 			require.NotContains(t, faults[0].What, "\n")
 		}

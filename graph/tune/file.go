@@ -13,7 +13,7 @@ import (
 
 	"bitnet/data/atomicfile"
 	"bitnet/gpu"
-	"bitnet/shaders"
+	"bitnet/shaders/matmul"
 )
 
 // File is what was measured on an adapter, as it is stored: in the user's cache
@@ -22,13 +22,13 @@ type File struct {
 	Adapter  string `json:"adapter"`
 	Driver   string `json:"driver"`
 	Backend  string `json:"backend"`
-	Kernels  string `json:"kernels"` // shaders.Version
+	Kernels  string `json:"kernels"` // matmul.Version
 	Products Tuning `json:"products"`
 }
 
 // NewFile is an empty tuning of an adapter with the kernels of this program.
 func NewFile(a gpu.Adapter) *File {
-	return &File{a.Name, a.Driver, a.Backend, shaders.Version(), Tuning{}}
+	return &File{a.Name, a.Driver, a.Backend, matmul.Version(), Tuning{}}
 }
 
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9]+`)
@@ -86,7 +86,7 @@ func (t *File) Fits(a gpu.Adapter) error {
 }
 
 // Fresh reports whether the tuning was measured with the kernels of this program.
-func (t *File) Fresh() bool { return t.Kernels == shaders.Version() }
+func (t *File) Fresh() bool { return t.Kernels == matmul.Version() }
 
 // Write stores the tuning, and makes the folder where that is missing.
 func (t *File) Write(path string) error {

@@ -10,7 +10,7 @@ import (
 
 	"bitnet/gpu"
 	"bitnet/graph"
-	"bitnet/shaders"
+	"bitnet/shaders/matmul"
 )
 
 var devices = sync.OnceValues(func() ([]*gpu.Device, error) {
@@ -65,9 +65,9 @@ func onMatrixUnits(t *testing.T, f func(t *testing.T, dev *gpu.Device)) {
 }
 
 var (
-	floatRows = shaders.Operand{Kind: shaders.F32, AlongK: true}
-	int8Rows  = shaders.Operand{Kind: shaders.Int8, AlongK: true}
-	ternRows  = shaders.Operand{Kind: shaders.Ternary, AlongK: true}
+	floatRows = matmul.Operand{Kind: matmul.F32, AlongK: true}
+	int8Rows  = matmul.Operand{Kind: matmul.Int8, AlongK: true}
+	ternRows  = matmul.Operand{Kind: matmul.Ternary, AlongK: true}
 )
 
 // model plans the training of an embedding, one ternary projection and the head,

@@ -12,6 +12,7 @@ import (
 	"bitnet/gpu"
 	"bitnet/graph"
 	"bitnet/shaders"
+	"bitnet/shaders/probe"
 )
 
 // Rate is one thing that an adapter can do, measured.
@@ -134,7 +135,7 @@ func (p *peak) arithmetic(ctx context.Context) error {
 		var layouts []shaders.Source
 		for _, kind := range x.kinds {
 			for _, chains := range []int{2, 4, 8} {
-				layouts = append(layouts, shaders.PeakArithmetic{Target: p.target, Kind: kind, Chains: chains, Groups: groups}.Source())
+				layouts = append(layouts, probe.Arithmetic{Target: p.target, Kind: kind, Chains: chains, Groups: groups}.Source())
 			}
 		}
 		if err := p.fastest(ctx, x.name, x.unit, layouts, p.small); err != nil {
@@ -152,7 +153,7 @@ func (p *peak) matrix(ctx context.Context) error {
 		if p.target != shaders.GPU {
 			groups = 4
 		}
-		src, ok := shaders.PeakMatrix{Shape: s, Groups: groups}.Source(units)
+		src, ok := probe.Matrix{Shape: s, Groups: groups}.Source(units)
 		if !ok {
 			continue
 		}
@@ -189,7 +190,7 @@ func (p *peak) memory(ctx context.Context) error {
 		var layouts []shaders.Source
 		for _, layout := range []string{"neighbours", "runs", "uniform"} {
 			if layout != "uniform" || p.target == shaders.CPUTable {
-				layouts = append(layouts, shaders.PeakMemory{Target: p.target, Bytes: p.bytes, Copy: copies, Layout: layout}.Source())
+				layouts = append(layouts, probe.Memory{Target: p.target, Bytes: p.bytes, Copy: copies, Layout: layout}.Source())
 			}
 		}
 		name := PeakRead
@@ -207,7 +208,7 @@ func (p *peak) latency(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	d, err := p.dispatch(shaders.PeakNothing(), p.small)
+	d, err := p.dispatch(probe.Nothing(), p.small)
 	if err != nil {
 		return err
 	}

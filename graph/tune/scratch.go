@@ -7,6 +7,7 @@ import (
 
 	"bitnet/gpu"
 	"bitnet/shaders"
+	"bitnet/shaders/matmul"
 )
 
 // scratch are made-up operands of a product.
@@ -15,7 +16,7 @@ type scratch struct {
 	start   []uint32               // what the result holds before
 }
 
-func newScratch(dev *gpu.Device, mm shaders.MatMul, t operands) (*scratch, error) {
+func newScratch(dev *gpu.Device, mm matmul.Product, t operands) (*scratch, error) {
 	// Lifted values must stay in the range of float16.
 	amplitude := 1 / max(mm.Gain, 1)
 	s := &scratch{buffers: map[string]*gpu.Buffer{}}
@@ -89,9 +90,9 @@ func (s *scratch) result(dev *gpu.Device, d gpu.Dispatch) ([]float32, error) {
 
 // differ says how the result of a product differs from what it has to be. It is
 // "" if the difference is no more than rounding; rounded is that to float16.
-func differ(mm shaders.MatMul, rounded bool, want, got []float32) string {
+func differ(mm matmul.Product, rounded bool, want, got []float32) string {
 	largest := 127 * mm.K // sum of products of integers
-	if mm.B.Kind == shaders.Int8 {
+	if mm.B.Kind == matmul.Int8 {
 		largest *= 127
 	}
 	exact := mm.Whole() && largest < 1<<24
@@ -118,20 +119,20 @@ type operands struct{ rng *rand.Rand }
 func newOperands() operands { return operands{rand.New(rand.NewPCG(1, 2))} }
 
 // operand makes up a factor, as it is stored.
-func (t operands) operand(o shaders.Operand, outer, k int, amplitude float32) []uint32 {
+func (t operands) operand(o matmul.Operand, outer, k int, amplitude float32) []uint32 {
 	rows, cols := k, outer
 	if o.AlongK {
 		rows, cols = outer, k
 	}
 	switch o.Kind {
-	case shaders.Int8: // from -127 to 127
+	case matmul.Int8: // from -127 to 127
 		return t.fill(rows*shaders.Words4(cols), func() (w uint32) {
 			for range 4 {
 				w = w<<8 | uint32(uint8(t.rng.IntN(255)-127))
 			}
 			return w
 		})
-	case shaders.Ternary:
+	case matmul.Ternary:
 		return t.fill(rows*shaders.Words16(cols), func() (w uint32) {
 			for range 16 {
 				w = w<<2 | uint32(t.rng.IntN(3))

@@ -12,13 +12,14 @@ import (
 	"bitnet/gpu"
 	"bitnet/graph"
 	"bitnet/shaders"
+	"bitnet/shaders/matmul"
 )
 
 // The fastest variant wins, if it is faster by more than noise and computes the
 // same.
 func TestBestVariant(t *testing.T) {
 	onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
-		mm := shaders.MatMul{Target: graph.TargetOf(dev.Adapter()), M: 36, N: 48, K: 32, A: floatRows, B: floatRows, Accumulate: true}
+		mm := matmul.Product{Target: graph.TargetOf(dev.Adapter()), M: 36, N: 48, K: 32, A: floatRows, B: floatRows, Accumulate: true}
 		x := graph.Product{Key: "it", MatMul: mm, Variants: mm.Variants(0), Calls: 1}
 		var notes []string
 		tn := &tuner{stopwatch: stopwatch{dev: dev}, Options: Options{Note: func(s string) { notes = append(notes, s) }}, operands: newOperands()}
@@ -57,10 +58,10 @@ func TestBestVariant(t *testing.T) {
 }
 
 func TestDiffer(t *testing.T) {
-	float := graph.Product{MatMul: shaders.MatMul{N: 2, K: 64, A: floatRows, B: floatRows}}
+	float := graph.Product{MatMul: matmul.Product{N: 2, K: 64, A: floatRows, B: floatRows}}
 	half := float
 	half.Rounded = true
-	whole := graph.Product{MatMul: shaders.MatMul{N: 2, K: 64, A: int8Rows, B: ternRows}}
+	whole := graph.Product{MatMul: matmul.Product{N: 2, K: 64, A: int8Rows, B: ternRows}}
 	nan := float32(math.NaN())
 	for _, row := range []struct {
 		x    graph.Product
@@ -88,7 +89,7 @@ func TestMeasure(t *testing.T) {
 		_, plan := model(t, dev.Adapter())
 		products := plan.Products()
 		require.Greater(t, len(products), 2)
-		require.Equal(t, shaders.Int8, products[0].MatMul.A.Kind)
+		require.Equal(t, matmul.Int8, products[0].MatMul.A.Kind)
 		x := &products[0] // the forward
 		broken := shaders.Variant{Name: "broken", Source: func() shaders.Source {
 			s := x.Variants[0].Source()
