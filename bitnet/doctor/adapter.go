@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"bitnet/gpu"
+	"bitnet/gpu/driver"
 )
 
 // adapter says what training would use.
@@ -175,15 +176,16 @@ func timestamps(a gpu.Adapter) Finding {
 		"this adapter has no timestamps: bench step times whole steps only")
 }
 
-// dawn looks at the second driver; err is why it cannot be used.
-func dawn(chosen gpu.Adapter, err error) Finding {
+// optional looks at a backend that is installed separately; err is why it cannot
+// be used.
+func optional(b driver.Info, chosen gpu.Adapter, err error) Finding {
 	switch {
-	case chosen.Backend == "dawn":
+	case chosen.Backend == b.Name:
 		return ok("in use")
 	case err == nil:
-		return ok("installed; --backend dawn uses it")
+		return ok("installed; --backend %s uses it", b.Name)
 	case chosen.Name == "" || chosen.Kind == gpu.CPU:
-		return ok("not there; only a GPU has a use for it")
+		return ok("not installed; only a GPU has a use for it")
 	}
-	return warn("run make dawn (needs Node.js and npm)", "the second way to a GPU, which can use its matrix units, is not there: %v", err)
+	return warn("run "+b.Install, "a second GPU backend that can use matrix units is not installed: %v", err)
 }

@@ -9,6 +9,7 @@ import (
 
 	"bitnet/data/disk"
 	"bitnet/gpu"
+	"bitnet/gpu/driver"
 )
 
 // Grade is how good what was found is.
@@ -47,7 +48,7 @@ type Options struct {
 }
 
 // Examine makes all checks, and hands each finding over as it comes. It writes
-// small files and removes them, and starts Dawn if it is there.
+// small files and removes them, and starts backends that are installed.
 func Examine(o Options, found func(Finding)) {
 	say := func(check string, f Finding) {
 		f.Check = check
@@ -73,8 +74,12 @@ func Examine(o Options, found func(Finding)) {
 		say("timestamps", timestamps(chosen))
 		say("memory", memory(chosen, availableMemory("/proc/meminfo"), wants))
 	}
-	_, dawnErr := gpu.AdaptersOf("dawn")
-	say("dawn", dawn(chosen, dawnErr))
+	for _, d := range driver.All() {
+		if b := d.Info(); b.Install != "" {
+			_, err := gpu.AdaptersOf(b.Name)
+			say(b.Name, optional(b, chosen, err))
+		}
+	}
 
 	const other = "choose another folder with --runs-dir"
 	say("runs", writable(disk.Nearest(o.RunsDir), other))

@@ -68,10 +68,10 @@ func TestFindings(t *testing.T) {
 		{"shared memory", memory(integrated, 2e9, fits), Warn, "large needs"},
 		{"memory of a card", memory(graphics, 1e6, fits), OK, "drivers do not tell"},
 
-		{"Dawn in use", dawn(onDawn, nil), OK, "in use"},
-		{"Dawn there", dawn(cpu, nil), OK, "installed"},
-		{"no Dawn, CPU", dawn(cpu, missing), OK, "only a GPU"},
-		{"no Dawn, GPU", dawn(graphics, missing), Warn, "make dawn"},
+		{"Dawn in use", optional(driver.Info{Name: "dawn", Install: "make dawn"}, onDawn, nil), OK, "in use"},
+		{"Dawn there", optional(driver.Info{Name: "dawn", Install: "make dawn"}, cpu, nil), OK, "installed"},
+		{"no Dawn, CPU", optional(driver.Info{Name: "dawn", Install: "make dawn"}, cpu, missing), OK, "only a GPU"},
+		{"no Dawn, GPU", optional(driver.Info{Name: "dawn", Install: "make dawn"}, graphics, missing), Warn, "make dawn"},
 
 		{"disk", room("runs", 10e9, nil, []need{{"a", 5e9}}, "move"), OK, "enough for a"},
 		{"small disk", room("runs", 1e9, nil, []need{{"a", 5e9}}, "move"), Warn, "a takes about 5.0 GB"},
