@@ -65,11 +65,16 @@ func Load(dev *gpu.Device, w *modelfile.Weights) (*model.Model, error) {
 // begins a text, if the model has one, and the text.
 func (m *Model) Prompt(text string) ([]uint32, error) { return Prompt(m.Tokenizer, text) }
 
-// Prompt is Model.Prompt for a tokenizer alone.
+// Prompt is Model.Prompt for a tokenizer alone. A text that begins with the
+// token itself does not get it twice.
 func Prompt(tok *tokenizer.Tokenizer, text string) ([]uint32, error) {
-	var ids []uint32
-	if bos, ok := tok.BOS(); ok {
-		ids = append(ids, bos)
+	bos, ok := tok.BOS()
+	if !ok {
+		return tok.Append(nil, text)
 	}
-	return tok.Append(ids, text)
+	ids, err := tok.Append([]uint32{bos}, text)
+	if len(ids) > 1 && ids[1] == bos {
+		ids = ids[1:]
+	}
+	return ids, err
 }

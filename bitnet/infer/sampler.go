@@ -17,7 +17,14 @@ type Sampling struct {
 	// RepetitionPenalty divides the positive and multiplies the negative
 	// logits of the last PenaltyWindow tokens; 1 is none (Keskar et al., 2019).
 	RepetitionPenalty float64 `json:"repetition_penalty"`
-	Seed              uint64  `json:"seed"`
+	// FrequencyPenalty is subtracted from a token's logit for each time that it
+	// was chosen, PresencePenalty once if it was chosen at all; 0 is none. Both
+	// are OpenAI's, from -2 to 2.
+	FrequencyPenalty float64 `json:"frequency_penalty,omitempty"`
+	PresencePenalty  float64 `json:"presence_penalty,omitempty"`
+	// Bias is added to the logits of some tokens.
+	Bias map[uint32]float64 `json:"bias,omitempty"`
+	Seed uint64             `json:"seed"`
 }
 
 // PenaltyWindow is how many tokens back the repetition penalty looks.
@@ -41,6 +48,15 @@ func (s Sampling) Check() error {
 		return fmt.Errorf("min-p of %v: want 0 to 1", s.MinP)
 	case !(s.RepetitionPenalty > 0) || math.IsInf(s.RepetitionPenalty, 0):
 		return fmt.Errorf("a repetition penalty of %v: want more than 0 (1 is none)", s.RepetitionPenalty)
+	case !(math.Abs(s.FrequencyPenalty) <= 2):
+		return fmt.Errorf("a frequency penalty of %v: want -2 to 2 (0 is none)", s.FrequencyPenalty)
+	case !(math.Abs(s.PresencePenalty) <= 2):
+		return fmt.Errorf("a presence penalty of %v: want -2 to 2 (0 is none)", s.PresencePenalty)
+	}
+	for id, b := range s.Bias {
+		if !(math.Abs(b) <= 100) {
+			return fmt.Errorf("a bias of %v for token %d: want -100 to 100", b, id)
+		}
 	}
 	return nil
 }
@@ -50,6 +66,7 @@ type Sampler struct {
 	Sampling
 	rng        *rand.Rand
 	candidates []candidate
+	chosen     map[uint32]int // how often, so far
 }
 
 type candidate struct {
@@ -60,7 +77,7 @@ type candidate struct {
 
 // NewSampler starts at the sampling's seed.
 func NewSampler(s Sampling) *Sampler {
-	return &Sampler{Sampling: s, rng: rand.New(rand.NewPCG(s.Seed, 0x73616d706c65))}
+	return &Sampler{Sampling: s, rng: rand.New(rand.NewPCG(s.Seed, 0x73616d706c65)), chosen: map[uint32]int{}}
 }
 
 // Next chooses the token after history from its logits [vocab], which it may
@@ -69,6 +86,23 @@ func (s *Sampler) Next(history []uint32, logits []float32) uint32 {
 	if s.RepetitionPenalty != 1 {
 		s.penalize(history[max(0, len(history)-PenaltyWindow):], logits)
 	}
+	for id, n := range s.chosen {
+		logits[id] -= float32(s.FrequencyPenalty*float64(n) + s.PresencePenalty)
+	}
+	for id, b := range s.Bias {
+		if int(id) < len(logits) {
+			logits[id] += float32(b)
+		}
+	}
+	id := s.choose(logits)
+	if s.FrequencyPenalty != 0 || s.PresencePenalty != 0 {
+		s.chosen[id]++
+	}
+	return id
+}
+
+// choose draws a token.
+func (s *Sampler) choose(logits []float32) uint32 {
 	if s.Temperature == 0 {
 		return Greedy(0, logits)
 	}

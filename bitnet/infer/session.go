@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,14 +46,27 @@ type Request struct {
 	Limit    int // new tokens at most; 0 for as many as the context allows
 	Sampling Sampling
 	Stop     []string // end before any of these
+	// LogProbs asks for the log-probability of each new token, and for the
+	// likeliest TopLogProbs tokens in its place.
+	LogProbs    bool
+	TopLogProbs int
+}
+
+// LogProb is the log-probability of a token, by the model alone: before
+// temperature, penalties and biases.
+type LogProb struct {
+	Token   uint32
+	LogProb float64
+	Top     []LogProb // the likeliest tokens in its place, the likeliest first
 }
 
 // Completion is what was written.
 type Completion struct {
 	Text         string
-	Tokens       []uint32 // the new ones, without the token that ended the text
-	Reason       string   // "stop": an end token or a stop string; "length": the limit or the context
-	Ended        bool     // by the token that ends a text
+	LogProbs     []LogProb // of Tokens, if they were asked for
+	Tokens       []uint32  // the new ones, without the token that ended the text
+	Reason       string    // "stop": an end token or a stop string; "length": the limit or the context
+	Ended        bool      // by the token that ends a text
 	PromptTokens int
 	Cached       int           // prompt tokens that were known from the text before
 	PromptTime   time.Duration // until the first new token
@@ -103,6 +118,10 @@ func (s *Session) Complete(ctx context.Context, r Request, emit func(string) err
 			c.Text = text.text()
 			return c, err
 		}
+		var row []float32 // as the model gives them
+		if r.LogProbs {
+			row = slices.Clone(logits[0])
+		}
 		next := sampler.Next(s.tokens, logits[0])
 		if len(c.Tokens) == 0 {
 			c.PromptTime = time.Since(began)
@@ -112,6 +131,9 @@ func (s *Session) Complete(ctx context.Context, r Request, emit func(string) err
 			break
 		}
 		c.Tokens = append(c.Tokens, next)
+		if r.LogProbs {
+			c.LogProbs = append(c.LogProbs, logProb(row, next, r.TopLogProbs))
+		}
 		stopped, err := text.next(next)
 		if err != nil {
 			return c, err
@@ -136,6 +158,25 @@ func (s *Session) Complete(ctx context.Context, r Request, emit func(string) err
 	err := text.finish()
 	c.Text = text.text()
 	return c, err
+}
+
+// logProb is log softmax(logits) of a token and of the likeliest ones.
+func logProb(logits []float32, token uint32, top int) LogProb {
+	largest := float64(slices.Max(logits))
+	sum := 0.0
+	for _, v := range logits {
+		sum += math.Exp(float64(v) - largest)
+	}
+	norm := largest + math.Log(sum)
+	out := LogProb{Token: token, LogProb: float64(logits[token]) - norm}
+	likeliest := Sampler{Sampling: Sampling{TopK: top}}
+	if top > 0 {
+		for _, c := range likeliest.likeliest(logits) {
+			out.Top = append(out.Top, LogProb{Token: c.id, LogProb: c.logit - norm})
+		}
+		out.Top = out.Top[:min(top, len(out.Top))]
+	}
+	return out
 }
 
 // stopper turns tokens into text, and holds back what may be the beginning of

@@ -15,24 +15,25 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"bitnet/bitnet/infer"
-	"bitnet/gpu"
+	"bitnet/bitnet/model/modeltest"
 )
 
 // start serves the shipped model of tic-tac-toe.
 func start(t *testing.T, l Limits) (*httptest.Server, *Server) {
 	t.Helper()
-	dev, err := gpu.Open("")
-	if err != nil {
-		t.Skip("no adapter: run gpu/install-vulkan.sh")
-	}
-	t.Cleanup(dev.Close)
-	m, err := infer.Open(context.Background(), dev, filepath.Join("..", "..", "testdata", "tictactoe"), func(s string) { t.Error(s) })
+	return startFor(t, l, Access{Hosts: []string{"localhost", "127.0.0.1"}})
+}
+
+func startFor(t *testing.T, l Limits, a Access) (*httptest.Server, *Server) {
+	t.Helper()
+	dev := modeltest.Device(t)
+	m, err := infer.Open(context.Background(), dev, "", filepath.Join("..", "..", "testdata", "tictactoe"), func(s string) { t.Error(s) })
 	require.NoError(t, err)
-	session, err := m.NewSession(dev, 0)
+	session, err := m.NewSession(0)
 	require.NoError(t, err)
 	f, err := infer.FindChatFormat("", m.Tokenizer)
 	require.NoError(t, err)
-	s := New(m, session, "game", f, l, []string{"localhost", "127.0.0.1"})
+	s := New(m, session, "game", f, l, a)
 	web := httptest.NewServer(s.Handler())
 	t.Cleanup(web.Close)
 	return web, s
@@ -146,10 +147,12 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"/v1/completions", `{`, 400, "JSON"},
 		{"/v1/completions", `{}`, 400, "prompt"},
-		{"/v1/completions", `{"prompt": ["5"]}`, 400, "prompt must be a string"},
+		{"/v1/completions", `{"prompt": {"text": "5"}}`, 400, "prompt must be a string"},
+		{"/v1/completions", `{"prompt": []}`, 400, "1 to 64 texts"},
+		{"/v1/completions", `{"prompt": [400]}`, 400, "there is no token 400"},
 		{"/v1/completions", `{"prompt": "hello"}`, 400, "token"},
 		{"/v1/completions", `{"prompt": "5", "model": "gpt-4"}`, 404, "game"},
-		{"/v1/completions", `{"prompt": "5", "n": 2}`, 400, "n must be 1"},
+		{"/v1/completions", `{"prompt": "5", "n": 2}`, 400, "n: this server gives one answer"},
 		{"/v1/completions", `{"prompt": "5", "temperature": -1}`, 400, "temperature"},
 		{"/v1/completions", `{"prompt": "5", "max_tokens": 0}`, 400, "max_tokens"},
 		{"/v1/completions", `{"prompt": "5", "stop": 3}`, 400, "stop"},
@@ -193,6 +196,7 @@ func TestRefusals(t *testing.T) {
 	defer cancel()
 	q, err := http.NewRequestWithContext(ctx, "POST", web.URL+"/v1/completions", strings.NewReader(`{"prompt": "5"}`))
 	require.NoError(t, err)
+	q.Header.Set("Content-Type", "application/json")
 	_, err = http.DefaultClient.Do(q)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Eventually(t, func() bool { return len(s.waiting) == 0 }, 5*time.Second, 10*time.Millisecond)

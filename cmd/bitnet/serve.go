@@ -19,27 +19,43 @@ import (
 
 func serveCommand() *cobra.Command {
 	var f modelFlags
-	var address, name, format string
+	var address, name, format, key string
+	var hosts, origins []string
 	var contextLen int
 	limits := serve.DefaultLimits()
 	c := &cobra.Command{
 		Use:   "serve MODEL",
 		Short: "Serve a trained model in the form of OpenAI's API",
 		Long: `Serve a model at /v1/completions, /v1/chat/completions (both also streamed) and
-/v1/models, for programs that speak OpenAI's API. Only this machine can reach it
-unless --addr says otherwise; it asks nobody for a key.
+/v1/models, for programs that speak OpenAI's API.
+
+Only programs on this machine can use it. --addr opens it to other machines and
+then needs --api-key; --allow-origin lets the pages of a web site use it.
+SIGTERM and Ctrl-C refuse what waits, and let the answer under way finish.
 
 ` + modelHelp,
 		Example: `  bitnet serve runs/my_run
   bitnet serve runs/my_run --addr 127.0.0.1:9000 --name my-model
-  curl http://127.0.0.1:8080/v1/completions -d '{"prompt": "Once upon a time"}'`,
+  bitnet serve my_run --addr 0.0.0.0:8080 --api-key "$KEY" --allow-host my-machine
+  curl http://127.0.0.1:8080/v1/completions -H 'Content-Type: application/json' -d '{"prompt": "Once upon a time"}'`,
 		Args: exactly(1, modelArgument),
 		RunE: func(c *cobra.Command, args []string) error {
+			if key == "" {
+				key = os.Getenv("BITNET_API_KEY")
+			}
+			for _, o := range origins {
+				if err := serve.CheckOrigin(o); err != nil {
+					return usageError{fmt.Errorf("--allow-origin: %w", err)}
+				}
+			}
 			listener, err := net.Listen("tcp", address)
 			if err != nil {
 				return fmt.Errorf("%w: choose another address with --addr", err)
 			}
 			defer listener.Close()
+			if key == "" && !listener.Addr().(*net.TCPAddr).IP.IsLoopback() {
+				return usageError{fmt.Errorf("--addr %s is reachable from other machines: give --api-key KEY, or set BITNET_API_KEY", address)}
+			}
 			dev, m, err := f.openModel(c, args[0])
 			if err != nil {
 				return err
@@ -56,18 +72,19 @@ unless --addr says otherwise; it asks nobody for a key.
 			if name == "" {
 				name = filepath.Base(filepath.Clean(args[0]))
 			}
-			var hosts []string
+			access := serve.Access{Origins: origins, Key: key}
 			if ip := listener.Addr().(*net.TCPAddr).IP; ip.IsLoopback() {
-				hosts = []string{"localhost", "127.0.0.1", "::1", ip.String()}
+				access.Hosts = append([]string{"localhost", "127.0.0.1", "::1", ip.String()}, hosts...)
 			} else {
-				fmt.Fprintln(os.Stderr, "warning: others on the network can use this model")
+				access.Hosts = hosts // any, if none is named
 			}
+			api := serve.New(m, session, name, form, limits, access)
 			server := &http.Server{
-				Handler:           serve.New(m, session, name, form, limits, hosts).Handler(),
+				Handler:           api.Handler(),
 				ReadHeaderTimeout: 10 * time.Second,
 				ReadTimeout:       30 * time.Second,
 				IdleTimeout:       2 * time.Minute,
-				BaseContext:       func(net.Listener) context.Context { return c.Context() },
+				MaxHeaderBytes:    64 << 10,
 			}
 			fmt.Fprintf(c.OutOrStdout(), "serving %s on http://%s/v1 (%s), %d tokens of context; Ctrl-C stops\n",
 				name, listener.Addr(), dev.Adapter().Name, session.Context())
@@ -76,9 +93,13 @@ unless --addr says otherwise; it asks nobody for a key.
 			select {
 			case err = <-ended:
 			case <-c.Context().Done():
-				stop, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+				api.Stop()
+				fmt.Fprintf(c.ErrOrStderr(), "stopping: the answer under way has %s\n", limits.Drain)
+				stop, cancel := context.WithTimeout(context.Background(), limits.Drain+5*time.Second)
 				defer cancel()
-				err = server.Shutdown(stop)
+				if err = server.Shutdown(stop); err != nil {
+					err = server.Close()
+				}
 			}
 			if errors.Is(err, http.ErrServerClosed) {
 				err = nil
@@ -87,12 +108,15 @@ unless --addr says otherwise; it asks nobody for a key.
 		},
 	}
 	fl := c.Flags()
-	fl.StringVar(&address, "addr", "127.0.0.1:8080", "where to listen")
-	fl.StringVar(&name, "name", "", "the model's name for clients (default: the folder's)")
-	fl.StringVar(&format, "format", "", "form of a conversation: "+strings.Join(infer.ChatFormats(), ", ")+" (default: as the model's chat template)")
-	fl.IntVar(&contextLen, "context", 0, "most tokens of prompt and answer (default: the model's, up to 4096)")
-	fl.IntVar(&limits.MaxTokens, "max-tokens", limits.MaxTokens, "most tokens of an answer")
-	fl.IntVar(&limits.Queue, "queue", limits.Queue, "most requests that wait; more are refused")
+	fl.StringVar(&address, "addr", "127.0.0.1:8080", "address and port to listen on")
+	fl.StringVar(&key, "api-key", "", "key that clients must send (default $BITNET_API_KEY); required beyond this machine")
+	fl.StringArrayVar(&hosts, "allow-host", nil, "a further name that clients may address the server by; may be repeated")
+	fl.StringArrayVar(&origins, "allow-origin", nil, "a web site whose pages may use the server, such as https://example.org; may be repeated")
+	fl.StringVar(&name, "name", "", "name of the model for clients (default: that of the folder)")
+	fl.StringVar(&format, "format", "", "form of a conversation: "+strings.Join(infer.ChatFormats(), ", ")+" (default: that of the model's chat template)")
+	fl.IntVar(&contextLen, "context", 0, "at most N tokens of prompt and answer (default: the model's context, up to 4096)")
+	fl.IntVar(&limits.MaxTokens, "max-tokens", limits.MaxTokens, "at most N tokens per answer")
+	fl.IntVar(&limits.Queue, "queue", limits.Queue, "at most N requests wait; more are refused")
 	f.add(fl)
 	return c
 }

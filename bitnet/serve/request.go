@@ -1,0 +1,319 @@
+package serve
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"strconv"
+
+	"bitnet/bitnet/infer"
+)
+
+// request is what the two calls have in common. Fields that OpenAI's API does
+// not have either are ignored, as its servers do; those that it has and this
+// server cannot honour are refused by name.
+type request struct {
+	Model               string             `json:"model"`
+	Prompt              json.RawMessage    `json:"prompt"`
+	Messages            []message          `json:"messages"`
+	MaxTokens           *int               `json:"max_tokens"`
+	MaxCompletionTokens *int               `json:"max_completion_tokens"`
+	Temperature         *float64           `json:"temperature"`
+	TopP                *float64           `json:"top_p"`
+	TopK                *int               `json:"top_k"`
+	MinP                *float64           `json:"min_p"`
+	RepetitionPenalty   *float64           `json:"repetition_penalty"`
+	FrequencyPenalty    *float64           `json:"frequency_penalty"`
+	PresencePenalty     *float64           `json:"presence_penalty"`
+	LogitBias           map[string]float64 `json:"logit_bias"`
+	LogProbs            json.RawMessage    `json:"logprobs"`
+	TopLogProbs         *int               `json:"top_logprobs"`
+	Echo                bool               `json:"echo"`
+	Seed                *int64             `json:"seed"`
+	Stop                json.RawMessage    `json:"stop"`
+	N                   *int               `json:"n"`
+	BestOf              *int               `json:"best_of"`
+	Stream              bool               `json:"stream"`
+	StreamOptions       struct {
+		IncludeUsage bool `json:"include_usage"`
+	} `json:"stream_options"`
+
+	Suffix         *string         `json:"suffix"`
+	Tools          []any           `json:"tools"`
+	ToolChoice     json.RawMessage `json:"tool_choice"`
+	Functions      []any           `json:"functions"`
+	ResponseFormat *struct {
+		Type string `json:"type"`
+	} `json:"response_format"`
+	Modalities []string `json:"modalities"`
+}
+
+type message struct {
+	Role      string          `json:"role"`
+	Content   json.RawMessage `json:"content"`
+	ToolCalls []any           `json:"tool_calls"`
+}
+
+// text is a string, or the text parts of a list.
+func (m message) text() (string, error) {
+	var s string
+	if json.Unmarshal(m.Content, &s) == nil {
+		return s, nil
+	}
+	var parts []struct{ Type, Text string }
+	if err := json.Unmarshal(m.Content, &parts); err != nil {
+		return "", errors.New("a message's content must be text")
+	}
+	for _, p := range parts {
+		if p.Type != "text" {
+			return "", fmt.Errorf("this model reads text, not %.40q", p.Type)
+		}
+		s += p.Text
+	}
+	return s, nil
+}
+
+// unsupported names a field that would change the answer and cannot be
+// honoured, or is "".
+func (q *request) unsupported(chat bool) string {
+	switch {
+	case q.N != nil && *q.N != 1:
+		return "n: this server gives one answer per request: send several requests"
+	case q.BestOf != nil && *q.BestOf != 1:
+		return "best_of: this server gives one answer per request"
+	case q.Suffix != nil && *q.Suffix != "":
+		return "suffix: the model continues a text, it does not fill gaps"
+	case len(q.Tools) > 0 || len(q.Functions) > 0:
+		return "tools: the model calls none"
+	case len(q.ToolChoice) > 0 && string(q.ToolChoice) != `"none"` && string(q.ToolChoice) != `"auto"` && string(q.ToolChoice) != "null":
+		return "tool_choice: the model calls no tools"
+	case q.ResponseFormat != nil && q.ResponseFormat.Type != "" && q.ResponseFormat.Type != "text":
+		return "response_format: the answer is plain text"
+	case chat && q.Echo:
+		return "echo: only /v1/completions repeats the prompt"
+	case q.Echo && len(q.LogProbs) > 0 && string(q.LogProbs) != "null":
+		return "echo: log-probabilities of the prompt are not computed: leave out echo or logprobs"
+	}
+	for _, m := range q.Modalities {
+		if m != "text" {
+			return "modalities: the answer is text"
+		}
+	}
+	for _, m := range q.Messages {
+		if len(m.ToolCalls) > 0 {
+			return "tool_calls: the model calls no tools"
+		}
+	}
+	return ""
+}
+
+// settings are what a request says about every text that it asks for.
+func (s *Server) settings(q *request, chat bool) (infer.Request, error) {
+	out := infer.Request{Limit: s.limits.MaxTokens, Sampling: infer.Sampling{Temperature: 1, TopP: 1, RepetitionPenalty: 1, Seed: mathrand.Uint64()}}
+	if what := q.unsupported(chat); what != "" {
+		return out, errors.New(what)
+	}
+	for _, f := range []struct {
+		from *float64
+		to   *float64
+	}{
+		{q.Temperature, &out.Sampling.Temperature}, {q.TopP, &out.Sampling.TopP}, {q.MinP, &out.Sampling.MinP},
+		{q.RepetitionPenalty, &out.Sampling.RepetitionPenalty}, {q.FrequencyPenalty, &out.Sampling.FrequencyPenalty},
+		{q.PresencePenalty, &out.Sampling.PresencePenalty},
+	} {
+		if f.from != nil {
+			*f.to = *f.from
+		}
+	}
+	if q.TopK != nil {
+		out.Sampling.TopK = max(*q.TopK, 0)
+	}
+	if q.Seed != nil {
+		out.Sampling.Seed = uint64(*q.Seed)
+	}
+	if len(q.LogitBias) > 0 {
+		out.Sampling.Bias = map[uint32]float64{}
+		for key, b := range q.LogitBias {
+			id, err := strconv.ParseUint(key, 10, 32)
+			if err != nil || id >= uint64(s.model.Config.VocabSize) {
+				return out, fmt.Errorf("logit_bias: there is no token %.40q: the model has 0 to %d", key, s.model.Config.VocabSize-1)
+			}
+			out.Sampling.Bias[uint32(id)] = b
+		}
+	}
+	if err := out.Sampling.Check(); err != nil {
+		return out, err
+	}
+	for _, n := range []*int{q.MaxTokens, q.MaxCompletionTokens} {
+		if n != nil {
+			if *n < 1 {
+				return out, fmt.Errorf("max_tokens of %d: want 1 or more", *n)
+			}
+			out.Limit = min(*n, s.limits.MaxTokens)
+		}
+	}
+	if err := q.logProbs(chat, &out); err != nil {
+		return out, err
+	}
+	var err error
+	if out.Stop, err = stopStrings(q.Stop); err != nil {
+		return out, err
+	}
+	if chat {
+		out.Stop = append(out.Stop, s.format.Stop...)
+	}
+	return out, nil
+}
+
+// logProbs reads logprobs, a number for a completion and a switch for a chat.
+func (q *request) logProbs(chat bool, out *infer.Request) error {
+	if len(q.LogProbs) == 0 || string(q.LogProbs) == "null" {
+		if q.TopLogProbs != nil && *q.TopLogProbs > 0 {
+			return errors.New("top_logprobs needs logprobs: true")
+		}
+		return nil
+	}
+	if chat {
+		if err := json.Unmarshal(q.LogProbs, &out.LogProbs); err != nil {
+			return errors.New("logprobs must be true or false")
+		}
+		if q.TopLogProbs != nil {
+			out.TopLogProbs = *q.TopLogProbs
+		}
+		if out.TopLogProbs < 0 || out.TopLogProbs > 20 || out.TopLogProbs > 0 && !out.LogProbs {
+			return errors.New("top_logprobs must be 0 to 20, and needs logprobs: true")
+		}
+		return nil
+	}
+	if err := json.Unmarshal(q.LogProbs, &out.TopLogProbs); err != nil || out.TopLogProbs < 0 || out.TopLogProbs > 5 {
+		return errors.New("logprobs must be 0 to 5")
+	}
+	out.LogProbs = true
+	return nil
+}
+
+// mostPrompts is how many prompts a request may have.
+const mostPrompts = 64
+
+// prompt is one text to continue: as text, or as token ids.
+type prompt struct {
+	text string
+	ids  []uint32 // nil for a text
+}
+
+// prompts are the texts of a completion: a string, token ids, or a list of
+// either.
+func (q *request) prompts() ([]prompt, error) {
+	var text string
+	if json.Unmarshal(q.Prompt, &text) == nil {
+		return []prompt{{text: text}}, nil
+	}
+	var ids []uint32
+	if json.Unmarshal(q.Prompt, &ids) == nil && len(ids) > 0 {
+		return []prompt{{ids: ids}}, nil
+	}
+	var texts []string
+	var many [][]uint32
+	var out []prompt
+	switch {
+	case json.Unmarshal(q.Prompt, &texts) == nil:
+		for _, t := range texts {
+			out = append(out, prompt{text: t})
+		}
+	case json.Unmarshal(q.Prompt, &many) == nil:
+		for _, ids := range many {
+			out = append(out, prompt{ids: ids})
+		}
+	default:
+		return nil, errors.New("prompt must be a string, a list of token ids, or a list of either")
+	}
+	if len(out) == 0 || len(out) > mostPrompts {
+		return nil, fmt.Errorf("prompt must hold 1 to %d texts", mostPrompts)
+	}
+	return out, nil
+}
+
+// tokens are the ids of a prompt. A text that cannot fit the context is refused
+// before it is split into tokens.
+func (s *Server) tokens(p prompt) ([]uint32, error) {
+	if p.ids != nil {
+		for _, id := range p.ids {
+			if int64(id) >= int64(s.model.Config.VocabSize) {
+				return nil, fmt.Errorf("there is no token %d: the model has 0 to %d", id, s.model.Config.VocabSize-1)
+			}
+		}
+		return p.ids, s.fits(len(p.ids))
+	}
+	if err := s.fitsText(len(p.text)); err != nil {
+		return nil, err
+	}
+	ids, err := s.model.Prompt(p.text)
+	if err != nil {
+		return nil, err
+	}
+	return ids, s.fits(len(ids))
+}
+
+// chatTokens are the ids of a conversation.
+func (s *Server) chatTokens(messages []message) ([]uint32, error) {
+	if len(messages) == 0 {
+		return nil, errors.New("messages must hold at least one message")
+	}
+	var talk []infer.Message
+	size := 0
+	for _, m := range messages {
+		switch m.Role {
+		case "system", "user", "assistant":
+		case "developer":
+			m.Role = "system"
+		default:
+			return nil, fmt.Errorf("a message's role is %.40q: it must be system, user or assistant", m.Role)
+		}
+		text, err := m.text()
+		if err != nil {
+			return nil, err
+		}
+		size += len(text)
+		talk = append(talk, infer.Message{Role: m.Role, Content: text})
+	}
+	if err := s.fitsText(size); err != nil {
+		return nil, err
+	}
+	ids, err := s.format.Tokens(s.model.Tokenizer, talk)
+	if err != nil {
+		return nil, err
+	}
+	return ids, s.fits(len(ids))
+}
+
+func (s *Server) fits(tokens int) error {
+	if tokens > s.session.Context() {
+		return fmt.Errorf("the prompt has %d tokens, the context %d", tokens, s.session.Context())
+	}
+	return nil
+}
+
+// fitsText refuses a text that cannot fit: no token stands for more bytes than
+// the longest one.
+func (s *Server) fitsText(bytes int) error {
+	if most := s.session.Context() * s.longest; bytes > most {
+		return fmt.Errorf("the prompt has %d bytes, and a context of %d tokens holds at most %d", bytes, s.session.Context(), most)
+	}
+	return nil
+}
+
+func stopStrings(raw json.RawMessage) ([]string, error) {
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil, nil
+	}
+	var one string
+	if json.Unmarshal(raw, &one) == nil {
+		return []string{one}, nil
+	}
+	var many []string
+	if err := json.Unmarshal(raw, &many); err != nil || len(many) > 16 {
+		return nil, errors.New("stop must be a string or at most 16 of them")
+	}
+	return many, nil
+}
