@@ -36,7 +36,7 @@ if (!fs.existsSync(entry)) {
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), "bitnet-llama-"));
 process.on("exit", () => fs.rmSync(dir, {recursive: true, force: true}));
 const file = path.join(dir, "model.gguf");
-execFileSync(set.bitnet, ["export", positionals[0], "--format", "gguf", "--out", file, "--force", ...(set.type ? ["--type", set.type] : [])],
+execFileSync(set.bitnet, ["export", positionals[0], "--format", "gguf", "--output", file, "--force", ...(set.type ? ["--type", set.type] : [])],
     {stdio: ["ignore", "inherit", "inherit"]});
 
 const {getLlama} = await import(pathToFileURL(entry));

@@ -103,18 +103,12 @@ func (e *exporter) folder() (err error) {
 	if err := mustBeNew(e.Out); err != nil {
 		return err
 	}
-	parent := filepath.Dir(filepath.Clean(e.Out))
-	if err := os.MkdirAll(parent, 0o755); err != nil {
+	f, err := atomicfile.CreateFolder(e.Out)
+	if err != nil {
 		return fmt.Errorf("making the folder of --output: %w", err)
 	}
-	tmp, err := os.MkdirTemp(parent, ".writing-")
-	if err != nil {
-		return fmt.Errorf("writing beside --output: %w", err)
-	}
-	defer os.RemoveAll(tmp) // what is left of it after an error
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return err
-	}
+	defer f.Discard() // what is left of it after an error
+	tmp := f.Dir
 	if err := e.writeHF(tmp, packed); err != nil {
 		return fmt.Errorf("writing %s: %w", e.Out, err)
 	}
@@ -126,17 +120,13 @@ func (e *exporter) folder() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.SyncDir(tmp); err != nil {
-		return err
-	}
-	os.Remove(e.Out) // an empty folder
-	if err := os.Rename(tmp, e.Out); err != nil {
+	if err := f.Place(); err != nil {
 		return fmt.Errorf("placing %s: %w", e.Out, err)
 	}
 	for _, n := range names {
 		e.wrote(filepath.Join(e.Out, n.Name()))
 	}
-	return atomicfile.SyncDir(parent)
+	return nil
 }
 
 // mustBeNew refuses to replace a folder that holds something.

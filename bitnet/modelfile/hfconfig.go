@@ -16,6 +16,10 @@ import (
 const maxJSON = 64 << 20
 
 func readJSON(path string, v any) error {
+	// Asked before opening: opening a named pipe would wait for a writer.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return err

@@ -172,6 +172,14 @@ func (c *Config) Check() error {
 	return nil
 }
 
+// mostTokens bounds the tokens of a step, which the host holds in memory.
+const mostTokens = 1 << 26
+
+// tokensPerStep is TokensPerStep before it is known to be an int64.
+func (c *Config) tokensPerStep() float64 {
+	return float64(c.Train.BatchSize) * float64(c.Train.SeqLen) * float64(c.Train.GradAccum)
+}
+
 func (c *Config) check() error {
 	m, t, o := c.Model, c.Train, c.Output
 	positive := []struct {
@@ -205,6 +213,8 @@ func (c *Config) check() error {
 	switch {
 	case !(o.CheckpointMinutes >= 0):
 		return fmt.Errorf("output.checkpoint_minutes %g must not be negative", o.CheckpointMinutes)
+	case int64(t.BatchSize) > mostTokens || c.tokensPerStep() > mostTokens:
+		return fmt.Errorf("train.batch_size %d x seq_len %d x grad_accum %d are %.3g tokens per step: at most %d are possible", t.BatchSize, t.SeqLen, t.GradAccum, c.tokensPerStep(), mostTokens)
 	case t.SeqLen > m.MaxPositions:
 		return fmt.Errorf("train.seq_len %d is longer than model.max_position_embeddings %d", t.SeqLen, m.MaxPositions)
 	case !(c.Data.HeldOut >= 0 && c.Data.HeldOut <= 0.5):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"bitnet/bitnet/model"
@@ -31,6 +32,7 @@ type Trainer struct {
 	savedAt time.Time
 	events  Events
 	unlock  func()
+	place   os.FileInfo // of the run directory, when training began
 	report
 	watch watch
 }
@@ -225,6 +227,10 @@ func (t *Trainer) Train(ctx context.Context) error {
 		return err
 	}
 	defer t.logs.Close()
+	var err error
+	if t.place, err = os.Stat(t.Run.Dir); err != nil {
+		return fmt.Errorf("looking at the run directory: %w", err)
+	}
 	c, o := &t.Config.Train, &t.Config.Output
 	if c.OnAnomaly == runs.RollBack && t.saved < 0 {
 		if err := t.save(); err != nil { // to have one to go back to
@@ -246,6 +252,9 @@ func (t *Trainer) Train(ctx context.Context) error {
 		log := last || stop || every(o.LogInterval) || firstLines(t.state.Step) || t.state.Step-t.observed == graph.HistorySlots
 		overdue := o.CheckpointMinutes > 0 && time.Since(t.savedAt).Minutes() >= o.CheckpointMinutes
 		save := last || stop || overdue || every(o.CheckpointInterval) || c.stageBoundary(t.state.Step)
+		if (log || save) && !t.present() {
+			return t.rescue()
+		}
 		if log || save { // nothing that is not finite gets into a checkpoint
 			found, err := t.observe()
 			if err != nil {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -47,7 +49,9 @@ func trainCommand() *cobra.Command {
 flags and --set change single values. The run directory holds config.yaml, logs
 and checkpoints; a checkpoint is also a model directory for transformers.
 
-Ctrl-C saves a checkpoint and stops after the step; a second one stops at once.`,
+Ctrl-C, SIGTERM and a closed terminal (SIGHUP) save a checkpoint and stop after
+the step; a second signal stops at once. If only the output is closed, training
+continues without it.`,
 		Example: `  bitnet train --exp simple
   bitnet train --exp arithmetic --num-steps 5000 --batch-size 64
   bitnet train --exp arithmetic --set model.hidden_act=relu2 --dry-run
@@ -256,6 +260,7 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 	default:
 		r = newProgress(out)
 	}
+	signal.Ignore(syscall.SIGPIPE) // nobody reads the output any more: training continues
 	r.prepare(cfg, adapter)
 	events := r.events()
 	defer acknowledge(c.Context(), events.Note)()

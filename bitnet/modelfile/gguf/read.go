@@ -285,21 +285,46 @@ func (d *decoder) array() any {
 		d.err = fmt.Errorf("its array claims %d elements", n)
 		return nil
 	}
-	switch kind {
-	case kindString:
-		return elements(n, d.text)
-	case kindInt32:
-		return elements(n, func() int32 { return int32(d.u32()) })
-	case kindFloat32:
-		return elements(n, func() float32 { return math.Float32frombits(d.u32()) })
+	if kind == kindString {
+		out := make([]string, n)
+		for i := range out {
+			out[i] = d.text()
+		}
+		return out
 	}
-	return elements(n, func() any { return d.value(kind) })
+	// Numbers keep their width: an array takes as much memory as in the file.
+	raw := d.bytes(n * least)
+	if d.err != nil {
+		return nil
+	}
+	switch kind {
+	case kindUint8, kindBool:
+		return raw
+	case kindInt8:
+		return numbers[int8](raw, n)
+	case kindUint16:
+		return numbers[uint16](raw, n)
+	case kindInt16:
+		return numbers[int16](raw, n)
+	case kindUint32:
+		return numbers[uint32](raw, n)
+	case kindInt32:
+		return numbers[int32](raw, n)
+	case kindFloat32:
+		return numbers[float32](raw, n)
+	case kindUint64:
+		return numbers[uint64](raw, n)
+	case kindInt64:
+		return numbers[int64](raw, n)
+	}
+	return numbers[float64](raw, n)
 }
 
-func elements[T any](n uint64, next func() T) []T {
+// numbers are the little-endian numbers of an array.
+func numbers[T any](raw []byte, n uint64) []T {
 	out := make([]T, n)
-	for i := range out {
-		out[i] = next()
+	if _, err := binary.Decode(raw, binary.LittleEndian, out); err != nil {
+		panic(err) // raw has their size
 	}
 	return out
 }
