@@ -58,7 +58,7 @@ of the same documents.`,
 			if _, err := os.Stat(filepath.Join(out, "tokenizer.json")); err == nil && !force {
 				return fmt.Errorf("%s already holds a tokenizer; choose another --out, or --force to replace it", out)
 			}
-			files, err := text.Find(paths...)
+			files, err := text.Find(cmd.Context(), paths...)
 			if err != nil {
 				return err
 			}
@@ -111,7 +111,7 @@ func trainTokenizer(ctx context.Context, w io.Writer, files []text.Found, readin
 	docs := iter.Seq[string](func(yield func(string) bool) {
 		for _, f := range files {
 			var read int64
-			for doc, err := range text.Documents(f.Path, 0, reading) {
+			for doc, err := range text.Documents(ctx, f.Path, 0, reading) {
 				if err != nil {
 					failed = err
 					cancel()

@@ -65,7 +65,7 @@ func Open(ctx context.Context, names []string, o Options) (*Corpus, error) {
 		case remote:
 			p = Preset{Repo: rest, Files: o.Files}
 		case !known:
-			if err := c.addLocal(name); err != nil {
+			if err := c.addLocal(ctx, name); err != nil {
 				return nil, err
 			}
 			continue
@@ -101,11 +101,11 @@ func presetNames() string {
 	return strings.Join(names, ", ") + ", hub:ORG/NAME"
 }
 
-func (c *Corpus) addLocal(path string) error {
+func (c *Corpus) addLocal(ctx context.Context, path string) error {
 	if _, err := os.Stat(path); os.IsNotExist(err) {
 		return fmt.Errorf("%s is neither a preset (%s) nor a file or folder here", path, presetNames())
 	}
-	found, err := text.Find(path)
+	found, err := text.Find(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ func (c *Corpus) Documents(ctx context.Context) iter.Seq2[text.Document, error] 
 				yield(text.Document{}, err)
 				return
 			}
-			for d, err := range text.Documents(path, 0, c.Text) {
+			for d, err := range text.Documents(ctx, path, 0, c.Text) {
 				if err == nil {
 					err = ctx.Err()
 				}

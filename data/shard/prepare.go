@@ -231,7 +231,7 @@ func documents(ctx context.Context, o *Options, from Cursor) iter.Seq2[placed, e
 			if i == from.Input {
 				skip = from.Index
 			}
-			for d, err := range text.Documents(path, skip, o.Text) {
+			for d, err := range text.Documents(ctx, path, skip, o.Text) {
 				if err == nil {
 					err = ctx.Err()
 				}
@@ -264,11 +264,11 @@ func run(ctx context.Context, dir string, m *Manifest, o *Options) error {
 	stop := context.AfterFunc(ctx, room.wake)
 	defer stop()
 
-	var wg sync.WaitGroup
-	defer wg.Wait()
+	var reading sync.WaitGroup
+	defer reading.Wait()
 	defer cancel()
 	var readErr error // set before ordered is closed
-	wg.Go(func() {
+	reading.Go(func() {
 		defer close(ordered)
 		defer close(work)
 		readErr = read(ctx, o, m.end(), func(c *chunk) error {
@@ -285,13 +285,15 @@ func run(ctx context.Context, dir string, m *Manifest, o *Options) error {
 			return nil
 		})
 	})
+	// A worker may have a long document in hand. Nobody waits for it when the run
+	// ends early: it touches nothing but its chunk.
 	for range o.Workers {
-		wg.Go(func() {
+		go func() {
 			for c := range work {
-				c.encode(m, o)
+				c.encode(ctx, m, o)
 				close(c.done)
 			}
-		})
+		}()
 	}
 	out, err := newOutput(dir, m, o)
 	if err != nil {
@@ -351,9 +353,12 @@ func read(ctx context.Context, o *Options, from Cursor, send func(*chunk) error)
 	return send(c)
 }
 
-func (c *chunk) encode(m *Manifest, o *Options) {
+func (c *chunk) encode(ctx context.Context, m *Manifest, o *Options) {
 	c.ids, c.ends, c.hashes = c.ids[:0], c.ends[:0], c.hashes[:0]
 	for i := range c.docs {
+		if c.err = ctx.Err(); c.err != nil {
+			return
+		}
 		d := &c.docs[i]
 		if m.BOS != nil {
 			c.ids = append(c.ids, *m.BOS)

@@ -69,7 +69,7 @@ func corpus(t testing.TB, texts []string, perFile int) []Input {
 		require.NoError(t, w.Flush())
 		require.NoError(t, f.Close())
 	}
-	found, err := text.Find(dir)
+	found, err := text.Find(context.Background(), dir)
 	require.NoError(t, err)
 	inputs, err := LocalInputs(found)
 	require.NoError(t, err)
@@ -270,7 +270,7 @@ func TestKilledHelper(t *testing.T) {
 	if os.Getenv("BITNET_SHARD_OUT") == "" {
 		t.Skip("only run by TestKilled")
 	}
-	found, err := text.Find(os.Getenv("BITNET_SHARD_IN"))
+	found, err := text.Find(context.Background(), os.Getenv("BITNET_SHARD_IN"))
 	require.NoError(t, err)
 	inputs, err := LocalInputs(found)
 	require.NoError(t, err)

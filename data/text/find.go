@@ -2,6 +2,7 @@ package text
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
+
+	"bitnet/data/plainfile"
+	"bitnet/data/printable"
 )
 
 // Found is a file that holds documents.
@@ -19,10 +23,10 @@ type Found struct {
 }
 
 // Find lists the files to read below paths, each a file or a folder, in an
-// order that only depends on the names. In folders, hidden files and folders
-// and links are left out, and so is what is not text by its first bytes, and
-// .json, which is only read as JSON lines where it is named.
-func Find(paths ...string) ([]Found, error) {
+// order that depends only on the names. In folders it leaves out hidden files
+// and folders, links, files that are not text by their first bytes, and .json,
+// which is read as JSON lines only where it is named itself.
+func Find(ctx context.Context, paths ...string) ([]Found, error) {
 	var all []Found
 	for _, root := range paths {
 		info, err := os.Stat(root)
@@ -31,7 +35,7 @@ func Find(paths ...string) ([]Found, error) {
 		}
 		if !info.IsDir() {
 			if !info.Mode().IsRegular() {
-				return nil, fmt.Errorf("finding text: %s is neither a file nor a folder", root)
+				return nil, fmt.Errorf("finding text: %s is neither a file nor a folder; write its content to a file first", root)
 			}
 			if ok, err := readable(root); err != nil || !ok {
 				return nil, errors.Join(err, fmt.Errorf("finding text: %s is not text; give .parquet, .jsonl (.gz, .zst) or text files", root))
@@ -41,6 +45,9 @@ func Find(paths ...string) ([]Found, error) {
 		}
 		before := len(all)
 		err = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+			if err == nil {
+				err = ctx.Err()
+			}
 			if err != nil {
 				return err
 			}
@@ -83,9 +90,9 @@ func readable(path string) (bool, error) {
 	if FormatOf(path) != Unknown {
 		return true, nil
 	}
-	f, err := os.Open(path)
+	f, err := plainfile.Open(path)
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("%s: %w", printable.String(path), err)
 	}
 	defer f.Close()
 	head := make([]byte, 4096)

@@ -3,6 +3,7 @@ package text
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,18 +12,20 @@ import (
 
 // readLines gives one field of each line, a JSON object. Blank lines are not
 // counted by the index.
-func readLines(path string, skip int64, o Options, yield func(Document, error) bool) error {
-	s, err := openStream(path)
+func readLines(ctx context.Context, path string, skip int64, o Options, yield func(Document, error) bool) error {
+	s, err := openStream(ctx, path)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	// Escapes make a text up to six times longer, and there are other fields.
-	limit := 6*o.MaxDocument + 1<<20
+	limit := lineLimit(o.MaxDocument)
 	var buf []byte
 	var index int64
 	for number := int64(1); ; number++ {
-		line, err := readLine(s.Reader, buf[:0], limit)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		line, err := readLine(ctx, s.Reader, buf[:0], limit)
 		if err == io.EOF && len(line) == 0 {
 			return nil
 		}
@@ -43,7 +46,7 @@ func readLines(path string, skip int64, o Options, yield func(Document, error) b
 			return fmt.Errorf("line %d: %w", number, err)
 		}
 		if len(text) > o.MaxDocument {
-			return fmt.Errorf("line %d: %w", number, tooLong(len(text), o))
+			return fmt.Errorf("line %d: %w", number, tooLong(int64(len(text)), o.MaxDocument))
 		}
 		if text != "" && !yield(Document{Text: text, File: path, Index: at, Read: s.read}, nil) {
 			return errStopped
@@ -51,9 +54,19 @@ func readLines(path string, skip int64, o Options, yield func(Document, error) b
 	}
 }
 
+// lineLimit is how long a line with a document of at most so many bytes may be.
+// Escapes make a text up to six times longer, long ones rarely twice, and there
+// are other fields.
+func lineLimit(document int) int {
+	return max(min(6*document, 96<<20), 2*document) + 1<<20
+}
+
 // readLine appends the next line to buf, without its end.
-func readLine(r *bufio.Reader, buf []byte, limit int) ([]byte, error) {
+func readLine(ctx context.Context, r *bufio.Reader, buf []byte, limit int) ([]byte, error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			return buf, err
+		}
 		part, err := r.ReadSlice('\n')
 		if len(buf)+len(part) > limit {
 			return buf, fmt.Errorf("longer than %d bytes; raise the limit (--max-document) or split it", limit)
@@ -69,20 +82,60 @@ func readLine(r *bufio.Reader, buf []byte, limit int) ([]byte, error) {
 	}
 }
 
-// field gives the string that an object has under name, "" for null. Of several
-// with one name the last counts, as in most JSON readers. Only that field is
-// built; the others, however nested, are passed over.
+// field gives the string that an object has under name, "" for null. A name
+// that the object does not have may be a path: a.b is b in the object a.
 func field(line []byte, name string) (string, error) {
 	if !json.Valid(line) {
 		var v json.RawMessage
 		return "", fmt.Errorf("not JSON: %w", json.Unmarshal(line, &v))
 	}
-	// From here on line is known to be well-formed.
-	i := skipSpace(line, 0)
-	if line[i] != '{' {
-		return "", errors.New("not a JSON object")
+	found, err := lookup(line, name)
+	switch {
+	case err != nil:
+		return "", err
+	case found == nil:
+		return "", fmt.Errorf("there is no field %q; choose one with --field", name)
+	case string(found) == "null":
+		return "", nil
+	case found[0] != '"':
+		return "", fmt.Errorf("field %q is not a string; choose a different one with --field", name)
 	}
-	var found []byte
+	var s string
+	err = json.Unmarshal(found, &s)
+	return s, err
+}
+
+// lookup finds the value of name in an object, nil if it has none.
+func lookup(object []byte, name string) ([]byte, error) {
+	if object[skipSpace(object, 0)] != '{' {
+		return nil, errors.New("not a JSON object")
+	}
+	if found := member(object, name); found != nil {
+		return found, nil
+	}
+	for at, c := range name {
+		if c != '.' {
+			continue
+		}
+		switch inner := member(object, name[:at]); {
+		case inner == nil:
+		case string(inner) == "null":
+			return inner, nil
+		case inner[0] == '{':
+			if found, err := lookup(inner, name[at+1:]); found != nil || err != nil {
+				return found, err
+			}
+		}
+	}
+	return nil, nil
+}
+
+// member finds the value of a key in an object that is known to be well-formed,
+// nil if it has none. Of several with one key the last counts, as in most JSON
+// readers. Only the value is looked at: the others, however nested, are passed
+// over.
+func member(line []byte, name string) (found []byte) {
+	i := skipSpace(line, 0)
 	for i = skipSpace(line, i+1); line[i] != '}'; {
 		if line[i] == ',' {
 			i = skipSpace(line, i+1)
@@ -102,17 +155,7 @@ func field(line []byte, name string) (string, error) {
 		}
 		i = skipSpace(line, end)
 	}
-	switch {
-	case found == nil:
-		return "", fmt.Errorf("no field %q; choose one with --field", name)
-	case string(found) == "null":
-		return "", nil
-	case found[0] != '"':
-		return "", fmt.Errorf("field %q is not a string; choose another with --field", name)
-	}
-	var s string
-	err := json.Unmarshal(found, &s)
-	return s, err
+	return found
 }
 
 func skipSpace(b []byte, i int) int {
@@ -122,7 +165,7 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// skipString gives the index behind the string that begins at b[i].
+// skipString gives the index after the string that begins at b[i].
 func skipString(b []byte, i int) int {
 	for i++; b[i] != '"'; i++ {
 		if b[i] == '\\' {

@@ -2,12 +2,14 @@ package text
 
 import (
 	"bufio"
-	"errors"
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"sync"
+
+	"bitnet/data/plainfile"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -26,18 +28,14 @@ type stream struct {
 var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 128<<10) }}
 
 // openStream opens a file; .gz and .zst are unpacked.
-func openStream(path string) (*stream, error) {
-	f, err := os.Open(path)
+func openStream(ctx context.Context, path string) (*stream, error) {
+	f, err := plainfile.Open(path)
 	if err != nil {
-		var p *os.PathError
-		if errors.As(err, &p) {
-			err = p.Err
-		}
 		return nil, err
 	}
 	s := &stream{file: f, closer: func() {}}
 	raw := buffers.Get().(*bufio.Reader)
-	raw.Reset(counter{f, &s.read})
+	raw.Reset(counter{ctx, f, &s.read})
 	s.raw = raw
 	name := strings.ToLower(path)
 	switch {
@@ -73,12 +71,17 @@ func (s *stream) Close() {
 	s.raw = nil
 }
 
+// counter counts what is read, and ends when ctx ends.
 type counter struct {
-	r io.Reader
-	n *int64
+	ctx context.Context
+	r   io.Reader
+	n   *int64
 }
 
 func (c counter) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
 	n, err := c.r.Read(p)
 	*c.n += int64(n)
 	return n, err

@@ -2,30 +2,39 @@ package text
 
 import (
 	"bufio"
-	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/snappy"
-	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// pages decodes the pages of a column chunk of byte arrays, one page in memory
-// at a time. Its buffers serve all chunks of a file.
-type pages struct {
-	packed, plain, levels, dictData []byte
-	dict                            [][2]uint32 // start and end in dictData
-	zstd                            *zstd.Decoder
-	gzip                            *gzip.Reader
-}
+// smallPage is up to how many bytes a page is decompressed in one piece. Of a
+// larger one only as much is in memory as its compression and its longest string
+// need. A test changes it.
+var smallPage int64 = 8 << 20
 
-func newPages(Options) *pages { return &pages{} }
+// Limits of pages that no honest file meets.
+const (
+	maxPage       = 256 << 20
+	maxDictionary = 64 << 20
+	maxLevels     = 32 << 20
+)
+
+// pages decodes the pages of a column chunk of byte arrays, one page at a time.
+// Its buffers serve all chunks of a file.
+type pages struct {
+	codecs
+	max      int // bytes of a string
+	packed   []byte
+	levels   []byte
+	dictData []byte
+	dict     [][2]uint32 // start and end in dictData; nil if there is none
+	numbers  [2][]byte
+}
 
 // pageHeader holds the fields of format.PageHeader that are used here.
 type pageHeader struct {
@@ -78,8 +87,11 @@ func (h *pageHeader) visit(parent, id int16, v int64) {
 	}
 }
 
-// read gives the rows values of a column chunk to each, in order.
-func (p *pages) read(f *os.File, size int64, c *format.ColumnChunk, rows int64, optional bool, each func(text []byte, null bool) error) error {
+// eachValue gets the values of a column in order; it must copy what it keeps.
+type eachValue func(text []byte, null bool) error
+
+// read gives the rows values of a column chunk to each.
+func (p *pages) read(ctx context.Context, f io.ReaderAt, size int64, c *format.ColumnChunk, rows int64, col column, each eachValue) error {
 	m := &c.MetaData
 	start := m.DataPageOffset
 	if d := m.DictionaryPageOffset; d > 0 && d < start {
@@ -87,7 +99,7 @@ func (p *pages) read(f *os.File, size int64, c *format.ColumnChunk, rows int64, 
 	}
 	switch {
 	case c.FilePath != "":
-		return errors.New("its pages are in another file")
+		return errors.New("its pages are in a different file")
 	case len(c.EncryptedColumnMetadata) > 0 || c.CryptoMetadata.Value != nil:
 		return errors.New("the column is encrypted")
 	case m.Type != format.ByteArray:
@@ -98,9 +110,13 @@ func (p *pages) read(f *os.File, size int64, c *format.ColumnChunk, rows int64, 
 		return fmt.Errorf("%d bytes of pages at %d, outside of the file's %d", m.TotalCompressedSize, start, size)
 	}
 	p.dict = nil
-	r := bufio.NewReaderSize(io.NewSectionReader(f, start, m.TotalCompressedSize), 256<<10)
 	left := m.TotalCompressedSize
+	rest := func() *io.SectionReader { return io.NewSectionReader(f, start+m.TotalCompressedSize-left, left) }
+	r := bufio.NewReaderSize(rest(), sourceChunk)
 	for rows > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if left == 0 {
 			return fmt.Errorf("the pages end %d rows early", rows)
 		}
@@ -111,24 +127,28 @@ func (p *pages) read(f *os.File, size int64, c *format.ColumnChunk, rows int64, 
 		}
 		left = s.left
 		if h.packed < 0 || h.packed > left || h.plain < 0 || h.plain > maxPage || h.packed > maxPage {
-			return fmt.Errorf("page of %d bytes (%d packed) does not fit; pages of up to %d bytes are read", h.plain, h.packed, maxPage)
+			return fmt.Errorf("page of %d bytes (%d compressed) does not fit; pages of up to %d bytes are read", h.plain, h.packed, maxPage)
 		}
+		body := io.NewSectionReader(f, start+m.TotalCompressedSize-left, h.packed)
 		left -= h.packed
-		if h.kind != format.DataPage && h.kind != format.DataPageV2 && h.kind != format.DictionaryPage {
-			if _, err := r.Discard(int(h.packed)); err != nil {
-				return err
+		// Small pages come through r, which reads ahead; r passes over the others.
+		small := max(h.plain, h.packed) <= smallPage
+		if small {
+			p.packed = grow(p.packed, int(h.packed))
+			if _, err := io.ReadFull(r, p.packed); err != nil {
+				return fmt.Errorf("page: %w", unexpected(err))
 			}
+		} else {
+			r.Reset(rest())
+		}
+		if h.kind != format.DataPage && h.kind != format.DataPageV2 && h.kind != format.DictionaryPage {
 			continue
 		}
-		p.packed = grow(p.packed, int(h.packed))
-		if _, err := io.ReadFull(r, p.packed); err != nil {
+		if err := p.check(ctx, &h, body, small); err != nil {
 			return fmt.Errorf("page: %w", err)
 		}
-		if h.checked && crc32.ChecksumIEEE(p.packed) != h.crc {
-			return errors.New("page: the checksum does not fit: the file is damaged; fetch it again")
-		}
 		if h.kind == format.DictionaryPage {
-			if err := p.dictionary(&h, m.Codec); err != nil {
+			if err := p.dictionary(ctx, &h, m.Codec, body, small); err != nil {
 				return fmt.Errorf("dictionary page: %w", err)
 			}
 			continue
@@ -136,7 +156,7 @@ func (p *pages) read(f *os.File, size int64, c *format.ColumnChunk, rows int64, 
 		if h.values < 0 || h.values > rows {
 			return fmt.Errorf("page of %d values where %d rows are left", h.values, rows)
 		}
-		if err := p.data(&h, m.Codec, optional, each); err != nil {
+		if err := p.data(ctx, &h, m.Codec, body, small, col, each); err != nil {
 			return err
 		}
 		rows -= h.values
@@ -151,135 +171,107 @@ func grow(b []byte, n int) []byte {
 	return b[:n]
 }
 
-// unpack decompresses to exactly n bytes, which stay until the next call.
-func (p *pages) unpack(codec format.CompressionCodec, packed []byte, n int) ([]byte, error) {
-	var err error
-	switch codec {
-	case format.Uncompressed:
-		if len(packed) != n {
-			return nil, fmt.Errorf("%d bytes, %d announced", len(packed), n)
-		}
-		return packed, nil
-	case format.Snappy:
-		if k, err := snappy.DecodedLen(packed); err != nil || k != n {
-			return nil, fmt.Errorf("snappy: %d bytes, %d announced", k, n)
-		}
-		p.plain = grow(p.plain, n)
-		_, err = snappy.Decode(p.plain, packed)
-	case format.Gzip:
-		if p.gzip == nil {
-			p.gzip = new(gzip.Reader)
-		}
-		if err = p.gzip.Reset(bytes.NewReader(packed)); err != nil {
-			break
-		}
-		p.plain = grow(p.plain, n)
-		if _, err = io.ReadFull(p.gzip, p.plain); err != nil {
-			break
-		}
-		if k, e := p.gzip.Read(make([]byte, 1)); k != 0 || e != io.EOF {
-			err = fmt.Errorf("more than the %d bytes announced", n)
-		}
-	case format.Zstd:
-		if p.zstd == nil {
-			p.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPage), zstd.WithDecoderMaxWindow(maxWindow))
-			if err != nil {
-				return nil, err
-			}
-		}
-		p.plain, err = p.zstd.DecodeAll(packed, grow(p.plain, n)[:0])
-		if err == nil && len(p.plain) != n {
-			err = fmt.Errorf("%d bytes, %d announced", len(p.plain), n)
-		}
-	default:
-		return nil, fmt.Errorf("compression %v is not read here; write the file again with zstd, snappy or gzip", codec)
+// check compares the page with its checksum, if it has one.
+func (p *pages) check(ctx context.Context, h *pageHeader, body *io.SectionReader, small bool) error {
+	if !h.checked {
+		return nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%v: %w", codec, err)
-	}
-	return p.plain, nil
-}
-
-func (p *pages) dictionary(h *pageHeader, codec format.CompressionCodec) error {
-	if h.encoding != format.Plain && h.encoding != format.PlainDictionary {
-		return fmt.Errorf("encoding %v", h.encoding)
-	}
-	b, err := p.unpack(codec, p.packed, int(h.plain))
-	if err != nil {
+	sum := crc32.NewIEEE()
+	if small {
+		sum.Write(p.packed)
+	} else if _, err := io.Copy(sum, &cancelled{ctx, body}); err != nil {
 		return err
 	}
-	if h.values < 0 || h.values > int64(len(b)/4) {
-		return fmt.Errorf("%d values in %d bytes", h.values, len(b))
-	}
-	p.dictData = append(p.dictData[:0], b...)
-	p.dict = make([][2]uint32, h.values)
-	at := 0
-	for i := range p.dict {
-		v, next, err := plainValue(p.dictData, at)
-		if err != nil {
-			return fmt.Errorf("value %d: %w", i, err)
-		}
-		p.dict[i] = [2]uint32{uint32(next - len(v)), uint32(next)}
-		at = next
+	if sum.Sum32() != h.crc {
+		return errors.New("the checksum is wrong: the file is damaged; fetch it again")
 	}
 	return nil
 }
 
-// plainValue reads the length and the bytes of the value at b[at:].
-func plainValue(b []byte, at int) (v []byte, next int, err error) {
-	if len(b)-at < 4 {
-		return nil, 0, io.ErrUnexpectedEOF
+// open gives the decompressed bytes of a page behind its first skip bytes,
+// which are not compressed.
+func (p *pages) open(ctx context.Context, h *pageHeader, codec format.CompressionCodec, body *io.SectionReader, small bool, skip int64) (*source, error) {
+	n := h.plain - skip
+	if small {
+		b, err := p.unpack(codec, p.packed[skip:], int(n))
+		return &source{b: b, ctx: ctx}, err
 	}
-	n := int64(binary.LittleEndian.Uint32(b[at:]))
-	at += 4
-	if n > int64(len(b)-at) {
-		return nil, 0, fmt.Errorf("string of %d bytes where %d are left", n, len(b)-at)
-	}
-	return b[at : at+int(n)], at + int(n), nil
+	return p.stream(ctx, codec, io.NewSectionReader(body, skip, h.packed-skip), n)
 }
 
-// data gives the values of a data page; each must copy what it keeps.
-func (p *pages) data(h *pageHeader, codec format.CompressionCodec, optional bool, each func([]byte, bool) error) error {
-	b := p.packed
-	var levels []byte
-	var err error
-	if h.kind == format.DataPageV2 {
-		// Levels are not compressed and have no length of their own.
-		if h.defLen < 0 || h.repLen != 0 || h.defLen > int64(len(b)) || h.defLen > h.plain {
-			return fmt.Errorf("page with %d and %d bytes of levels", h.repLen, h.defLen)
-		}
-		levels, b = b[:h.defLen], b[h.defLen:]
-		if h.uncompressed {
-			codec = format.Uncompressed
-		}
-		if b, err = p.unpack(codec, b, int(h.plain-h.defLen)); err != nil {
-			return fmt.Errorf("page: %w", err)
-		}
-	} else {
-		if b, err = p.unpack(codec, b, int(h.plain)); err != nil {
-			return fmt.Errorf("page: %w", err)
-		}
-		if optional {
-			if h.levelEncoding != format.RLE {
-				return fmt.Errorf("page with levels encoded as %v", h.levelEncoding)
-			}
-			if levels, b, err = cutLevels(b); err != nil {
-				return fmt.Errorf("page: %w", err)
-			}
-		}
+func (p *pages) dictionary(ctx context.Context, h *pageHeader, codec format.CompressionCodec, body *io.SectionReader, small bool) error {
+	if h.encoding != format.Plain && h.encoding != format.PlainDictionary {
+		return fmt.Errorf("encoding %v", h.encoding)
 	}
-	next, err := p.values(h.encoding, b)
+	if h.values < 0 || h.values > h.plain/4 {
+		return fmt.Errorf("%d values in %d bytes", h.values, h.plain)
+	}
+	s, err := p.open(ctx, h, codec, body, small, 0)
 	if err != nil {
 		return err
 	}
-	defined := hybrid{b: levels, width: 1}
+	if p.dictData, err = s.all(p.dictData[:0], h.plain, maxDictionary); err != nil {
+		return err
+	}
+	p.dict = make([][2]uint32, h.values)
+	values := source{b: p.dictData, ctx: ctx}
+	for i := range p.dict {
+		v, err := values.value(p.max)
+		if err != nil {
+			return fmt.Errorf("value %d: %w", i, err)
+		}
+		end := len(p.dictData) - len(values.b)
+		p.dict[i] = [2]uint32{uint32(end - len(v)), uint32(end)}
+	}
+	return nil
+}
+
+// data gives the values of a data page to each.
+func (p *pages) data(ctx context.Context, h *pageHeader, codec format.CompressionCodec, body *io.SectionReader, small bool, col column, each eachValue) error {
+	p.levels = p.levels[:0]
+	var s *source
+	var err error
+	if h.kind == format.DataPageV2 {
+		// Levels are not compressed and have no length of their own.
+		if h.defLen < 0 || h.repLen != 0 || h.defLen > min(h.packed, h.plain, maxLevels) {
+			return fmt.Errorf("page with %d and %d bytes of levels", h.repLen, h.defLen)
+		}
+		p.levels = grow(p.levels, int(h.defLen))
+		if small {
+			copy(p.levels, p.packed)
+		} else if _, err := io.ReadFull(io.NewSectionReader(body, 0, h.defLen), p.levels); err != nil {
+			return fmt.Errorf("page: %w", unexpected(err))
+		}
+		if h.uncompressed {
+			codec = format.Uncompressed
+		}
+		s, err = p.open(ctx, h, codec, body, small, h.defLen)
+	} else if s, err = p.open(ctx, h, codec, body, small, 0); err == nil && col.levels > 0 {
+		if h.levelEncoding != format.RLE {
+			return fmt.Errorf("page with levels encoded as %v", h.levelEncoding)
+		}
+		err = p.cutLevels(s)
+	}
+	if err != nil {
+		return fmt.Errorf("page: %w", err)
+	}
+	next, err := p.values(h, s)
+	if err != nil {
+		return err
+	}
+	defined := hybrid{s: &source{b: p.levels, ctx: ctx}, width: col.width()}
 	for i := range h.values {
-		if optional {
+		if i%4096 == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		if col.levels > 0 {
 			d, err := defined.next()
 			if err != nil {
 				return fmt.Errorf("level %d of a page: %w", i, err)
 			}
-			if d == 0 {
+			if d < col.levels {
 				if err := each(nil, true); err != nil {
 					return err
 				}
@@ -297,64 +289,41 @@ func (p *pages) data(h *pageHeader, codec format.CompressionCodec, optional bool
 	return nil
 }
 
-func cutLevels(b []byte) (levels, rest []byte, err error) {
-	if len(b) < 4 {
-		return nil, nil, io.ErrUnexpectedEOF
+// cutLevels takes the levels, with their length, off the beginning of a page.
+func (p *pages) cutLevels(s *source) error {
+	head, err := s.take(4)
+	if err != nil {
+		return err
 	}
-	n := int64(binary.LittleEndian.Uint32(b))
-	b = b[4:]
-	if n > int64(len(b)) {
-		return nil, nil, fmt.Errorf("%d bytes of levels where %d are left", n, len(b))
+	n := int64(binary.LittleEndian.Uint32(head))
+	if n > s.remaining() {
+		return fmt.Errorf("%d bytes of levels where %d are left", n, s.remaining())
 	}
-	return b[:n], b[n:], nil
+	if p.levels, err = s.all(p.levels, n, maxLevels); err != nil {
+		return fmt.Errorf("levels: %w", err)
+	}
+	return nil
 }
 
-// values gives a function that reads one value after the other.
-func (p *pages) values(encoding format.Encoding, b []byte) (func() ([]byte, error), error) {
-	switch encoding {
+// values gives a function that reads one value after the other; each value is
+// valid until the next.
+func (p *pages) values(h *pageHeader, s *source) (func() ([]byte, error), error) {
+	switch h.encoding {
 	case format.Plain:
-		at := 0
-		return func() ([]byte, error) {
-			v, next, err := plainValue(b, at)
-			at = next
-			return v, err
-		}, nil
+		return func() ([]byte, error) { return s.value(p.max) }, nil
 	case format.PlainDictionary, format.RLEDictionary:
-		if p.dict == nil {
-			return nil, errors.New("page of a dictionary that is not there")
-		}
-		if len(b) == 0 {
-			return func() ([]byte, error) { return nil, io.ErrUnexpectedEOF }, nil
-		}
-		if b[0] > 32 {
-			return nil, fmt.Errorf("page with indexes of %d bits", b[0])
-		}
-		index := hybrid{b: b[1:], width: uint(b[0])}
-		return func() ([]byte, error) {
-			i, err := index.next()
-			if err != nil {
-				return nil, err
-			}
-			if int64(i) >= int64(len(p.dict)) {
-				return nil, fmt.Errorf("index %d in a dictionary of %d", i, len(p.dict))
-			}
-			return p.dictData[p.dict[i][0]:p.dict[i][1]], nil
-		}, nil
+		return p.indexed(s)
 	case format.DeltaLengthByteArray:
-		next, err := lengthValues(b)
-		if err != nil {
-			return nil, fmt.Errorf("lengths: %w", err)
-		}
-		return next, nil
+		return p.lengthValues(h, s)
 	case format.DeltaByteArray:
 		// How much each value shares with the one before, then the rest of each.
-		shared, rest, err := numbers(b)
+		shared, err := numbers(s, h.values, &p.numbers[1])
 		if err != nil {
 			return nil, fmt.Errorf("shared lengths: %w", err)
 		}
-		next, err := lengthValues(rest)
+		next, err := p.lengthValues(h, s)
 		if err != nil {
-			return nil, fmt.Errorf("lengths: %w", err)
+			return nil, err
 		}
 		var last []byte
 		return func() ([]byte, error) {
@@ -366,44 +335,58 @@ func (p *pages) values(encoding format.Encoding, b []byte) (func() ([]byte, erro
 				return nil, fmt.Errorf("%d bytes shared with a string of %d", n, len(last))
 			}
 			tail, err := next()
+			if err != nil {
+				return nil, err
+			}
+			if n+int64(len(tail)) > int64(p.max) {
+				return nil, tooLong(n+int64(len(tail)), p.max)
+			}
 			last = append(last[:n], tail...)
-			return last, err
+			return last, nil
 		}, nil
 	}
-	return nil, fmt.Errorf("page encoded as %v, which is not read here; write the file again with plain or dictionary pages", encoding)
+	return nil, fmt.Errorf("pages encoded as %v are not supported; write the file again with plain or dictionary pages", h.encoding)
 }
 
-// numbers finds the end of the DELTA_BINARY_PACKED numbers that b begins with.
-func numbers(b []byte) (d delta, rest []byte, err error) {
-	d = delta{b: b}
-	if err := d.begin(); err != nil {
-		return d, nil, err
+// indexed reads indexes into the dictionary.
+func (p *pages) indexed(s *source) (func() ([]byte, error), error) {
+	if p.dict == nil {
+		return nil, errors.New("page of a dictionary that is missing")
 	}
-	end := d
-	for end.left > 0 {
-		if _, err := end.next(); err != nil {
-			return d, nil, err
-		}
+	if s.remaining() == 0 {
+		return func() ([]byte, error) { return nil, io.ErrUnexpectedEOF }, nil
 	}
-	return d, end.b, nil
-}
-
-// lengthValues reads values whose lengths stand before them all.
-func lengthValues(b []byte) (func() ([]byte, error), error) {
-	lengths, rest, err := numbers(b)
+	width, err := s.take(1)
 	if err != nil {
 		return nil, err
+	}
+	if width[0] > 32 {
+		return nil, fmt.Errorf("page with indexes of %d bits", width[0])
+	}
+	index := hybrid{s: s, width: uint(width[0])}
+	return func() ([]byte, error) {
+		i, err := index.next()
+		if err != nil {
+			return nil, err
+		}
+		if int64(i) >= int64(len(p.dict)) {
+			return nil, fmt.Errorf("index %d in a dictionary of %d", i, len(p.dict))
+		}
+		return p.dictData[p.dict[i][0]:p.dict[i][1]], nil
+	}, nil
+}
+
+// lengthValues reads values whose lengths come before them all.
+func (p *pages) lengthValues(h *pageHeader, s *source) (func() ([]byte, error), error) {
+	lengths, err := numbers(s, h.values, &p.numbers[0])
+	if err != nil {
+		return nil, fmt.Errorf("lengths: %w", err)
 	}
 	return func() ([]byte, error) {
 		n, err := lengths.next()
 		if err != nil {
 			return nil, err
 		}
-		if n < 0 || n > int64(len(rest)) {
-			return nil, fmt.Errorf("string of %d bytes where %d are left", n, len(rest))
-		}
-		v := rest[:n]
-		rest = rest[n:]
-		return v, nil
+		return s.text(n, p.max)
 	}, nil
 }

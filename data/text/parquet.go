@@ -3,26 +3,27 @@ package text
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
+
+	"bitnet/data/plainfile"
 
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// readParquet gives the rows of one top-level column of strings, row group by
-// row group. The metadata is read with parquet-go's thrift and format packages.
-// The pages are decoded here: parquet-go's page decoders trust run lengths,
-// dictionary indexes and sizes of compressed data, so that a damaged file can
-// take all memory, and loop for ever on damaged LZ4.
-func readParquet(path string, skip int64, o Options, yield func(Document, error) bool) error {
-	f, err := os.Open(path)
+// readParquet gives the rows of one column of strings, row group by row group.
+// The metadata is read with parquet-go's thrift and format packages. The pages
+// are decoded here: parquet-go's page decoders trust run lengths, dictionary
+// indexes and sizes of compressed data, so that a damaged file can take all
+// memory, and loop for ever on damaged LZ4.
+func readParquet(ctx context.Context, path string, skip int64, o Options, yield func(Document, error) bool) error {
+	f, err := plainfile.Open(path)
 	if err != nil {
-		return errors.Unwrap(err)
+		return err
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -33,7 +34,7 @@ func readParquet(path string, skip int64, o Options, yield func(Document, error)
 	if err != nil {
 		return fmt.Errorf("parquet footer: %w", err)
 	}
-	leaf, optional, err := column(meta, o.Field)
+	col, err := findColumn(meta, o.Field)
 	if err != nil {
 		return err
 	}
@@ -43,26 +44,24 @@ func readParquet(path string, skip int64, o Options, yield func(Document, error)
 		return fmt.Errorf("parquet footer: %d rows in %d bytes", rows, info.Size())
 	}
 	var first int64 // row of the file that the row group begins with
-	p := newPages(o)
+	p := pages{max: o.MaxDocument}
+	defer p.close()
 	for i := range meta.RowGroups {
 		g := &meta.RowGroups[i]
-		if g.NumRows < 0 || leaf >= len(g.Columns) {
-			return fmt.Errorf("row group %d: %d rows, %d columns, column %d wanted", i, g.NumRows, len(g.Columns), leaf)
+		if g.NumRows < 0 || col.leaf >= len(g.Columns) {
+			return fmt.Errorf("row group %d: %d rows, %d columns, column %d wanted", i, g.NumRows, len(g.Columns), col.leaf)
 		}
 		if skip >= first+g.NumRows {
 			first += g.NumRows
 			continue
 		}
-		c := &g.Columns[leaf]
+		c := &g.Columns[col.leaf]
 		row := first
-		err := p.read(f, info.Size(), c, g.NumRows, optional, func(text []byte, null bool) error {
+		err := p.read(ctx, f, info.Size(), c, g.NumRows, col, func(text []byte, null bool) error {
 			at := row
 			row++
 			if null || len(text) == 0 || at < skip {
 				return nil
-			}
-			if len(text) > o.MaxDocument {
-				return tooLong(len(text), o)
 			}
 			// Rows are as good as evenly spread over the bytes of a file.
 			read := int64(float64(info.Size()) * float64(row) / float64(max(meta.NumRows, row)))
@@ -71,7 +70,7 @@ func readParquet(path string, skip int64, o Options, yield func(Document, error)
 			}
 			return nil
 		})
-		if err == errStopped {
+		if err == errStopped || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			return err
 		}
 		if err != nil {
@@ -113,7 +112,7 @@ func footer(r io.ReaderAt, size int64) (*format.FileMetaData, error) {
 	case string(head[:4]) != "PAR1":
 		return nil, errors.New("not a parquet file: it does not begin with PAR1")
 	case string(tail[4:]) != "PAR1":
-		return nil, errors.New("the end is missing: the file was cut; fetch it again")
+		return nil, errors.New("the end is missing: the file was cut short; fetch it again")
 	}
 	n := int64(binary.LittleEndian.Uint32(tail[:]))
 	if n > size-12 || n > maxFooter {
@@ -126,7 +125,7 @@ func footer(r io.ReaderAt, size int64) (*format.FileMetaData, error) {
 	return metadata(b)
 }
 
-// metadata decodes a footer, after a look at whether its structure is sound.
+// metadata decodes a footer, after a check that its structure is sound.
 func metadata(b []byte) (meta *format.FileMetaData, err error) {
 	s := scanner{r: bufio.NewReader(bytes.NewReader(b)), left: int64(len(b))}
 	if err := s.structure(0, 0); err != nil {
@@ -142,37 +141,4 @@ func metadata(b []byte) (meta *format.FileMetaData, err error) {
 		return nil, err
 	}
 	return meta, nil
-}
-
-// column finds the leaf of a top-level column of strings by its name.
-func column(meta *format.FileMetaData, name string) (leaf int, optional bool, err error) {
-	var names []string
-	schema := meta.Schema
-	for i := 1; i < len(schema); {
-		e := &schema[i]
-		names = append(names, e.Name)
-		if e.Name == name {
-			switch {
-			case e.NumChildren.V > 0 || !e.Type.Valid || e.Type.V != format.ByteArray:
-				return 0, false, fmt.Errorf("column %q does not hold strings; choose another with --field", name)
-			case e.RepetitionType.Valid && e.RepetitionType.V == format.Repeated:
-				return 0, false, fmt.Errorf("column %q is a list; choose another with --field", name)
-			}
-			return leaf, e.RepetitionType.Valid && e.RepetitionType.V == format.Optional, nil
-		}
-		// Pass over the column with all that is below it.
-		for open := int64(1); open > 0; i++ {
-			if i >= len(schema) || schema[i].NumChildren.V < 0 {
-				return 0, false, errors.New("parquet schema: damaged")
-			}
-			if schema[i].NumChildren.V == 0 {
-				leaf++
-			}
-			open += int64(schema[i].NumChildren.V) - 1
-		}
-	}
-	if len(names) > 20 {
-		names = append(names[:20], "...")
-	}
-	return 0, false, fmt.Errorf("no column %q, the file has %.500q; choose one with --field", name, strings.Join(names, ", "))
 }

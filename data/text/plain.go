@@ -2,6 +2,7 @@ package text
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"sync"
@@ -16,8 +17,8 @@ var pieceBuffers = sync.Pool{New: func() any {
 // readText gives the pieces of a text file: between the marks of o.Split, with
 // the line ends next to them taken off; or else the whole file, cut about every
 // 64 KiB at a blank line, at a line end, or before a rune.
-func readText(path string, skip int64, o Options, yield func(Document, error) bool) error {
-	s, err := openStream(path)
+func readText(ctx context.Context, path string, skip int64, o Options, yield func(Document, error) bool) error {
+	s, err := openStream(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -47,13 +48,16 @@ func readText(path string, skip int64, o Options, yield func(Document, error) bo
 	var index, offset int64 // of the piece, and of buf in the unpacked file
 	eof := false
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		piece, used := next(buf, eof)
 		if used == 0 && eof {
 			return nil
 		}
 		if used == 0 {
 			if len(buf) >= limit {
-				return fmt.Errorf("byte %d: %w", offset, tooLong(len(buf), o))
+				return fmt.Errorf("byte %d: %w", offset, tooLong(int64(len(buf)), o.MaxDocument))
 			}
 			n := len(buf)
 			if cap(buf) < n+pieceSize {
@@ -80,7 +84,7 @@ func readText(path string, skip int64, o Options, yield func(Document, error) bo
 			text = bytes.Trim(text, "\r\n")
 		}
 		if len(text) > o.MaxDocument {
-			return fmt.Errorf("byte %d: %w", offset, tooLong(len(text), o))
+			return fmt.Errorf("byte %d: %w", offset, tooLong(int64(len(text)), o.MaxDocument))
 		}
 		at := index
 		index++

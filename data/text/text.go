@@ -1,13 +1,20 @@
-// Package text reads documents out of files: parquet, JSON lines (plain, gzip,
-// zstd) and text. Files are not trusted: what is damaged or hostile gives an
-// error that names file and place, and memory is bounded whatever they claim.
+// Package text reads documents out of files: parquet, JSON lines and text, plain
+// or compressed.
+//
+// Find lists the files below a folder, Documents reads those of one file. Files
+// are not trusted: what is damaged or hostile gives an error that names the file
+// and the place in it, and memory is bounded by Options.MaxDocument, whatever a
+// file claims. Reading ends soon after its context is cancelled.
 package text
 
 import (
+	"context"
 	"fmt"
 	"iter"
 	"path/filepath"
 	"strings"
+
+	"bitnet/data/printable"
 )
 
 // Document is one text of a corpus.
@@ -20,15 +27,18 @@ type Document struct {
 
 // Options say how to read. The zero value reads the field "text".
 type Options struct {
-	Field       string // parquet column or JSON field; default "text"
-	Split       string // text files: what stands between documents, such as <|endoftext|>
-	MaxDocument int    // bytes of one document; default 16 MiB
+	Field       string // parquet column or JSON field, a.b for b in a; default "text"
+	Split       string // text files: what separates documents, such as <|endoftext|>
+	MaxDocument int    // bytes of one document, up to MostDocument; default 16 MiB
 }
+
+// MostDocument is the most that Options.MaxDocument may be. A document is in
+// memory several times while it is decoded and encoded.
+const MostDocument = 128 << 20
 
 // Limits that no honest file meets.
 const (
 	defaultMaxDocument = 16 << 20
-	maxPage            = 256 << 20 // bytes of a parquet page
 	maxFooter          = 64 << 20  // bytes of a parquet footer
 	maxWindow          = 128 << 20 // bytes of a zstd window (zstd --long=27)
 	rowsPerByte        = 64        // of a parquet file
@@ -36,6 +46,14 @@ const (
 	// if there is one.
 	pieceSize = 64 << 10
 )
+
+// Check says what is wrong with o, if anything.
+func (o Options) Check() error {
+	if o.MaxDocument < 0 || o.MaxDocument > MostDocument {
+		return fmt.Errorf("--max-document %d must be from 1 to %d bytes; split longer documents", o.MaxDocument, MostDocument)
+	}
+	return nil
+}
 
 func (o Options) withDefaults() Options {
 	if o.Field == "" {
@@ -74,8 +92,8 @@ func FormatOf(path string) Format {
 	return Unknown
 }
 
-// extension is how a name ends, in small letters, without what says that the
-// file is compressed.
+// extension is how a name ends, in lower case, without the ending that says
+// that the file is compressed.
 func extension(path string) string {
 	name := strings.ToLower(filepath.Base(path))
 	for _, packed := range []string{".gz", ".zst", ".zstd"} {
@@ -84,24 +102,30 @@ func extension(path string) string {
 	return filepath.Ext(name)
 }
 
-// Documents reads the documents of a file in order, from that with index skip
-// on. Documents without text (null, or empty) are left out, but counted by
+// Documents reads the documents of a file in order, from the one with index
+// skip. Documents without text (null, or empty) are left out, but counted by
 // Index. The first error is the last thing given. A file of unknown format is
 // read as text.
-func Documents(path string, skip int64, o Options) iter.Seq2[Document, error] {
+func Documents(ctx context.Context, path string, skip int64, o Options) iter.Seq2[Document, error] {
 	o = o.withDefaults()
 	return func(yield func(Document, error) bool) {
-		var err error
-		switch FormatOf(path) {
-		case Parquet:
-			err = readParquet(path, skip, o, yield)
-		case JSONLines:
-			err = readLines(path, skip, o, yield)
-		default:
-			err = readText(path, skip, o, yield)
+		err := o.Check()
+		if err == nil {
+			switch FormatOf(path) {
+			case Parquet:
+				err = readParquet(ctx, path, skip, o, yield)
+			case JSONLines:
+				err = readLines(ctx, path, skip, o, yield)
+			default:
+				err = readText(ctx, path, skip, o, yield)
+			}
 		}
-		if err != nil && err != errStopped {
-			yield(Document{}, fmt.Errorf("%s: %w", path, err))
+		switch {
+		case err == nil, err == errStopped:
+		case ctx.Err() != nil:
+			yield(Document{}, ctx.Err())
+		default:
+			yield(Document{}, fmt.Errorf("%s: %w", printable.String(path), err))
 		}
 	}
 }
@@ -109,6 +133,9 @@ func Documents(path string, skip int64, o Options) iter.Seq2[Document, error] {
 // errStopped says that yield wants no more.
 var errStopped = fmt.Errorf("stopped")
 
-func tooLong(n int, o Options) error {
-	return fmt.Errorf("document of %d bytes or more is longer than %d; raise the limit (--max-document) or split it", n, o.MaxDocument)
+func tooLong(n int64, most int) error {
+	if most >= MostDocument {
+		return fmt.Errorf("a document of %d bytes or more is longer than %d; split it", n, most)
+	}
+	return fmt.Errorf("a document of %d bytes or more is longer than %d; raise the limit (--max-document) or split it", n, most)
 }

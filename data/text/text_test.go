@@ -2,6 +2,7 @@ package text
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -121,7 +122,7 @@ func TestLinesDamaged(t *testing.T) {
 		"cut zstd":   {"a.jsonl.zst", zstandard(t, good)[:200], Options{}, "line "},
 		"not gzip":   {"a.jsonl.gz", good, Options{}, "gzip"},
 		"long line":  {"a.jsonl", append([]byte("{\"text\":\"a\"}\n{\"x\":\""), make([]byte, 3<<20)...), Options{MaxDocument: 1000}, "line 2: longer than"},
-		"long text":  {"a.jsonl", []byte("{\"text\":\"" + strings.Repeat("a", 2000) + "\"}"), Options{MaxDocument: 1000}, "line 1: document of 2000 bytes"},
+		"long text":  {"a.jsonl", []byte("{\"text\":\"" + strings.Repeat("a", 2000) + "\"}"), Options{MaxDocument: 1000}, "line 1: a document of 2000 bytes"},
 		"endless gz": {"a.jsonl.gz", zipped(t, make([]byte, 64<<20)), Options{MaxDocument: 1 << 20}, "line 1: longer than"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -150,7 +151,7 @@ func TestSplitText(t *testing.T) {
 	}
 	path := put(t, "long.txt", bytes.Repeat([]byte("a"), 1<<20))
 	_, err := collect(path, 0, Options{Split: mark, MaxDocument: 1 << 17})
-	require.ErrorContains(t, err, "byte 0: document")
+	require.ErrorContains(t, err, "byte 0: a document")
 	// A mark that falls on the edge of what is read at once is found.
 	for shift := range 30 {
 		first := strings.Repeat("x", pieceSize-shift)
@@ -176,7 +177,7 @@ func TestWholeText(t *testing.T) {
 		path := put(t, "a.txt", b)
 		var all strings.Builder
 		var n int64
-		for d, err := range Documents(path, 0, Options{}) {
+		for d, err := range Documents(context.Background(), path, 0, Options{}) {
 			require.NoError(t, err)
 			require.Equal(t, n, d.Index)
 			require.LessOrEqual(t, len(d.Text), pieceSize)
@@ -214,7 +215,7 @@ func TestFind(t *testing.T) {
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
 	}
-	found, err := Find(root)
+	found, err := Find(context.Background(), root)
 	require.NoError(t, err)
 	var names []string
 	for _, f := range found {
@@ -224,17 +225,17 @@ func TestFind(t *testing.T) {
 	}
 	require.Equal(t, []string{"a/x.go", "a/z.parquet", "b.txt", "c.jsonl.gz", "f"}, names)
 
-	found, err = Find(filepath.Join(root, "d.json"), filepath.Join(root, "b.txt"))
+	found, err = Find(context.Background(), filepath.Join(root, "d.json"), filepath.Join(root, "b.txt"))
 	require.NoError(t, err)
 	require.Equal(t, []Found{{filepath.Join(root, "d.json"), 2}, {filepath.Join(root, "b.txt"), 1}}, found)
 
-	_, err = Find(filepath.Join(root, "none"))
+	_, err = Find(context.Background(), filepath.Join(root, "none"))
 	require.ErrorIs(t, err, os.ErrNotExist)
-	_, err = Find(filepath.Join(root, ".hidden", ".."), filepath.Join(root, "a", "y.bin"))
+	_, err = Find(context.Background(), filepath.Join(root, ".hidden", ".."), filepath.Join(root, "a", "y.bin"))
 	require.ErrorContains(t, err, "y.bin is not text")
 	empty := filepath.Join(root, "none here")
 	require.NoError(t, os.Mkdir(empty, 0o755))
-	_, err = Find(empty)
+	_, err = Find(context.Background(), empty)
 	require.ErrorContains(t, err, "nothing to read below")
 }
 
@@ -258,7 +259,7 @@ func FuzzLines(f *testing.F) {
 			require.Error(t, err)
 		}
 		require.NoError(t, os.WriteFile(path, b, 0o644))
-		for range Documents(path, 0, Options{MaxDocument: 1 << 16}) {
+		for range Documents(context.Background(), path, 0, Options{MaxDocument: 1 << 16}) {
 		}
 	})
 }
@@ -274,7 +275,7 @@ func FuzzCompressed(f *testing.F) {
 		}
 		require.NoError(t, os.WriteFile(path, b, 0o644))
 		n := 0
-		for range Documents(path, 0, Options{MaxDocument: 1 << 16}) {
+		for range Documents(context.Background(), path, 0, Options{MaxDocument: 1 << 16}) {
 			if n++; n > 1000 {
 				break
 			}
@@ -317,7 +318,7 @@ func BenchmarkLines(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		n := 0
-		for d, err := range Documents(path, 0, Options{}) {
+		for d, err := range Documents(context.Background(), path, 0, Options{}) {
 			require.NoError(b, err)
 			n += len(d.Text)
 		}

@@ -8,15 +8,14 @@ import (
 )
 
 // scanner walks a value of the compact thrift protocol without building it.
-// It stands before the parquet library, which believes the sizes of lists and
-// follows nested values to any depth: a few bytes could take all memory or
-// stack.
+// It checks what the parquet library would believe: the sizes of lists, and
+// nested values of any depth. A few bytes could take all memory or stack there.
 type scanner struct {
 	r    *bufio.Reader
 	left int64 // bytes that may still be read
-	// visit, if not nil, is told of integer and boolean fields, by the ids of
-	// the field's parent in the outermost structure (0 if it is itself there)
-	// and of the field.
+	// visit, if not nil, gets each integer and boolean field, with the ids of the
+	// field's parent in the outermost structure (0 if the field is in it) and of
+	// the field.
 	visit func(parent, id int16, v int64)
 }
 

@@ -1,0 +1,67 @@
+// Package plainfile opens files that must be files: a FIFO would block the
+// program until somebody writes to it, and a device such as /dev/zero never
+// ends.
+package plainfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// Open opens the regular file at path for reading. Errors do not repeat path.
+func Open(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, cause(err)
+	}
+	if err := check(info.Mode()); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, cause(err)
+	}
+	return f, nil
+}
+
+// Read reads the regular file at path, which may have at most limit bytes.
+// Errors do not repeat path.
+func Read(path string, limit int64) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, cause(err)
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("the file is larger than %d bytes, the most that is read here", limit)
+	}
+	return b, nil
+}
+
+func check(mode fs.FileMode) error {
+	switch {
+	case mode.IsRegular():
+		return nil
+	case mode.IsDir():
+		return errors.New("this is a folder, not a file")
+	case mode&fs.ModeNamedPipe != 0:
+		return errors.New("this is a named pipe, not a file; write its content to a file first")
+	}
+	return errors.New("this is a device or a socket, not a file")
+}
+
+// cause takes the path out of an error of package os.
+func cause(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
