@@ -1,6 +1,7 @@
 // Package corpus turns what a user names - a preset, a data set on the hub,
 // files and folders - into the inputs that token shards are made of, and says
-// before anything is fetched what it will cost.
+// before anything is fetched what it will cost. LoadTokenizer does the same for
+// tokenizers.
 package corpus
 
 import (
@@ -13,6 +14,7 @@ import (
 
 	"bitnet/data/hub"
 	"bitnet/data/meter"
+	"bitnet/data/printable"
 	"bitnet/data/shard"
 	"bitnet/data/text"
 )
@@ -22,6 +24,9 @@ type Options struct {
 	Text     text.Options // an empty Field means that of the preset, or "text"
 	Files    []string     // patterns of the files of hub:org/name; default all parquet and JSON lines
 	Parallel int          // downloads at a time; default 4
+	// Partial allows a data set of which only some files are in the cache while
+	// the hub cannot be reached, or HF_HUB_OFFLINE is set.
+	Partial bool
 }
 
 // Corpus is a list of files, some of which may still have to be fetched.
@@ -29,6 +34,7 @@ type Corpus struct {
 	Inputs []shard.Input
 	Text   text.Options
 	Needs  Needs
+	Notes  []string // what the user should know before work begins, a line each
 
 	start     []func(context.Context) *hub.Transfer
 	once      sync.Once
@@ -53,6 +59,9 @@ func Open(ctx context.Context, names []string, o Options) (*Corpus, error) {
 	if o.Parallel == 0 {
 		o.Parallel = 4
 	}
+	if err := o.Text.Check(); err != nil {
+		return nil, err
+	}
 	c := &Corpus{Text: o.Text}
 	var client *hub.Client
 	for _, name := range names {
@@ -61,7 +70,7 @@ func Open(ctx context.Context, names []string, o Options) (*Corpus, error) {
 		rest, remote := strings.CutPrefix(name, hubPrefix)
 		switch {
 		case known && err == nil:
-			return nil, fmt.Errorf("%s is both a preset and a path here; write ./%s for the path, or work in another folder", name, name)
+			return nil, fmt.Errorf("%s is both a preset and a path here; write ./%s for the path, or work in a different folder", name, name)
 		case remote:
 			p = Preset{Repo: rest, Files: o.Files}
 		case !known:
@@ -75,7 +84,7 @@ func Open(ctx context.Context, names []string, o Options) (*Corpus, error) {
 				return nil, err
 			}
 		}
-		if err := c.addRemote(ctx, client, p, o.Parallel); err != nil {
+		if err := c.addRemote(ctx, client, p, o); err != nil {
 			return nil, err
 		}
 	}
@@ -103,7 +112,11 @@ func presetNames() string {
 
 func (c *Corpus) addLocal(ctx context.Context, path string) error {
 	if _, err := os.Stat(path); os.IsNotExist(err) {
-		return fmt.Errorf("%s is neither a preset (%s) nor a file or folder here", path, presetNames())
+		err := fmt.Errorf("%s is neither a preset (%s) nor a file or folder here", printable.String(path), presetNames())
+		if _, e := hub.ParseRepo(hub.Dataset, path); e == nil && strings.Contains(path, "/") {
+			err = fmt.Errorf("%w; for the data set on the hub write %s%s", err, hubPrefix, path)
+		}
+		return err
 	}
 	found, err := text.Find(ctx, path)
 	if err != nil {
@@ -140,7 +153,7 @@ func textIn(name string, size int64) int64 {
 	return size
 }
 
-func (c *Corpus) addRemote(ctx context.Context, client *hub.Client, p Preset, parallel int) error {
+func (c *Corpus) addRemote(ctx context.Context, client *hub.Client, p Preset, o Options) error {
 	repo, err := hub.ParseRepo(hub.Dataset, p.Repo)
 	if err != nil {
 		return err
@@ -165,10 +178,17 @@ func (c *Corpus) addRemote(ctx context.Context, client *hub.Client, p Preset, pa
 		}
 	}
 	if len(files) == 0 {
-		return fmt.Errorf("dataset %s: none of its %d files is one to read (%s); choose with --files PATTERN", repo, len(snap.Files), strings.Join(p.Files, ", "))
+		wanted := "parquet or JSON lines"
+		if len(p.Files) > 0 {
+			wanted = strings.Join(p.Files, ", ")
+		}
+		return fmt.Errorf("dataset %s: none of its %d files is %s; choose with --files PATTERN", repo, len(snap.Files), wanted)
+	}
+	if files, err = c.available(client, snap, files, o.Partial); err != nil {
+		return err
 	}
 	at := len(c.start)
-	c.start = append(c.start, func(ctx context.Context) *hub.Transfer { return client.Start(ctx, snap, files, parallel) })
+	c.start = append(c.start, func(ctx context.Context) *hub.Transfer { return client.Start(ctx, snap, files, o.Parallel) })
 	c.Needs.Cache = client.Cache
 	for i, f := range files {
 		size := max(f.Size, 0)
@@ -191,9 +211,62 @@ func (c *Corpus) addRemote(ctx context.Context, client *hub.Client, p Preset, pa
 	return nil
 }
 
-// Start begins to download, in the background, what is not here; the files come
-// in order, so that work can begin with the first. ctx ends it. The first
-// opening of an input starts it too.
+// available gives those of files that can be had. Without the hub that may be
+// fewer than all: then it fails, unless partial allows it.
+func (c *Corpus) available(client *hub.Client, snap *hub.Snapshot, files []hub.File, partial bool) ([]hub.File, error) {
+	if !snap.Cached {
+		return files, nil
+	}
+	why := "the hub cannot be reached"
+	if client.Offline {
+		why = "HF_HUB_OFFLINE is set"
+	}
+	const advice = "fetch the data set once while the hub can be reached and HF_HUB_OFFLINE is unset, or use what is there with --partial"
+	var here, missing []hub.File
+	for _, f := range files {
+		if client.Has(snap, f) {
+			here = append(here, f)
+		} else {
+			missing = append(missing, f)
+		}
+	}
+	var lack string
+	switch {
+	case snap.Partial:
+		lack = fmt.Sprintf("dataset %s: %s, and the cache %s has no list of its files, only %s: some may be missing", snap.Repo, why, client.Cache, few(here))
+	case len(missing) > 0:
+		lack = fmt.Sprintf("dataset %s: %s, and %d of %d files are not in the cache %s: %s", snap.Repo, why, len(missing), len(files), client.Cache, few(missing))
+	default:
+		return files, nil
+	}
+	if !partial || len(here) == 0 {
+		return nil, fmt.Errorf("%s; %s", lack, advice)
+	}
+	c.Notes = append(c.Notes, lack+"; continuing with the "+few(here)+" in the cache")
+	return here, nil
+}
+
+// few names some of many files.
+func few(files []hub.File) string {
+	const most = 3
+	var names []string
+	for _, f := range files[:min(most, len(files))] {
+		names = append(names, printable.Short(f.Path, 100))
+	}
+	s := strings.Join(names, ", ")
+	switch n := len(files); {
+	case n > most:
+		return fmt.Sprintf("%d files (%s, ...)", n, s)
+	case n == 1:
+		return fmt.Sprintf("1 file (%s)", s)
+	default:
+		return fmt.Sprintf("%d files (%s)", n, s)
+	}
+}
+
+// Start begins to download, in the background, what is not in the cache; the
+// files come in order, so that work can begin with the first. ctx ends it. The
+// first opening of an input starts it too.
 func (c *Corpus) Start(ctx context.Context) {
 	c.once.Do(func() {
 		for _, start := range c.start {
@@ -203,7 +276,7 @@ func (c *Corpus) Start(ctx context.Context) {
 }
 
 // Downloads is the state of the downloads that Start began, in bytes, and how
-// many files stand.
+// many files are complete.
 func (c *Corpus) Downloads() (bytes meter.Reading, files int) {
 	for _, t := range c.transfers {
 		r, n := t.Progress()
@@ -216,7 +289,7 @@ func (c *Corpus) Downloads() (bytes meter.Reading, files int) {
 	return bytes, files
 }
 
-// Documents reads the documents in order, fetching what is not here.
+// Documents reads the documents in order, fetching what is not in the cache.
 func (c *Corpus) Documents(ctx context.Context) iter.Seq2[text.Document, error] {
 	return func(yield func(text.Document, error) bool) {
 		for _, in := range c.Inputs {
@@ -238,7 +311,7 @@ func (c *Corpus) Documents(ctx context.Context) iter.Seq2[text.Document, error] 
 }
 
 // Sample reads the first bytes of text, to train a tokenizer on. An error ends
-// it, and is there for the caller when it has ended.
+// it; failed is to be read when it has ended.
 func (c *Corpus) Sample(ctx context.Context, bytes int64) (docs iter.Seq[string], failed *error) {
 	failed = new(error)
 	return func(yield func(string) bool) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -214,6 +215,7 @@ func TestOpenNames(t *testing.T) {
 
 	for name, want := range map[string]string{
 		"nothing-here":                "neither a preset (tinystories, fineweb-edu, hub:ORG/NAME) nor a file or folder",
+		"org/set":                     "for the data set on the hub write hub:org/set",
 		"hub:org/empty":               "none of its 1 files",
 		"hub:org/missing":             "404",
 		"hub:../x":                    "not the name of a dataset",
@@ -241,6 +243,80 @@ func TestOpenWithoutAHub(t *testing.T) {
 		require.ErrorContains(t, err, "--data PATH")
 	}
 	require.Empty(t, s.Requests())
+}
+
+// Without the hub, files that are missing in the cache must not pass for a whole
+// data set: whether we know which there are, or another program filled the cache.
+func TestPartialCache(t *testing.T) {
+	for _, foreign := range []bool{false, true} {
+		for _, offline := range []bool{false, true} {
+			s := hubtest.New(t)
+			commit := s.Add("datasets", "org/set", map[string][]byte{
+				"a/1.parquet": pack(t, []string{"one"}, false), "a/2.parquet": pack(t, []string{"two"}, false), "a/3.parquet": pack(t, []string{"three"}, false), "README.md": nil,
+			})
+			setHub(t, s)
+			names := []string{"hub:org/set"}
+			_, err := Open(t.Context(), names, Options{})
+			require.NoError(t, err)
+			c, err := Open(t.Context(), names, Options{Files: []string{"a/[12].parquet"}})
+			require.NoError(t, err)
+			for _, in := range c.Inputs {
+				_, err := in.Open(t.Context())
+				require.NoError(t, err)
+			}
+			repo := filepath.Join(os.Getenv("HF_HOME"), "hub", "datasets--org--set")
+			listing := filepath.Join(repo, ".listings", commit+".json")
+			require.FileExists(t, listing)
+			if foreign {
+				require.NoError(t, os.Remove(listing))
+			}
+			why := "the hub cannot be reached"
+			if offline {
+				why = "HF_HUB_OFFLINE is set"
+				t.Setenv("HF_HUB_OFFLINE", "1")
+			} else {
+				gone := httptest.NewServer(nil)
+				gone.Close()
+				t.Setenv("HF_ENDPOINT", gone.URL)
+			}
+			lack := "1 of 3 files are not in the cache"
+			if foreign {
+				lack = "has no list of its files, only 2 files (a/1.parquet, a/2.parquet): some may be missing"
+			}
+
+			_, err = Open(t.Context(), names, Options{})
+			require.ErrorContains(t, err, why)
+			require.ErrorContains(t, err, lack)
+			require.ErrorContains(t, err, "--partial")
+			if !offline {
+				continue // each attempt to reach the hub takes seconds
+			}
+			if !foreign {
+				require.ErrorContains(t, err, "a/3.parquet")
+				// All that is asked for is there.
+				c, err := Open(t.Context(), names, Options{Files: []string{"a/[12].parquet"}})
+				require.NoError(t, err)
+				require.Len(t, c.Inputs, 2)
+				require.Empty(t, c.Notes)
+			}
+			c, err = Open(t.Context(), names, Options{Partial: true})
+			require.NoError(t, err)
+			require.Len(t, c.Inputs, 2)
+			require.Len(t, c.Notes, 1)
+			require.Contains(t, c.Notes[0], "continuing with the 2 files (a/1.parquet, a/2.parquet) in the cache")
+			require.Zero(t, c.Needs.Download)
+			var got []string
+			for d, err := range c.Documents(t.Context()) {
+				require.NoError(t, err)
+				got = append(got, d.Text)
+			}
+			require.Equal(t, []string{"one", "two"}, got)
+			if !foreign {
+				_, err = Open(t.Context(), names, Options{Partial: true, Files: []string{"a/3.parquet"}})
+				require.ErrorContains(t, err, "1 of 1 files are not in the cache")
+			}
+		}
+	}
 }
 
 func TestLoadTokenizer(t *testing.T) {
@@ -272,11 +348,16 @@ func TestLoadTokenizer(t *testing.T) {
 		require.NotContains(t, r, "model.safetensors")
 	}
 	_, err = LoadTokenizer(t.Context(), "org/none")
-	require.ErrorContains(t, err, "no tokenizer.json")
+	require.ErrorContains(t, err, "no tokenizer.json among its 1 file (README.md)")
+	require.ErrorContains(t, err, "no file or folder org/none")
 	_, err = LoadTokenizer(t.Context(), "org/other")
 	require.ErrorContains(t, err, "404")
+	require.ErrorContains(t, err, "no file or folder org/other, and as a name on the hub")
 	_, err = LoadTokenizer(t.Context(), "/no/such/path")
-	require.ErrorContains(t, err, "neither a file or folder")
+	require.ErrorContains(t, err, "no file or folder /no/such/path")
+	require.ErrorContains(t, err, "not a name on the hub either")
+	_, err = LoadTokenizer(t.Context(), filepath.Join(dir, "tokenizer.json", "x"))
+	require.Error(t, err)
 }
 
 func TestNeeds(t *testing.T) {
@@ -289,10 +370,11 @@ func TestNeeds(t *testing.T) {
 	}
 	_, err = Needs{Files: 1, Size: 1e18, Text: 1e18}.Check(out, 32_000)
 	require.ErrorContains(t, err, "are free")
+	require.ErrorContains(t, err, "200 MB must stay free")
 	require.ErrorContains(t, err, "--out")
 	lines, err = Needs{Files: 1, Size: 1e18, Text: 1e6, Download: 1e18, Cache: t.TempDir()}.Check(out, 32_000)
 	require.Len(t, lines, 3)
-	require.ErrorContains(t, err, "are free")
+	require.ErrorContains(t, err, "are free and 200 MB must stay free")
 	require.Equal(t, "about 3 h", about(10_000))
 	require.Equal(t, "about 2 min", about(100))
 	require.EqualValues(t, 2*Needs{Text: 7e9}.Shards(1<<16), Needs{Text: 7e9}.Shards(1<<16+1))

@@ -13,8 +13,8 @@ import (
 const (
 	textPerToken  = 3.5   // bytes; 2.9 (2,048 tokens) to 4.6 (32,000 and more)
 	textPerSecond = 15e6  // bytes that one core encodes
-	lineSpeed     = 12e6  // bytes a second of a line of 100 Mbit/s
-	spare         = 200e6 // bytes to leave on a disk
+	lineSpeed     = 12e6  // bytes a second over a line of 100 Mbit/s
+	spare         = 200e6 // bytes to leave free on a disk
 )
 
 // Shards is about how many bytes the token shards take.
@@ -27,7 +27,7 @@ func (n Needs) Shards(vocab int) int64 {
 }
 
 // Check says in a few lines what the corpus needs, and fails if the disks of
-// the cache and of out do not have it.
+// the cache and of out are too small.
 func (n Needs) Check(out string, vocab int) (lines []string, err error) {
 	shards := n.Shards(vocab)
 	lines = append(lines, fmt.Sprintf("text: %d files of %s, about %s of text", n.Files, disk.Size(n.Size), disk.Size(n.Text)))
@@ -48,15 +48,16 @@ func (n Needs) Check(out string, vocab int) (lines []string, err error) {
 		if cacheDisk == device {
 			need += n.Download
 		} else if n.Download > 0 && n.Download+spare > cacheFree {
-			return lines, fmt.Errorf("%s must be downloaded to %s, where %s are free; free some, or set HF_HUB_CACHE to a folder on a larger disk",
-				disk.Size(n.Download), n.Cache, disk.Size(cacheFree))
+			return lines, fmt.Errorf("%s must be downloaded to %s, where %s are free and %s must stay free; free some, or set HF_HUB_CACHE to a folder on a larger disk",
+				disk.Size(n.Download), n.Cache, disk.Size(cacheFree), disk.Size(spare))
 		}
 	}
 	cores := runtime.GOMAXPROCS(0)
 	lines = append(lines, fmt.Sprintf("token shards: about %s in %s (%s free), %s on %d cores",
 		disk.Size(shards), out, disk.Size(free), about(float64(n.Text)/textPerSecond/float64(cores)), cores))
 	if need+spare > free {
-		return lines, fmt.Errorf("about %s are needed on the disk of %s, where %s are free; free some, or choose another --out", disk.Size(need), out, disk.Size(free))
+		return lines, fmt.Errorf("about %s are needed on the disk of %s, where %s are free and %s must stay free; free some, or choose a different --out",
+			disk.Size(need), out, disk.Size(free), disk.Size(spare))
 	}
 	return lines, nil
 }

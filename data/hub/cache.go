@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	"bitnet/data/atomicfile"
+	"bitnet/data/plainfile"
 )
 
 func (c *Client) dir(repo Repo) string { return filepath.Join(c.Cache, repo.folder()) }
@@ -33,8 +35,9 @@ func (c *Client) ref(repo Repo) string {
 	return filepath.Join(c.dir(repo), "refs", filepath.FromSlash(repo.Revision))
 }
 
-// listing is a file of ours beside the shared layout: what a commit holds, so
-// that offline a partly filled cache is not taken for the whole.
+// listing is a file of our own, in a folder that huggingface_hub does not look
+// into: what a commit holds, so that offline a partly filled cache is not taken
+// for the whole.
 func (c *Client) listing(repo Repo, commit string) string {
 	return filepath.Join(c.dir(repo), ".listings", commit+".json")
 }
@@ -56,38 +59,63 @@ func (c *Client) remember(s *Snapshot) error {
 // cached answers List from the cache.
 func (c *Client) cached(repo Repo) (*Snapshot, error) {
 	fail := func(err error) (*Snapshot, error) {
-		return nil, fmt.Errorf("%s %s is not in the cache %s: %w; fetch it once with the hub in reach and HF_HUB_OFFLINE unset, copy the cache from another machine, or give files of your own with --data PATH",
+		return nil, fmt.Errorf("%s %s is not in the cache %s: %w; fetch it once while the hub can be reached and HF_HUB_OFFLINE is unset, copy the cache from another machine, or give files of your own with --data PATH",
 			repo.Kind, repo, c.Cache, err)
 	}
 	s := &Snapshot{Repo: repo, Commit: repo.Revision, Cached: true}
 	if !commitID.MatchString(repo.Revision) {
-		b, err := readSmall(c.ref(repo), 1<<10)
+		b, err := plainfile.Read(c.ref(repo), 1<<10)
 		if err != nil {
-			return fail(err)
+			return fail(fmt.Errorf("%s: %w", c.ref(repo), err))
 		}
 		s.Commit = strings.TrimSpace(string(b))
 		if !commitID.MatchString(s.Commit) {
 			return fail(fmt.Errorf("%s names no commit", c.ref(repo)))
 		}
 	}
-	b, err := readSmall(c.listing(repo, s.Commit), maxPage)
-	if err == nil {
-		if err := json.Unmarshal(b, &s.Files); err != nil {
-			return fail(fmt.Errorf("%s: %w", c.listing(repo, s.Commit), err))
+	b, err := plainfile.Read(c.listing(repo, s.Commit), maxPage)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		// Another program filled the cache: what is there is all that can be known.
+		if s.Files, err = c.present(s); err != nil {
+			return fail(err)
 		}
+		s.Partial = true
 		return s, nil
+	case err == nil:
+		s.Files, err = decodeListing(b)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return fail(err)
+	if err != nil {
+		return fail(fmt.Errorf("%s: %w", c.listing(repo, s.Commit), err))
 	}
-	// Filled by another program: what is there is all that can be known.
-	root := filepath.Join(c.dir(repo), "snapshots", s.Commit)
-	err = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+	return s, nil
+}
+
+// decodeListing reads what remember stored.
+func decodeListing(b []byte) ([]File, error) {
+	var files []File
+	if err := json.Unmarshal(b, &files); err != nil {
+		return nil, fmt.Errorf("not a listing of files (%w); delete it and fetch it again", err)
+	}
+	for _, f := range files {
+		if f.Size < -1 || f.Hash != "" && !commitID.MatchString(f.Hash) && !sha256ID.MatchString(f.Hash) {
+			return nil, fmt.Errorf("%q has size %d and hash %q; delete the listing and fetch it again", f.Path, f.Size, short(f.Hash))
+		}
+	}
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	return files, nil
+}
+
+// present lists the files of a snapshot that are in the cache.
+func (c *Client) present(s *Snapshot) ([]File, error) {
+	var files []File
+	root := filepath.Join(c.dir(s.Repo), "snapshots", s.Commit)
+	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		info, err := os.Stat(p)
-		if err != nil {
+		if err != nil || !info.Mode().IsRegular() {
 			return nil // a link to a blob that was removed
 		}
 		rel, err := filepath.Rel(root, p)
@@ -100,33 +128,17 @@ func (c *Client) cached(repo Repo) (*Snapshot, error) {
 				f.Hash = h
 			}
 		}
-		s.Files = append(s.Files, f)
+		files = append(files, f)
 		return nil
 	})
-	if err != nil {
-		return fail(err)
-	}
-	slices.SortFunc(s.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
-	return s, nil
-}
-
-func readSmall(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("%s: larger than %d bytes", path, limit)
-	}
-	return b, err
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	return files, err
 }
 
 // replaceFile puts a file into the cache.
 func replaceFile(path string, b []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return fmt.Errorf("making room in the cache: %w", err)
+		return fmt.Errorf("making a folder in the cache: %w", err)
 	}
 	if err := atomicfile.Write(path, b); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
@@ -136,9 +148,9 @@ func replaceFile(path string, b []byte) error {
 
 // link makes the blob appear at pointer: by a relative symbolic link as
 // huggingface_hub does, or by a copy where links are not allowed.
-func link(blob, pointer string) error {
+func link(ctx context.Context, blob, pointer string) error {
 	if err := os.MkdirAll(filepath.Dir(pointer), 0o777); err != nil {
-		return fmt.Errorf("making room in the cache: %w", err)
+		return fmt.Errorf("making a folder in the cache: %w", err)
 	}
 	rel, err := filepath.Rel(filepath.Dir(pointer), blob)
 	if err != nil {
@@ -148,7 +160,7 @@ func link(blob, pointer string) error {
 	os.Remove(temp)
 	defer os.Remove(temp)
 	if symlink(rel, temp) != nil {
-		if err := copyFile(blob, temp); err != nil {
+		if err := copyFile(ctx, blob, temp); err != nil {
 			return fmt.Errorf("copying %s: %w", blob, err)
 		}
 	}
@@ -160,7 +172,7 @@ func link(blob, pointer string) error {
 
 var symlink = os.Symlink // a test takes it away
 
-func copyFile(from, to string) error {
+func copyFile(ctx context.Context, from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
@@ -170,6 +182,19 @@ func copyFile(from, to string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
+	_, err = io.Copy(out, &cancelled{ctx, in})
 	return errors.Join(err, out.Sync(), out.Close())
+}
+
+// cancelled ends reading when ctx ends.
+type cancelled struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *cancelled) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
 }

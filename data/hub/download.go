@@ -16,13 +16,15 @@ import (
 	"strings"
 	"time"
 
+	"bitnet/data/printable"
+
 	"github.com/gofrs/flock"
 )
 
-// Download brings one file into the cache and gives its path there. What is
-// there is not fetched again, what was begun is gone on with, and the file only
-// appears when its size and hash are those that the hub names. count, if not
-// nil, is told of bytes as they come: fresh ones, and ones that were found
+// Download brings one file into the cache and gives its path there. It does not
+// fetch again what is there, resumes what was begun, and the file appears only
+// when its size and hash are those that the hub names. count, if not nil, gets
+// the number of bytes as they come: fresh ones, and ones that were found
 // (negative: found or fetched, but wrong).
 func (c *Client) Download(ctx context.Context, s *Snapshot, f File, count func(n int64, fresh bool)) (string, error) {
 	if count == nil {
@@ -30,7 +32,7 @@ func (c *Client) Download(ctx context.Context, s *Snapshot, f File, count func(n
 	}
 	p, err := c.download(ctx, s, f, count)
 	if err != nil {
-		return "", c.explain(s.Repo, fmt.Errorf("downloading %s: %w", f.Path, err))
+		return "", c.explain(s.Repo, fmt.Errorf("downloading %s: %w", printable.String(f.Path), err))
 	}
 	return p, nil
 }
@@ -72,7 +74,7 @@ func (c *Client) download(ctx context.Context, s *Snapshot, f File, count func(i
 	blob := c.blob(s.Repo, f.Hash)
 	for _, d := range []string{filepath.Dir(blob), filepath.Dir(c.lock(s.Repo, f.Hash))} {
 		if err := os.MkdirAll(d, 0o777); err != nil {
-			return "", fmt.Errorf("making room in the cache: %w", err)
+			return "", fmt.Errorf("making a folder in the cache: %w", err)
 		}
 	}
 	lock := flock.New(c.lock(s.Repo, f.Hash))
@@ -85,7 +87,7 @@ func (c *Client) download(ctx context.Context, s *Snapshot, f File, count func(i
 	} else if err := c.fill(ctx, s, f, blob, sum, count); err != nil {
 		return "", err
 	}
-	return pointer, link(blob, pointer)
+	return pointer, link(ctx, blob, pointer)
 }
 
 // describe asks for the size and hash of a file that the listing only names.
@@ -135,7 +137,7 @@ func newSum(f File) (func() hash.Hash, error) {
 }
 
 // errWrong is content that is not what the hub promised.
-var errWrong = errors.New("the content does not fit the hash that the hub gives for it")
+var errWrong = errors.New("the content does not match the hash that the hub gives for it")
 
 // fill makes the blob. The caller holds its lock.
 func (c *Client) fill(ctx context.Context, s *Snapshot, f File, blob string, sum func() hash.Hash, count func(int64, bool)) error {
@@ -161,9 +163,12 @@ func (c *Client) fill(ctx context.Context, s *Snapshot, f File, blob string, sum
 		if have, err = c.receive(ctx, s, f, file, have, count); err != nil {
 			return err
 		}
-		err := verify(file, f, sum())
+		err := verify(ctx, file, f, sum())
 		if err == nil {
 			break
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		count(-have, false)
 		have = 0
@@ -190,18 +195,22 @@ func (c *Client) receive(ctx context.Context, s *Snapshot, f File, file *os.File
 	if err := file.Truncate(have); err != nil {
 		return have, err
 	}
+	slow := c.newPace()
 	err := c.retry(ctx, func() (bool, error) {
 		if have == f.Size {
 			return false, nil
 		}
 		before := have
-		err := c.receiveOnce(ctx, s, f, file, &have, count)
+		err := c.receiveOnce(ctx, s, f, file, &have, slow, count)
 		return have-before > min(1<<20, f.Size/16), err
 	})
+	if err != nil && have > 0 && ctx.Err() == nil {
+		err = fmt.Errorf("%w; %d of %d bytes are kept: run the same command again to resume", err, have, f.Size)
+	}
 	return have, err
 }
 
-func (c *Client) receiveOnce(ctx context.Context, s *Snapshot, f File, file *os.File, have *int64, count func(int64, bool)) error {
+func (c *Client) receiveOnce(ctx context.Context, s *Snapshot, f File, file *os.File, have *int64, slow *pace, count func(int64, bool)) error {
 	header := http.Header{}
 	if *have > 0 {
 		header.Set("Range", fmt.Sprintf("bytes=%d-", *have))
@@ -253,7 +262,7 @@ func (c *Client) receiveOnce(ctx context.Context, s *Snapshot, f File, file *os.
 	}
 	buf := make([]byte, 256<<10)
 	for left > 0 {
-		n, err := r.Body.Read(buf[:min(int64(len(buf)), left)])
+		n, err := slow.read(r.Body, buf[:min(int64(len(buf)), left)])
 		if n > 0 {
 			if _, err := file.WriteAt(buf[:n], *have); err != nil {
 				return fmt.Errorf("writing to the cache: %w", err)
@@ -268,6 +277,9 @@ func (c *Client) receiveOnce(ctx context.Context, s *Snapshot, f File, file *os.
 		if err != nil && left > 0 {
 			if ctx.Err() != nil {
 				return ctx.Err()
+			}
+			if errors.Is(err, errSlow) {
+				return fmt.Errorf("%s: %w", plain(r.Request.URL), err)
 			}
 			return &retryError{err: fmt.Errorf("%s: after %d of %d bytes: %w", plain(r.Request.URL), *have, f.Size, err)}
 		}
@@ -297,8 +309,8 @@ func contentRange(s string) (from, total int64, ok bool) {
 	return from, total, err == nil
 }
 
-func verify(file *os.File, f File, h hash.Hash) error {
-	n, err := io.Copy(h, io.NewSectionReader(file, 0, 1<<62))
+func verify(ctx context.Context, file *os.File, f File, h hash.Hash) error {
+	n, err := io.Copy(h, &cancelled{ctx, io.NewSectionReader(file, 0, 1<<62)})
 	if err != nil {
 		return fmt.Errorf("reading back: %w", err)
 	}

@@ -2,9 +2,14 @@
 // any server that speaks its protocol, into the cache layout that
 // huggingface_hub shares: {models|datasets}--org--name/{blobs,refs,snapshots}.
 //
-// It is our own because the Go client that exists (gomlx/go-huggingface
+// A hub is not trusted: names of files cannot leave the cache, content is checked
+// by its hash, listings and answers are bounded, the token stays with the
+// endpoint, and a server that stalls or drips is given up. What has arrived is
+// kept, and the next run resumes it.
+//
+// The package exists because the Go client that we found (gomlx/go-huggingface
 // v0.3.1) does not resume, retry or check hashes, and takes a connection that
-// is cut in the middle of a file for its end.
+// is cut in the middle of a file for the end of the file.
 package hub
 
 import (
@@ -17,7 +22,7 @@ import (
 	"time"
 )
 
-// DefaultEndpoint is the public hub. HF_ENDPOINT names another.
+// DefaultEndpoint is the public hub. HF_ENDPOINT names a different one.
 const DefaultEndpoint = "https://huggingface.co"
 
 // Config says which hub, which cache and how patiently. Zero values mean the
@@ -31,6 +36,8 @@ type Config struct {
 	Attempts int           // for one request without progress between; default 6
 	Backoff  time.Duration // before the second attempt, doubled for each next; default 1 s
 	Stall    time.Duration // a connection that gives nothing for so long is dropped; default 30 s
+	Patience time.Duration // a download that gets less than 256 KiB in so long is given up; default 5 min
+	Listing  time.Duration // a listing of files that is not complete by then is given up; default 10 min
 }
 
 // FromEnv reads the variables that huggingface_hub reads: HF_ENDPOINT, HF_HOME,
@@ -104,6 +111,12 @@ func New(c Config) (*Client, error) {
 	}
 	if c.Stall == 0 {
 		c.Stall = 30 * time.Second
+	}
+	if c.Patience == 0 {
+		c.Patience = 5 * time.Minute
+	}
+	if c.Listing == 0 {
+		c.Listing = 10 * time.Minute
 	}
 	return &Client{Config: c, base: base, http: newHTTP(c.Stall)}, nil
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -134,6 +136,7 @@ func TestDownloadAll(t *testing.T) {
 				snap, err = off.List(t.Context(), r)
 				require.NoError(t, err)
 				require.True(t, snap.Cached)
+				require.False(t, snap.Partial)
 				got, err := off.DownloadAll(t.Context(), snap, snap.Files, 3)
 				require.NoError(t, err)
 				require.Equal(t, paths, got)
@@ -225,7 +228,7 @@ func TestDownloadFaults(t *testing.T) {
 		"wrong content always": {func(n int, host string, w http.ResponseWriter, r *http.Request) bool {
 			w.Write(wrong)
 			return true
-		}, "does not fit the hash"},
+		}, "does not match the hash"},
 		"wrong first part, then right": {func(n int, host string, w http.ResponseWriter, r *http.Request) bool {
 			if n == 0 {
 				w.Header().Set("Content-Length", fmt.Sprint(len(content)))
@@ -233,7 +236,7 @@ func TestDownloadFaults(t *testing.T) {
 				panic(http.ErrAbortHandler)
 			}
 			return false
-		}, "does not fit the hash"}, // begun from nothing in this run: the server is to blame
+		}, "does not match the hash"}, // begun from nothing in this run: the server is to blame
 		"no ranges": {func(n int, host string, w http.ResponseWriter, r *http.Request) bool {
 			r.Header.Del("Range")
 			if n < 2 {
@@ -548,6 +551,150 @@ func TestListFaults(t *testing.T) {
 	}
 }
 
+// Listings that never end are given up, each by what it repeats.
+func TestEndlessListings(t *testing.T) {
+	hex := strings.Repeat("a", 40)
+	for name, c := range map[string]struct {
+		tree func(n int, w http.ResponseWriter, r *http.Request)
+		want string
+	}{
+		"the same link": {func(n int, w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Link", `</api/datasets/org/name/tree/x?cursor=1>; rel="next"`)
+			fmt.Fprintf(w, `[{"type":"file","path":"%d","size":1,"oid":"%s"}]`, n, hex)
+		}, "repeats itself"},
+		"empty pages": {func(n int, w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Link", fmt.Sprintf(`</api/datasets/org/name/tree/x?cursor=%d>; rel="next"`, n))
+			fmt.Fprint(w, `[]`)
+		}, "pages in a row without a file"},
+		"always new, slowly": {func(n int, w http.ResponseWriter, r *http.Request) {
+			time.Sleep(5 * time.Millisecond)
+			w.Header().Set("Link", fmt.Sprintf(`</api/datasets/org/name/tree/x?cursor=%d>; rel="next"`, n))
+			fmt.Fprintf(w, `[{"type":"file","path":"%d","size":1,"oid":"%s"}]`, n, hex)
+		}, "is not complete after 300ms"},
+		"a byte now and then": {func(n int, w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				w.Write(make([]byte, 40))
+				w.(http.Flusher).Flush()
+				time.Sleep(10 * time.Millisecond)
+			}
+		}, "the server is too slow"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := hubtest.New(t)
+			var n atomic.Int64
+			s.SetFault(func(host string, w http.ResponseWriter, r *http.Request) bool {
+				if strings.Contains(r.URL.Path, "/revision/") {
+					w.Write([]byte(`{"sha":"` + hex + `","siblings":[]}`))
+				} else {
+					c.tree(int(n.Add(1)), w, r)
+				}
+				return true
+			})
+			cl := client(t, s, func(c *Config) {
+				switch name {
+				case "always new, slowly":
+					c.Listing = 300 * time.Millisecond
+				case "a byte now and then":
+					c.Stall, c.Patience = time.Second, 300*time.Millisecond
+				}
+			})
+			begun := time.Now()
+			_, err := cl.List(t.Context(), dataset(t, "org/name"))
+			require.ErrorContains(t, err, c.want)
+			require.ErrorContains(t, err, "org/name")
+			require.Less(t, time.Since(begun), 10*time.Second)
+		})
+	}
+}
+
+// A store that sends too little to stall is given up too; what came is kept.
+func TestSlowStore(t *testing.T) {
+	const path = "data/train-0.parquet"
+	s := hubtest.New(t)
+	s.Add("datasets", "org/name", testFiles())
+	var slow atomic.Bool
+	slow.Store(true)
+	s.SetFault(func(host string, w http.ResponseWriter, r *http.Request) bool {
+		if host != "store" || !slow.Load() {
+			return false
+		}
+		for b := testFiles()[path]; len(b) > 0 && r.Context().Err() == nil; b = b[100:] {
+			w.Write(b[:100])
+			w.(http.Flusher).Flush()
+			time.Sleep(5 * time.Millisecond)
+		}
+		return true
+	})
+	cl := client(t, s, func(c *Config) { c.Stall, c.Patience = 200*time.Millisecond, 500*time.Millisecond })
+	snap, err := cl.List(t.Context(), dataset(t, "org/name"))
+	require.NoError(t, err)
+	f, _ := snap.File(path)
+	_, err = cl.Download(t.Context(), snap, f, nil)
+	require.ErrorContains(t, err, "the server is too slow")
+	require.ErrorContains(t, err, "of 700001 bytes are kept: run the same command again to resume")
+	slow.Store(false)
+	p, err := cl.Download(t.Context(), snap, f, nil)
+	require.NoError(t, err)
+	b, err := os.ReadFile(p)
+	require.NoError(t, err)
+	require.Equal(t, testFiles()[path], b)
+	requests := s.Requests()
+	require.Contains(t, requests[len(requests)-1], "bytes=") // resumed
+}
+
+// What a hub says cannot steer a terminal.
+func TestHostileNames(t *testing.T) {
+	const evil = "a\x1b[31m\u009b2Jb\u202e.parquet"
+	quoted, err := json.Marshal(evil)
+	require.NoError(t, err)
+	hex := strings.Repeat("a", 40)
+	s := hubtest.New(t)
+	s.SetFault(func(host string, w http.ResponseWriter, r *http.Request) bool {
+		switch {
+		case strings.Contains(r.URL.Path, "/revision/"):
+			fmt.Fprintf(w, `{"sha":"%s"}`, hex)
+		case strings.Contains(r.URL.Path, "/tree/"):
+			fmt.Fprintf(w, `[{"type":"file","path":%s,"size":1,"oid":"%s"}]`, quoted, hex)
+		default:
+			http.Error(w, "no", http.StatusForbidden)
+		}
+		return true
+	})
+	c := client(t, s, nil)
+	snap, err := c.List(t.Context(), dataset(t, "org/name"))
+	require.NoError(t, err)
+	require.Len(t, snap.Files, 1)
+	for _, f := range snap.Files {
+		_, err := c.Download(t.Context(), snap, f, nil)
+		require.Error(t, err)
+		require.Contains(t, err.Error(), `a\x1b[31m\u009b2Jb\u202e`)
+		for _, r := range err.Error() {
+			require.True(t, strconv.IsPrint(r), "%q in %q", r, err)
+		}
+	}
+}
+
+// A listing in the cache that was damaged or tampered with is refused.
+func TestDamagedListing(t *testing.T) {
+	s := hubtest.New(t)
+	commit := s.Add("datasets", "org/name", testFiles())
+	c := client(t, s, nil)
+	_, err := c.List(t.Context(), dataset(t, "org/name"))
+	require.NoError(t, err)
+	off := client(t, s, func(n *Config) { n.Cache, n.Offline = c.Cache, true })
+	for content, want := range map[string]string{
+		"[{":                                    "not a listing of files",
+		`[{"path":"a","size":-7}]`:              "has size -7",
+		`[{"path":"a","size":1,"hash":"../x"}]`: `hash "../x"`,
+	} {
+		require.NoError(t, os.WriteFile(c.listing(dataset(t, "org/name"), commit), []byte(content), 0o666))
+		_, err := off.List(t.Context(), dataset(t, "org/name"))
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, "fetch it again")
+	}
+}
+
 // The hub that lists a file at one commit must not serve it from another, nor
 // announce another size.
 func TestInconsistentHub(t *testing.T) {
@@ -689,11 +836,12 @@ func TestForeignCache(t *testing.T) {
 	require.NoError(t, os.MkdirAll(filepath.Join(root, "refs"), 0o777))
 	require.NoError(t, os.WriteFile(filepath.Join(root, "refs", "main"), []byte(commit), 0o666))
 	require.NoError(t, os.WriteFile(filepath.Join(root, "blobs", hash), []byte("text"), 0o666))
-	require.NoError(t, link(filepath.Join(root, "blobs", hash), filepath.Join(root, "snapshots", commit, "data", "a.parquet")))
+	require.NoError(t, link(t.Context(), filepath.Join(root, "blobs", hash), filepath.Join(root, "snapshots", commit, "data", "a.parquet")))
 	c, err := New(Config{Cache: cache, Offline: true})
 	require.NoError(t, err)
 	snap, err := c.List(t.Context(), dataset(t, "org/name"))
 	require.NoError(t, err)
+	require.True(t, snap.Partial)
 	require.Len(t, snap.Files, 1)
 	require.Equal(t, "data/a.parquet", snap.Files[0].Path)
 	require.EqualValues(t, 4, snap.Files[0].Size)

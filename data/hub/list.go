@@ -26,18 +26,22 @@ type Snapshot struct {
 	Commit string
 	Files  []File // in the order of their paths
 	Cached bool   // the listing is from the cache, not from the hub
+	// Partial says that the cache holds no listing: another program filled it,
+	// and Files are those it holds. The repository may have more.
+	Partial bool
 }
 
 // Limits of a listing that is still believable.
 const (
-	maxPage  = 64 << 20 // bytes of one answer
-	maxPages = 10_000
-	maxFiles = 2_000_000
+	maxPage   = 64 << 20 // bytes of one answer
+	maxPages  = 10_000
+	maxFiles  = 2_000_000
+	maxBarren = 10 // pages in a row without a file
 )
 
 // List asks the hub for the commit that a revision names and for its files.
-// When offline, or when the hub cannot be reached, it answers from the cache if
-// that has been asked before.
+// When offline, or when the hub cannot be reached, it answers from the cache,
+// which stores each listing.
 func (c *Client) List(ctx context.Context, repo Repo) (*Snapshot, error) {
 	if repo.Revision == "" {
 		repo.Revision = "main"
@@ -45,9 +49,15 @@ func (c *Client) List(ctx context.Context, repo Repo) (*Snapshot, error) {
 	if c.Offline {
 		return c.cached(repo)
 	}
-	s, err := c.list(ctx, repo)
+	tooLong := fmt.Errorf("the hub's listing is not complete after %v", c.Listing)
+	within, cancel := context.WithTimeoutCause(ctx, c.Listing, tooLong)
+	s, err := c.list(within, repo)
+	cancel()
 	if err == nil {
 		return s, nil
+	}
+	if ctx.Err() == nil && context.Cause(within) == tooLong {
+		err = &retryError{err: tooLong}
 	}
 	var answer *StatusError
 	if ctx.Err() == nil && (!errors.As(err, &answer) || answer.Code >= 500) {
@@ -94,7 +104,13 @@ func (c *Client) list(ctx context.Context, repo Repo) (*Snapshot, error) {
 func (c *Client) tree(ctx context.Context, repo Repo, commit string) ([]File, error) {
 	var files []File
 	next := repo.api("tree/" + commit + "?recursive=true")
+	seen := map[string]bool{}
+	barren := 0
 	for range maxPages {
+		if seen[next] {
+			return nil, fmt.Errorf("the hub's listing repeats itself at %q", short(next))
+		}
+		seen[next] = true
 		var page []struct {
 			Type string `json:"type"`
 			Path string `json:"path"`
@@ -122,6 +138,12 @@ func (c *Client) tree(ctx context.Context, repo Repo, commit string) ([]File, er
 			}
 			files = append(files, f)
 		}
+		if barren++; len(page) > 0 {
+			barren = 0
+		}
+		if barren > maxBarren {
+			return nil, fmt.Errorf("the hub's listing has %d pages in a row without a file", barren)
+		}
 		if len(files) > maxFiles {
 			return nil, fmt.Errorf("the hub lists more than %d files", maxFiles)
 		}
@@ -131,7 +153,7 @@ func (c *Client) tree(ctx context.Context, repo Repo, commit string) ([]File, er
 		}
 		u, err := url.Parse(link)
 		if err != nil || !sameHost(u, c.base) && u.Host != "" {
-			return nil, fmt.Errorf("the hub's listing goes on at %q: refused, not the hub", short(link))
+			return nil, fmt.Errorf("the hub's listing continues at %q: refused, not the hub", short(link))
 		}
 		next = link
 	}
@@ -157,6 +179,7 @@ func nextLink(h http.Header) string {
 }
 
 func (c *Client) getJSON(ctx context.Context, address string, v any) (header http.Header, err error) {
+	slow := c.newPace()
 	err = c.retry(ctx, func() (bool, error) {
 		r, err := c.send(ctx, http.MethodGet, address, nil)
 		if err != nil {
@@ -166,7 +189,10 @@ func (c *Client) getJSON(ctx context.Context, address string, v any) (header htt
 		if err := status(r); err != nil {
 			return false, err
 		}
-		b, err := io.ReadAll(io.LimitReader(r.Body, maxPage+1))
+		b, err := io.ReadAll(io.LimitReader(paced{slow, r.Body}, maxPage+1))
+		if errors.Is(err, errSlow) {
+			return false, fmt.Errorf("%s: %w", plain(r.Request.URL), err)
+		}
 		if err != nil {
 			return false, &retryError{err: fmt.Errorf("%s: %w", plain(r.Request.URL), err)}
 		}
@@ -174,7 +200,7 @@ func (c *Client) getJSON(ctx context.Context, address string, v any) (header htt
 			return false, fmt.Errorf("%s: answer of more than %d bytes", plain(r.Request.URL), maxPage)
 		}
 		if err := json.Unmarshal(b, v); err != nil {
-			return false, fmt.Errorf("%s: not the answer of a hub: %w", plain(r.Request.URL), err)
+			return false, fmt.Errorf("%s: this is not the answer of a hub: it is not the JSON that was expected", plain(r.Request.URL))
 		}
 		header = r.Header
 		return false, nil

@@ -84,7 +84,7 @@ func (r Repo) api(tail string) string {
 }
 
 // checkPath refuses every path that could leave the folder it is put under, on
-// any system: what a hub calls a file is not to be trusted.
+// any system: a hub may call its files anything.
 func checkPath(p string) error {
 	bad := func(why string) error { return fmt.Errorf("file name %q refused: %s", p, why) }
 	if p == "" {

@@ -13,16 +13,20 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"bitnet/data/printable"
 )
 
 const (
 	maxRedirects = 10
-	// A server may ask for patience, but not for ever.
+	// The longest that a server may ask to wait.
 	longestWait = 5 * time.Minute
-	// A connection must give so much in every Stall, so that a server that
-	// drips a byte a second is dropped too.
+	// A connection that gives fewer bytes in a Stall is dropped.
 	leastPerStall = 1 << 10
-	// Without a connection there is no reason to hope for long.
+	// A download that gets fewer bytes in a Patience, over all its connections,
+	// is given up. Four at a time do better over a modem.
+	leastPerPatience = 256 << 10
+	// Attempts to connect to a server that does not answer at all.
 	dialAttempts = 3
 )
 
@@ -80,8 +84,8 @@ func (r *reply) Close() {
 }
 
 // send makes one request, to a path below the endpoint or to a whole address,
-// and follows redirects: to the endpoint's host with
-// the token, to any other without, and never with it again after that.
+// and follows redirects: to the endpoint's host with the token, to any other
+// without, and never with it again after that.
 func (c *Client) send(ctx context.Context, method, address string, header http.Header) (*reply, error) {
 	if strings.HasPrefix(address, "/") {
 		address = c.base.String() + address
@@ -215,6 +219,40 @@ func (w *watched) Close() error {
 	return w.ReadCloser.Close()
 }
 
+var errSlow = errors.New("the server is too slow")
+
+// pace gives up a server that sends something now and then, so that it never
+// stalls, but would take days.
+type pace struct {
+	patience time.Duration
+	spent    time.Duration // reading
+	got      int
+}
+
+func (c *Client) newPace() *pace { return &pace{patience: c.Patience} }
+
+func (p *pace) read(r io.Reader, b []byte) (int, error) {
+	begun := time.Now()
+	n, err := r.Read(b)
+	p.spent += time.Since(begun)
+	p.got += n
+	if p.spent >= p.patience {
+		if p.got < leastPerPatience && err != io.EOF {
+			return n, fmt.Errorf("%w: %d bytes in %v", errSlow, p.got, p.spent.Round(time.Second))
+		}
+		p.spent, p.got = 0, 0
+	}
+	return n, err
+}
+
+// paced reads at a pace.
+type paced struct {
+	pace *pace
+	r    io.Reader
+}
+
+func (p paced) Read(b []byte) (int, error) { return p.pace.read(p.r, b) }
+
 // status turns an answer outside of 2xx into the error it means.
 func status(r *reply) error {
 	if r.StatusCode/100 == 2 {
@@ -228,18 +266,8 @@ func status(r *reply) error {
 	return e
 }
 
-func short(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
-	if len(s) > 200 {
-		s = s[:200] + "..."
-	}
-	return s
-}
+// short makes what a server says fit for a message.
+func short(s string) string { return printable.Short(s, 200) }
 
 func retryAfter(s string, now time.Time) time.Duration {
 	wait := time.Duration(0)
@@ -279,7 +307,7 @@ func (c *Client) retry(ctx context.Context, try func() (progress bool, err error
 	}
 }
 
-// explain ends an error with what the user can do about it.
+// explain adds to an error what the user can do about it.
 func (c *Client) explain(repo Repo, err error) error {
 	var s *StatusError
 	var again *retryError
@@ -292,7 +320,7 @@ func (c *Client) explain(repo Repo, err error) error {
 	case errors.As(err, &s) && s.Code == 404:
 		return fmt.Errorf("%s %s: %w; check the name and the revision", repo.Kind, repo, err)
 	case errors.As(err, &s), errors.As(err, &again):
-		return fmt.Errorf("%s %s: %w; to go on without the hub, copy its cache from another machine to %s and set HF_HUB_OFFLINE=1, or give files of your own with --data PATH",
+		return fmt.Errorf("%s %s: %w; to work without the hub, copy its cache from another machine to %s and set HF_HUB_OFFLINE=1, or give files of your own with --data PATH",
 			repo.Kind, repo, err, c.Cache)
 	}
 	return fmt.Errorf("%s %s: %w", repo.Kind, repo, err)
