@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"math"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -90,6 +93,25 @@ func TestField(t *testing.T) {
 		require.NoError(t, err, in)
 		require.Equal(t, want, got, in)
 	}
+	for in, want := range map[string]string{
+		`{"a":{"b":"c"}}`:             "c",
+		`{"a.b":"top","a":{"b":"c"}}`: "top",
+		`{"a":{"b":"c","b":"d"}}`:     "d",
+		`{"a":null}`:                  "",
+		`{"a":{"b":null}}`:            "",
+		`{"a": { "b" : "c" } }`:       "c",
+	} {
+		got, err := field([]byte(in), "a.b")
+		require.NoError(t, err, in)
+		require.Equal(t, want, got, in)
+	}
+	for _, in := range []string{`{"a":"b"}`, `{"a":["b"]}`, `{"b":"c"}`, `{"a":{"c":{"b":"x"}}}`} {
+		_, err := field([]byte(in), "a.b")
+		require.ErrorContains(t, err, `there is no field "a.b"`, in)
+	}
+	got, err := field([]byte(`{"a.b":{"c.d":{"e":"deep"}}}`), "a.b.c.d.e")
+	require.NoError(t, err)
+	require.Equal(t, "deep", got)
 	for in, want := range map[string]string{
 		``:                               "not JSON",
 		`{`:                              "not JSON",
@@ -237,6 +259,84 @@ func TestFind(t *testing.T) {
 	require.NoError(t, os.Mkdir(empty, 0o755))
 	_, err = Find(context.Background(), empty)
 	require.ErrorContains(t, err, "nothing to read below")
+}
+
+// Reading ends where its context is cancelled, also where no document comes
+// that the caller could stop at.
+func TestReadingIsCancelled(t *testing.T) {
+	nothing := strings.Repeat("{\"text\":null}\n", 10_000)
+	var nulls []optionalDictRow
+	first := "first"
+	nulls = append(nulls, optionalDictRow{&first})
+	nulls = append(nulls, make([]optionalDictRow, 10_000)...)
+	large := write(t, []plainRow{{"first"}, {strings.Repeat("x", 1<<20)}, {"last"}}, 3)
+	for name, path := range map[string]string{
+		"lines":       put(t, "a.jsonl", []byte("{\"text\":\"first\"}\n"+nothing)),
+		"gzip":        put(t, "a.jsonl.gz", zipped(t, []byte("{\"text\":\"first\"}\n"+nothing))),
+		"long line":   put(t, "long.jsonl", []byte("{\"text\":\"first\"}\n{\"x\":\""+strings.Repeat("x", 1<<20)+"\"}")),
+		"blank":       put(t, "a.txt", []byte("first--"+strings.Repeat(" --", 10_000))),
+		"nulls":       write(t, nulls, len(nulls)),
+		"long string": large,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if path == large {
+				defer func(n int64) { smallPage = n }(smallPage)
+				smallPage = 100
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			n := 0
+			var last error
+			for d, err := range Documents(ctx, path, 0, Options{Split: "--"}) {
+				if err != nil {
+					last = err
+					continue
+				}
+				require.Equal(t, "first", d.Text)
+				n++
+				cancel()
+			}
+			require.Equal(t, 1, n)
+			require.Equal(t, context.Canceled, last)
+			_, err := Find(ctx, filepath.Dir(path))
+			require.ErrorIs(t, err, context.Canceled)
+		})
+	}
+	// Decompressing what nobody takes ends too.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := io.Copy(io.Discard, &cancelled{ctx, strings.NewReader("x")})
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// What would wait for ever, or never end, is not opened; what a user allows is
+// bounded.
+func TestRefused(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.parquet", "a.jsonl", "a.txt", "a.txt.gz"} {
+		path := filepath.Join(dir, name)
+		if err := exec.Command("mkfifo", path).Run(); err != nil {
+			t.Skip("this system makes no named pipes:", err)
+		}
+		_, err := collect(path, 0, Options{})
+		require.ErrorContains(t, err, path+": this is a named pipe, not a file")
+		_, err = Find(t.Context(), path)
+		require.ErrorContains(t, err, "neither a file nor a folder")
+	}
+	_, err := Find(t.Context(), dir)
+	require.ErrorContains(t, err, "nothing to read below")
+	path := put(t, "a.jsonl", []byte(`{"text":"a"}`))
+	for _, n := range []int{-1, MostDocument + 1, math.MaxInt} {
+		_, err := collect(path, 0, Options{MaxDocument: n})
+		require.ErrorContains(t, err, "--max-document")
+		require.ErrorContains(t, err, fmt.Sprint(MostDocument))
+	}
+	_, err = collect(path, 0, Options{MaxDocument: MostDocument})
+	require.NoError(t, err)
+	require.Equal(t, 6<<24+1<<20, lineLimit(defaultMaxDocument))
+	require.LessOrEqual(t, lineLimit(MostDocument), 2*MostDocument+1<<20)
+	// A file may have any name.
+	_, err = collect(put(t, "a\x1b[31m.jsonl", []byte("{")), 0, Options{})
+	require.ErrorContains(t, err, `a\x1b[31m.jsonl: line 1`)
 }
 
 func FuzzLines(f *testing.F) {

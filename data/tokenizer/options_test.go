@@ -24,9 +24,9 @@ func TestTrainOptions(t *testing.T) {
 		{"special", TrainOptions{VocabSize: 400, Specials: []string{"<s>", "Ġabab"}, MinFrequency: 3}, []string{"ab", "abab"}, ""},
 		{"too small", TrainOptions{VocabSize: 256, Specials: []string{"<s>"}}, nil, "1 special tokens and 256 bytes need 257"},
 		{"too large", TrainOptions{VocabSize: 1<<30 + 1}, nil, "too large"},
-		{"twice", TrainOptions{VocabSize: 400, Specials: []string{"a<", "a<"}}, nil, `"a<" is there twice`},
-		{"empty special", TrainOptions{VocabSize: 400, Specials: []string{""}}, nil, `"" is no text`},
-		{"broken special", TrainOptions{VocabSize: 400, Specials: []string{"\xff"}}, nil, `is no text`},
+		{"twice", TrainOptions{VocabSize: 400, Specials: []string{"a<", "a<"}}, nil, `"a<" is given twice`},
+		{"empty special", TrainOptions{VocabSize: 400, Specials: []string{""}}, nil, `"" is not text`},
+		{"broken special", TrainOptions{VocabSize: 400, Specials: []string{"\xff"}}, nil, `is not text`},
 		{"long special", TrainOptions{VocabSize: 400, Specials: []string{strings.Repeat("x", 5000)}}, nil, `longer than 4096`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

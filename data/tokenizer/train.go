@@ -9,22 +9,22 @@ import (
 
 // TrainOptions says what vocabulary Train makes.
 type TrainOptions struct {
-	VocabSize    int      // tokens in all: specials, 256 bytes, merges
-	MinFrequency int      // pairs that are rarer are not merged; 0 and 1 mean all
+	VocabSize    int      // all tokens: special ones, 256 bytes, merges
+	MinFrequency int      // rarer pairs are not merged; 0 and 1 mean all are
 	Specials     []string // special tokens; they get the first ids
-	// Progress, if not nil, is told how it goes, from one goroutine: bytes read
-	// with total 0 while docs are read, then tokens made of tokens wanted.
+	// Progress, if not nil, is called from one goroutine: with the bytes read and
+	// total 0 while docs are read, then with the tokens made and wanted.
 	Progress func(done, total int)
 }
 
 // Train makes a byte-level BPE vocabulary of docs, which are read once, and
 // splits text as GPT-2 does. It makes the merges that Hugging Face's BpeTrainer
-// makes of the same docs with ByteLevel's alphabet: always the pair that is
-// there most often, and of equals the one with the smaller ids. A text with
-// too few pairs gives fewer tokens than VocabSize.
+// makes of the same docs with ByteLevel's alphabet: always the most frequent
+// pair, and of equals the one with the smaller ids. A text with too few pairs
+// gives fewer tokens than VocabSize.
 //
 // Memory holds the distinct words of docs and where each pair of tokens is in
-// them, not docs.
+// them, not docs. Train ends soon after ctx is cancelled, if docs do.
 func Train(ctx context.Context, docs iter.Seq[string], o TrainOptions) (*Tokenizer, error) {
 	return train(ctx, docs, o, splitter{scanners: []scanner{scanGPT2}}, gpt2Form())
 }
@@ -50,17 +50,17 @@ func train(ctx context.Context, docs iter.Seq[string], o TrainOptions, split spl
 	return t, nil
 }
 
-// beginVocabulary makes the tokens that are there before any merge.
+// beginVocabulary makes the tokens that exist before any merge.
 func (p *parts) beginVocabulary(o TrainOptions) error {
 	seen := map[string]bool{}
 	for _, s := range o.Specials {
 		switch {
 		case s == "" || !utf8.ValidString(s):
-			return fmt.Errorf("the special token %q is no text; leave it out", s)
+			return fmt.Errorf("the special token %q is not text; leave it out", s)
 		case len(s) > maxAdded:
 			return fmt.Errorf("the special token %q is longer than %d bytes; shorten it", short(s), maxAdded)
 		case seen[s]:
-			return fmt.Errorf("the special token %q is there twice; name it once", s)
+			return fmt.Errorf("the special token %q is given twice; name it once", s)
 		}
 		seen[s] = true
 	}
@@ -71,10 +71,10 @@ func (p *parts) beginVocabulary(o TrainOptions) error {
 		}
 	}
 	if o.VocabSize < len(p.tokens) {
-		return fmt.Errorf("a vocabulary of %d is too small: %d special tokens and 256 bytes need %d; ask for more", o.VocabSize, len(o.Specials), len(p.tokens))
+		return fmt.Errorf("a vocabulary of %d is too small: %d special tokens and 256 bytes need %d; choose a larger one", o.VocabSize, len(o.Specials), len(p.tokens))
 	}
 	if o.VocabSize > 1<<30 {
-		return fmt.Errorf("a vocabulary of %d is too large; ask for less", o.VocabSize)
+		return fmt.Errorf("a vocabulary of %d is too large; choose a smaller one", o.VocabSize)
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ const (
 	batchBytes = 1 << 20 // of documents handed to a worker at once
 	localWords = 1 << 17 // that a worker holds before it adds them to the shards
 	shardBits  = 6
+	// Words between two looks at whether the context has ended.
+	wordsPerLook = 1 << 13
 )
 
 // countWords gives every distinct word of docs and how often it is there, in
@@ -25,8 +27,16 @@ func countWords(ctx context.Context, docs iter.Seq[string], split splitter, prog
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			var local wordTable
+			seen := 0
+			ended := func() bool {
+				seen++
+				return seen%wordsPerLook == 0 && ctx.Err() != nil
+			}
 			flush := func() {
 				for i := range local.entries {
+					if ended() {
+						return
+					}
 					e := &local.entries[i]
 					s := &shards[e.hash>>(64-shardBits)]
 					s.Lock()
@@ -37,7 +47,13 @@ func countWords(ctx context.Context, docs iter.Seq[string], split splitter, prog
 			}
 			for batch := range batches {
 				for _, doc := range batch {
-					split.each(doc, 0, func(w string) { addWord(&local, w, hashWord(w), 1) })
+					whole := split.each(doc, 0, func(w string) bool {
+						addWord(&local, w, hashWord(w), 1)
+						return !ended()
+					})
+					if !whole {
+						break
+					}
 					if len(local.entries) > localWords {
 						flush()
 					}
@@ -61,6 +77,9 @@ func countWords(ctx context.Context, docs iter.Seq[string], split splitter, prog
 		return true
 	}
 	for doc := range docs {
+		if ctx.Err() != nil {
+			break
+		}
 		batch = append(batch, doc)
 		size += len(doc)
 		if size >= batchBytes && !send() {
@@ -82,26 +101,31 @@ func countWords(ctx context.Context, docs iter.Seq[string], split splitter, prog
 	return tables, nil
 }
 
-// each calls f with the words of s, which is what the scanners before number
-// n left.
-func (s *splitter) each(text string, n int, f func(word string)) {
+// each calls f with the words of text, which is what the scanners before number
+// n left, until f returns false. It says whether it reached the end.
+func (s *splitter) each(text string, n int, f func(word string) bool) bool {
 	last := n == len(s.scanners)-1
 	if last && s.prefixSpace && text != "" && text[0] != ' ' {
 		text = " " + text
 	}
 	for i := 0; i < len(text); {
 		end := i + s.scanners[n](text[i:])
+		more := false
 		if last {
-			f(text[i:end])
+			more = f(text[i:end])
 		} else {
-			s.each(text[i:end], n+1, f)
+			more = s.each(text[i:end], n+1, f)
+		}
+		if !more {
+			return false
 		}
 		i = end
 	}
+	return true
 }
 
-// wordTable counts words. It is a hash table of its own so that a word costs
-// its bytes and 32 more, and none an allocation.
+// wordTable counts words. It is our own hash table, so that a word costs its
+// bytes and 32 more, and no allocation.
 type wordTable struct {
 	entries []wordEntry
 	bytes   []byte

@@ -18,7 +18,7 @@ type learner struct {
 }
 
 // candidate is a pair that may be merged next. Its count may have fallen since;
-// that is found out when it comes up.
+// that is found out when its turn comes.
 type candidate struct {
 	count int64
 	pair  uint64 // left << 32 | right
@@ -39,7 +39,7 @@ func (p *parts) learn(ctx context.Context, tables []wordTable, o TrainOptions) e
 	for b, c := range symbolOfByte {
 		byteID[b] = ids[string(c)]
 	}
-	l, err := newLearner(tables, byteID)
+	l, err := newLearner(ctx, tables, byteID)
 	if err != nil {
 		return err
 	}
@@ -66,12 +66,10 @@ func (p *parts) learn(ctx context.Context, tables []wordTable, o TrainOptions) e
 			ids[token] = result
 		}
 		p.merges = append(p.merges, Merge{left, right, result})
-		l.merge(left, right, result, words)
-
+		if err := l.merge(ctx, left, right, result, words); err != nil {
+			return err
+		}
 		if len(p.merges)%64 == 0 {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
 			o.Progress(len(p.tokens), o.VocabSize)
 		}
 	}
@@ -80,8 +78,8 @@ func (p *parts) learn(ctx context.Context, tables []wordTable, o TrainOptions) e
 	return ctx.Err()
 }
 
-// lastOfEqual keeps of several merges of one pair the last: training can make
-// one twice, where a token came about in two ways, and files may repeat them.
+// lastOfEqual keeps the last of several merges of one pair: training can make
+// one twice, where a token arises in two ways, and files may repeat them.
 func lastOfEqual(merges []Merge) []Merge {
 	last := make(map[[2]uint32]int, len(merges))
 	for i, m := range merges {
@@ -100,7 +98,7 @@ func lastOfEqual(merges []Merge) []Merge {
 }
 
 // newLearner spells the words in bytes and counts the pairs. It empties tables.
-func newLearner(tables []wordTable, byteID [256]uint32) (*learner, error) {
+func newLearner(ctx context.Context, tables []wordTable, byteID [256]uint32) (*learner, error) {
 	words, symbols := 0, 0
 	for i := range tables {
 		words += len(tables[i].entries)
@@ -119,6 +117,9 @@ func newLearner(tables []wordTable, byteID [256]uint32) (*learner, error) {
 	for i := range tables {
 		t := &tables[i]
 		for j := range t.entries {
+			if j%wordsPerLook == 0 && ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 			e := &t.entries[j]
 			l.start = append(l.start, uint32(len(l.symbols)))
 			l.length = append(l.length, uint32(e.length))
@@ -146,6 +147,9 @@ func newLearner(tables []wordTable, byteID [256]uint32) (*learner, error) {
 	for i := range tables {
 		t := &tables[i]
 		for j := range t.entries {
+			if j%wordsPerLook == 0 && ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 			w := t.word(&t.entries[j])
 			for k := 1; k < len(w); k++ {
 				pair := int(w[k-1])<<8 | int(w[k])
@@ -205,16 +209,20 @@ func (s *step) add(side, token, word uint32, count int64) {
 	s.found = append(s.found, occurrence{side, token, word})
 }
 
-// merge replaces left right by result in words, and queues the pairs that come
-// about.
+// merge replaces left right by result in words, and queues the pairs that arise.
 //
-// The count of the pair itself stays what it was, as in Hugging Face's
-// trainer; that matters only where a token comes about in two ways and the
-// pair with it again.
-func (l *learner) merge(left, right, result uint32, words []uint32) {
+// The count of the pair itself stays what it was, as in Hugging Face's trainer;
+// that matters only where a token arises in two ways, and the pair with it again.
+//
+// A merge of a common pair takes seconds where there are many words. When ctx
+// ends it stops in the middle, and the learner cannot be used any more.
+func (l *learner) merge(ctx context.Context, left, right, result uint32, words []uint32) error {
 	const before, after = 0, 1
 	s := &l.step
-	for _, word := range words {
+	for i, word := range words {
+		if i%wordsPerLook == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		w := l.symbols[l.start[word]:][:l.length[word]]
 		count := l.counts[word]
 		n := 0
@@ -275,6 +283,7 @@ func (l *learner) merge(left, right, result uint32, words []uint32) {
 		s.seen[side] = s.seen[side][:0]
 	}
 	s.found = s.found[:0]
+	return nil
 }
 
 func (l *learner) push(c candidate) {
