@@ -10,21 +10,21 @@ import (
 	"bitnet/data/text"
 )
 
-// hash decides whether a document is held out. It is of the text alone, so that
-// copies of a document are all on the same side.
+// hash decides whether a document is kept for validation. It depends on the text
+// alone, so that copies of a document are all on the same side.
 func hash(text string) uint64 {
 	sum := sha256.Sum256([]byte(text))
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// How much of the corpus is looked at to choose the threshold.
+// How much of the corpus the threshold is chosen by.
 const (
 	sampleDocuments = 10_000
 	sampleBytes     = 64 << 20
 )
 
-// leastHeldOut is how many documents of a sample of n are held out at least: a
-// small corpus needs some too, one document alone cannot be split.
+// leastHeldOut is how many documents of a sample of n are kept for validation at
+// least: a small corpus needs some too, but a single document cannot be split.
 func leastHeldOut(n int) int {
 	if n < 2 {
 		return 0
@@ -32,8 +32,8 @@ func leastHeldOut(n int) int {
 	return min(4, (n+19)/20)
 }
 
-// threshold chooses below which hash documents are held out: share of all that
-// can occur, or more if that would leave a small corpus without any.
+// threshold chooses below which hash documents are kept for validation: the share
+// of all possible hashes, or more if that would leave a small corpus without any.
 func threshold(ctx context.Context, o *Options) (uint64, error) {
 	if o.HeldOut < 0 {
 		return 0, nil

@@ -16,26 +16,25 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// LoadOptions say what a Loader gives.
+// LoadOptions says what a Loader gives.
 type LoadOptions struct {
 	Seq       int    // ids in a row
-	Val       bool   // the held-out documents, not those to train on
+	Val       bool   // the validation documents, not those to train on
 	Shuffle   bool   // else in the order of the inputs
 	Seed      uint64 // of the shuffle
-	Once      bool   // one pass over what is there at opening (one shard at least), then io.EOF
-	Tokenizer string // hash that the ids must be of; "" takes any
+	Once      bool   // one pass over what is there when opened (one shard at least), then io.EOF
+	Tokenizer string // hash that the shards must carry; "" takes any
 }
 
 // Loader is a data.Source over a folder of shards. Its samples are the windows
 // of Seq+1 ids that start at multiples of Seq within a shard; the ids after the
 // last whole window of a shard are not used.
 //
-// Shuffled, the windows of a shard come in an order that the seed, the epoch
-// and the shard decide, and in all epochs but the first the shards do too. In
-// the first epoch the shards come as they were made, so that the order is the
-// same whether the folder was complete when training began or still growing: a
-// Loader waits for a shard that is not there yet as long as a Prepare is at
-// work.
+// Shuffled, the windows of a shard come in an order that the seed, the epoch and
+// the shard decide, and so do the shards in all epochs but the first. In the
+// first epoch the shards come as they were made, so that the order is the same
+// whether the folder was complete when training began or still growing: a Loader
+// waits for a missing shard as long as a Prepare is running.
 type Loader struct {
 	ctx context.Context
 	dir string
@@ -43,7 +42,7 @@ type Loader struct {
 	m   *Manifest
 	pos data.Position
 
-	shard   *Shard // that the next window is in, or nil if that is to be found
+	shard   *Shard // of the next window, or nil if it is to be found
 	index   int    // of it
 	first   int64  // offset of its first window in the epoch
 	windows int64  // in it
@@ -51,20 +50,20 @@ type Loader struct {
 	raw     []byte
 }
 
-// poll is how often a waiting Loader looks again.
+// poll is how often a waiting Loader checks again.
 const poll = 100 * time.Millisecond
 
 // OpenLoader opens the shards of dir. ctx ends the waiting of later calls.
 func OpenLoader(ctx context.Context, dir string, o LoadOptions) (*Loader, error) {
 	if o.Seq < 1 {
-		return nil, fmt.Errorf("loading %s: sequence length %d", dir, o.Seq)
+		return nil, fmt.Errorf("loading %s: a sequence length of %d is too short", dir, o.Seq)
 	}
 	m, err := ReadManifest(dir)
 	if err != nil {
 		return nil, err
 	}
 	if o.Tokenizer != "" && o.Tokenizer != m.Tokenizer {
-		return nil, fmt.Errorf("%s was prepared with another tokenizer (%.12s, not %.12s); prepare it again with this one", dir, m.Tokenizer, o.Tokenizer)
+		return nil, fmt.Errorf("%s was prepared with a different tokenizer (%.12s, not %.12s); prepare it again with this one", dir, m.Tokenizer, o.Tokenizer)
 	}
 	return &Loader{ctx: ctx, dir: dir, o: o, m: m}, nil
 }
@@ -72,8 +71,7 @@ func OpenLoader(ctx context.Context, dir string, o LoadOptions) (*Loader, error)
 // Manifest is what is known of the folder so far.
 func (l *Loader) Manifest() *Manifest { return l.m }
 
-// Windows is how many samples an epoch has; while the folder grows, how many
-// it has so far.
+// Windows is the number of samples in an epoch; while the folder grows, so far.
 func (l *Loader) Windows() (n int64, complete bool) {
 	for i := range l.m.Shards {
 		n += l.windowsOf(i)
@@ -92,11 +90,11 @@ func (l *Loader) windowsOf(i int) int64 {
 	return max(l.file(i).IDs-1, 0) / int64(l.o.Seq)
 }
 
-// Next fills b. At the end of a single pass (Once) the rows that are left over
-// carry no loss.
+// Next fills b. At the end of a single pass (Once) the remaining rows carry no
+// loss.
 func (l *Loader) Next(b *data.Batch) (err error) {
 	if b.Seq != l.o.Seq {
-		return fmt.Errorf("%s: opened for sequences of %d, asked for %d", l.dir, l.o.Seq, b.Seq)
+		return fmt.Errorf("%s was opened for sequences of %d, not of %d", l.dir, l.o.Seq, b.Seq)
 	}
 	before := l.pos
 	defer func() {
@@ -135,8 +133,7 @@ func (l *Loader) Next(b *data.Batch) (err error) {
 	return nil
 }
 
-// find opens the shard that the position is in, in the next epoch if this one
-// is over.
+// find opens the shard of the position, in the next epoch if this one is over.
 func (l *Loader) find() error {
 	l.leave()
 	if err := l.wait(func() bool { return l.m.Complete || len(l.m.Shards) > 0 }); err != nil {
@@ -170,9 +167,9 @@ func (l *Loader) find() error {
 		}
 		switch {
 		case first == 0:
-			return fmt.Errorf("%s: no window of %d+1 ids%s; give more text or a shorter sequence", l.dir, l.o.Seq, map[bool]string{true: " is held out"}[l.o.Val])
+			return fmt.Errorf("%s: the %s documents have no window of %d+1 ids; give more text or a shorter sequence", l.dir, map[bool]string{false: "training", true: "validation"}[l.o.Val], l.o.Seq)
 		case l.pos.Offset > first:
-			return fmt.Errorf("%s: no sample %d in epoch %d, it has %d; resume with the data that the run began with", l.dir, l.pos.Offset, l.pos.Epoch, first)
+			return fmt.Errorf("%s: there is no sample %d in epoch %d, which has %d; resume with the data that the run began with", l.dir, l.pos.Offset, l.pos.Epoch, first)
 		case l.o.Once:
 			return io.EOF
 		}
@@ -181,7 +178,7 @@ func (l *Loader) find() error {
 	return errors.New("loader: an epoch without windows")
 }
 
-// seed of the order of windows in shard i, or of the shards if i is -1.
+// seed decides the order of windows in shard i, or of the shards if i is -1.
 func (l *Loader) seed(i int) uint64 {
 	return order.Mix(l.o.Seed + order.Mix(uint64(l.pos.Epoch)+order.Mix(uint64(i+2))))
 }
@@ -194,7 +191,7 @@ func (l *Loader) enter(i int, first, n int64) error {
 	}
 	if s.tokenizer != l.m.Tokenizer || s.vocab != uint32(l.m.Vocab) || s.ids != f.IDs {
 		s.Close()
-		return fmt.Errorf("%s is not the shard that the manifest lists (%d ids of tokenizer %.12s); prepare the data again with --fresh", s.file.Path(), s.ids, s.tokenizer)
+		return fmt.Errorf("%s is not the shard that the manifest lists (it has %d ids of tokenizer %.12s); prepare the data again with --fresh", s.file.Path(), s.ids, s.tokenizer)
 	}
 	l.shard, l.index, l.first, l.windows, l.raw = s, i, first, n, s.raw()
 	l.perm = order.New(uint64(n), l.seed(i))
@@ -211,8 +208,8 @@ func (l *Loader) leave() {
 // wait reads the manifest again until it has what is asked for.
 func (l *Loader) wait(enough func() bool) error {
 	for !enough() {
-		// Who prepares holds the lock. Look at the lock first: what was written
-		// before it was let go is then in the manifest.
+		// The process that prepares holds the lock. The lock is checked first: what
+		// was written before its release is then in the manifest.
 		lock := flock.New(filepath.Join(l.dir, lockName))
 		idle, err := lock.TryRLock()
 		if err != nil {
@@ -224,14 +221,14 @@ func (l *Loader) wait(enough func() bool) error {
 			return err
 		}
 		if m.ID() != l.m.ID() {
-			return fmt.Errorf("%s was prepared anew with other inputs or options; start the training again", l.dir)
+			return fmt.Errorf("%s was prepared again with different inputs or options; start the training again", l.dir)
 		}
 		l.m = m
 		if enough() {
 			return nil
 		}
 		if idle {
-			return fmt.Errorf("%s is not complete and nobody prepares it; run bitnet data prepare again, it goes on where it stopped", l.dir)
+			return fmt.Errorf("%s is not complete and no process is preparing it; run bitnet data prepare again to resume it", l.dir)
 		}
 		select {
 		case <-time.After(poll):
@@ -245,11 +242,11 @@ func (l *Loader) wait(enough func() bool) error {
 // Position is where the next sample comes from.
 func (l *Loader) Position() data.Position { return l.pos }
 
-// Seek goes to p, and waits for its shard if the folder is still growing. The
+// Seek moves to p, and waits for its shard if the folder is still growing. The
 // end of an epoch is the beginning of the next.
 func (l *Loader) Seek(p data.Position) error {
 	if p.Epoch < 0 || p.Offset < 0 {
-		return fmt.Errorf("%s: no sample %d in epoch %d", l.dir, p.Offset, p.Epoch)
+		return fmt.Errorf("%s: there is no sample %d in epoch %d", l.dir, p.Offset, p.Epoch)
 	}
 	before := l.pos
 	l.pos = p
@@ -261,7 +258,7 @@ func (l *Loader) Seek(p data.Position) error {
 	return nil
 }
 
-// Close ends the use of the files.
+// Close releases the files.
 func (l *Loader) Close() error {
 	l.leave()
 	return nil

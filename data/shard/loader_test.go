@@ -236,7 +236,7 @@ func TestLoaderOfADeadPrepare(t *testing.T) {
 		}
 	}
 	_, err := Prepare(t.Context(), dir, Options{Tokenizer: testTokenizer(t), Inputs: inputs, ShardIDs: 15_000})
-	require.ErrorContains(t, err, "run the same command to go on")
+	require.ErrorContains(t, err, "run the same command again to resume")
 	l := loader(t, dir, LoadOptions{Seq: 32, Shuffle: true})
 	n, complete := l.Windows()
 	require.False(t, complete)
@@ -246,7 +246,7 @@ func TestLoaderOfADeadPrepare(t *testing.T) {
 		require.NoError(t, l.Next(b))
 	}
 	at := l.Position()
-	require.ErrorContains(t, l.Next(b), "nobody prepares it")
+	require.ErrorContains(t, l.Next(b), "no process is preparing it")
 	require.Equal(t, at, l.Position())
 
 	// While somebody holds the lock it waits, until its context ends.
@@ -300,7 +300,7 @@ func TestLoaderOnce(t *testing.T) {
 func TestLoaderRefuses(t *testing.T) {
 	dir := prepared(t, stories(300), 1<<20)
 	_, err := OpenLoader(t.Context(), dir, LoadOptions{Seq: 8, Tokenizer: "other"})
-	require.ErrorContains(t, err, "another tokenizer")
+	require.ErrorContains(t, err, "a different tokenizer")
 	_, err = OpenLoader(t.Context(), dir, LoadOptions{})
 	require.ErrorContains(t, err, "sequence length")
 	_, err = OpenLoader(t.Context(), t.TempDir(), LoadOptions{Seq: 8})

@@ -7,15 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 
 	"bitnet/data/atomicfile"
+	"bitnet/data/plainfile"
 )
 
 // Manifest says what a folder of shards is made of and how far it is. It is
-// replaced as a whole each time a shard is finished.
+// replaced as a whole whenever a shard is finished.
 type Manifest struct {
 	Plan
 	Shards   []Entry `json:"shards"`
@@ -29,10 +29,10 @@ type Plan struct {
 	Tokenizer   string  `json:"tokenizer"` // its hash
 	Vocab       int     `json:"vocab"`
 	BOS         *uint32 `json:"bos,omitempty"` // put before each document
-	EOS         *uint32 `json:"eos,omitempty"` // put behind each document
-	ShardIDs    int64   `json:"shard_ids"`     // a shard is finished when it has so many
+	EOS         *uint32 `json:"eos,omitempty"` // put after each document
+	ShardIDs    int64   `json:"shard_ids"`     // a shard is finished when it has this many
 	HeldOut     float64 `json:"held_out"`      // share of documents wanted for validation
-	Threshold   string  `json:"threshold"`     // documents whose hash is below are held out; 16 hex digits
+	Threshold   string  `json:"threshold"`     // documents whose hash is lower are for validation; 16 hex digits
 	Field       string  `json:"field,omitempty"`
 	Split       string  `json:"split,omitempty"`
 	MaxDocument int     `json:"max_document,omitempty"`
@@ -68,21 +68,24 @@ type Cursor struct {
 	Read  int64 `json:"read"`  // bytes of it, about
 }
 
-const manifestName = "manifest.json"
+const (
+	manifestName = "manifest.json"
+	maxManifest  = 256 << 20 // bytes
+)
 
 // ReadManifest reads the manifest of a folder of shards.
 func ReadManifest(dir string) (*Manifest, error) {
 	file := filepath.Join(dir, manifestName)
-	b, err := os.ReadFile(file)
+	b, err := plainfile.Read(file, maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s holds no token shards (%w); make them with bitnet data prepare", dir, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading token shards: %w", err)
+		return nil, fmt.Errorf("reading %s: %w", file, err)
 	}
 	m := new(Manifest)
 	if err := json.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("reading %s: %w; prepare the data again with --fresh", file, err)
+		return nil, fmt.Errorf("reading %s: it is not a manifest of token shards; prepare the data again with --fresh", file)
 	}
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("reading %s: %w; prepare the data again with --fresh", file, err)
@@ -92,18 +95,18 @@ func ReadManifest(dir string) (*Manifest, error) {
 
 func (m *Manifest) check() error {
 	if m.Version != version {
-		return fmt.Errorf("version %d, this program reads %d", m.Version, version)
+		return fmt.Errorf("it has version %d, and this program reads version %d", m.Version, version)
 	}
 	if m.Vocab < 1 || int64(m.Vocab) > 1<<32-1 {
-		return fmt.Errorf("vocabulary of %d", m.Vocab)
+		return fmt.Errorf("it has a vocabulary of %d", m.Vocab)
 	}
 	if len(m.Inputs) == 0 {
-		return errors.New("no inputs")
+		return errors.New("it lists no inputs")
 	}
 	for i, e := range m.Shards {
 		for _, f := range []File{e.Train, e.Val} {
 			if f.IDs < 0 || f.Documents < 0 || f.Name != "" && (filepath.Base(f.Name) != f.Name || !filepath.IsLocal(f.Name)) || f.Name == "" && f.IDs > 0 {
-				return fmt.Errorf("shard %d: %q with %d ids in %d documents", i, f.Name, f.IDs, f.Documents)
+				return fmt.Errorf("shard %d is %q with %d ids in %d documents", i, f.Name, f.IDs, f.Documents)
 			}
 		}
 		if e.End.Input < 0 || e.End.Input > len(m.Inputs) || e.End.Index < 0 {
@@ -113,9 +116,9 @@ func (m *Manifest) check() error {
 	return nil
 }
 
-// ID names the data: two folders with the same ID hold the same ids in the
-// same order, as far as the names (without folders) and sizes of their inputs
-// can tell. It is known before the first shard is.
+// ID names the data: two folders with the same ID hold the same ids in the same
+// order, as far as the names (without folders) and sizes of their inputs tell. It
+// is known before the first shard is made.
 func (p *Plan) ID() string {
 	q := *p
 	q.Inputs = append([]Named(nil), p.Inputs...)

@@ -17,6 +17,7 @@ import (
 
 	"bitnet/data/atomicfile"
 	"bitnet/data/meter"
+	"bitnet/data/printable"
 	"bitnet/data/text"
 	"bitnet/data/tokenizer"
 
@@ -36,21 +37,21 @@ type Options struct {
 	Inputs    []Input
 	Text      text.Options
 	NoBOS     bool    // do not put the tokenizer's <s> before each document
-	NoEOS     bool    // do not put its </s> behind each document
-	HeldOut   float64 // share of the documents; 0 means 0.005, negative none
+	NoEOS     bool    // do not put its </s> after each document
+	HeldOut   float64 // share of the documents kept for validation; 0 means 0.005, negative none
 	ShardIDs  int64   // ids in a shard; 0 means 2^25
-	Workers   int     // 0 means one for each core; does not change the result
-	Fresh     bool    // drop what is there and begin anew
+	Workers   int     // 0 means one for each core; the result is the same for any number
+	Fresh     bool    // drop what is there and start again
 	Progress  func(Progress)
 }
 
-// Progress says how far Prepare is.
+// Progress says how far Prepare has come.
 type Progress struct {
 	Inputs    meter.Reading // bytes of the input files
 	Text      meter.Reading // bytes of text
 	IDs       meter.Reading
 	Documents int64
-	HeldOut   int64 // of the documents
+	HeldOut   int64 // validation documents among them
 	Shards    int
 }
 
@@ -61,13 +62,12 @@ const (
 	lockName        = ".lock"
 	chunkBytes      = 256 << 10
 	chunkDocuments  = 1024
-	// Text that may be under way at once. A byte gives at most one id.
+	// Bytes of text between reading and writing. A byte gives at most one id.
 	inFlight = 48 << 20
 )
 
-// Prepare turns the inputs into shards under dir. What an earlier call with the
-// same plan has finished is kept; the rest is made again from the last finished
-// shard on.
+// Prepare turns the inputs into shards under dir. It keeps what an earlier call
+// with the same plan has finished, and continues after the last finished shard.
 func Prepare(ctx context.Context, dir string, o Options) (*Manifest, error) {
 	job, err := Begin(ctx, dir, o)
 	if err != nil {
@@ -84,12 +84,12 @@ type Job struct {
 	lock *flock.Flock
 }
 
-// Begin makes the plan, or takes up that of an earlier run, and writes the
+// Begin makes the plan, or takes the one of an earlier run, and writes the
 // manifest. From then on Loaders may be opened on dir: they wait for what Run
 // has not made yet.
 func Begin(ctx context.Context, dir string, o Options) (*Job, error) {
 	if o.Tokenizer == nil || len(o.Inputs) == 0 {
-		return nil, errors.New("preparing token shards: no tokenizer or no inputs")
+		return nil, errors.New("preparing token shards: a tokenizer and at least one input are needed")
 	}
 	if o.HeldOut == 0 {
 		o.HeldOut = defaultHeldOut
@@ -103,14 +103,14 @@ func Begin(ctx context.Context, dir string, o Options) (*Job, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("preparing token shards: %w", err)
 	}
-	// A Loader that looks whether someone holds the lock holds it for a moment.
+	// A Loader holds the lock for a moment to find out whether it is free.
 	lock := flock.New(filepath.Join(dir, lockName))
 	brief, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if _, err := lock.TryLockContext(brief, 50*time.Millisecond); ctx.Err() != nil {
 		return nil, ctx.Err()
 	} else if errors.Is(err, context.DeadlineExceeded) {
-		return nil, fmt.Errorf("another process is preparing %s; wait for it, or give another --out", dir)
+		return nil, fmt.Errorf("another process is preparing %s; wait for it, or give a different --out", dir)
 	} else if err != nil {
 		return nil, fmt.Errorf("preparing token shards: %w", err)
 	}
@@ -122,14 +122,14 @@ func Begin(ctx context.Context, dir string, o Options) (*Job, error) {
 	return &Job{dir, o, m, lock}, nil
 }
 
-// Run makes the shards that are missing and gives up the lock.
+// Run makes the shards that are missing and releases the lock.
 func (j *Job) Run(ctx context.Context) (*Manifest, error) {
 	defer j.lock.Unlock()
 	if j.m.Complete {
 		return j.m, nil
 	}
 	if err := run(ctx, j.dir, j.m, &j.o); err != nil {
-		return j.m, fmt.Errorf("preparing token shards: %w (what is finished is kept: run the same command to go on)", err)
+		return j.m, fmt.Errorf("preparing token shards: %w (finished shards are kept: run the same command again to resume)", err)
 	}
 	return j.m, nil
 }
@@ -156,7 +156,7 @@ func begin(ctx context.Context, dir string, o *Options) (*Manifest, error) {
 			return old, clean(dir, old)
 		}
 		if !o.Fresh {
-			return nil, fmt.Errorf("%s holds shards of other inputs, options or tokenizer (%s); give another --out, or --fresh to replace them",
+			return nil, fmt.Errorf("%s holds shards that were made with %s; give a different --out, or --fresh to replace them",
 				dir, difference(&plan, &old.Plan))
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) && !o.Fresh {
@@ -177,15 +177,15 @@ func begin(ctx context.Context, dir string, o *Options) (*Manifest, error) {
 func difference(a, b *Plan) string {
 	switch {
 	case a.Tokenizer != b.Tokenizer:
-		return "another tokenizer"
+		return "a different tokenizer"
 	case !reflect.DeepEqual(a.Inputs, b.Inputs):
-		return "other or changed files"
+		return "different or changed files"
 	}
-	return "other options"
+	return "different options"
 }
 
-// clean removes what a run that was killed left behind, and checks that what
-// the manifest lists is there.
+// clean removes what a killed run left, and checks that the shards that the
+// manifest lists are there.
 func clean(dir string, m *Manifest) error {
 	listed := map[string]bool{}
 	for _, e := range m.Shards {
@@ -197,7 +197,7 @@ func clean(dir string, m *Manifest) error {
 			h := head{width: widthOf(m.Vocab), ids: f.IDs, documents: f.Documents}
 			info, err := os.Stat(filepath.Join(dir, f.Name))
 			if err != nil || info.Size() != h.size() {
-				return fmt.Errorf("%s: shard %s is missing or was cut; prepare with --fresh", dir, f.Name)
+				return fmt.Errorf("%s: shard %s is missing or was cut short; prepare with --fresh", dir, f.Name)
 			}
 		}
 	}
@@ -218,7 +218,7 @@ func clean(dir string, m *Manifest) error {
 	return nil
 }
 
-// documents reads the inputs in order from a cursor on.
+// documents reads the inputs in order, from a cursor.
 func documents(ctx context.Context, o *Options, from Cursor) iter.Seq2[placed, error] {
 	return func(yield func(placed, error) bool) {
 		for i := from.Input; i < len(o.Inputs); i++ {
@@ -243,7 +243,7 @@ func documents(ctx context.Context, o *Options, from Cursor) iter.Seq2[placed, e
 	}
 }
 
-// chunk is some documents on their way through the workers.
+// chunk is a group of documents on its way through the workers.
 type chunk struct {
 	docs   []placed
 	size   int           // bytes of text
@@ -365,7 +365,7 @@ func (c *chunk) encode(ctx context.Context, m *Manifest, o *Options) {
 		}
 		var err error
 		if c.ids, err = o.Tokenizer.AppendOrdinary(c.ids, d.Text); err != nil {
-			c.err = fmt.Errorf("%s: document %d: %w", d.File, d.Index, err)
+			c.err = fmt.Errorf("%s: document %d: %w", printable.String(d.File), d.Index, err)
 			return
 		}
 		if m.EOS != nil {
@@ -385,10 +385,10 @@ type output struct {
 
 	train, val *writer
 	text       int64  // bytes in the shard
-	end        Cursor // behind the last document written
+	end        Cursor // after the last document written
 
 	inputs, texts, ids *meter.Meter
-	before             int64 // bytes of the inputs that are read whole
+	before             int64 // bytes of the inputs that are fully read
 	progress           Progress
 	told               time.Time
 }
@@ -396,7 +396,7 @@ type output struct {
 func newOutput(dir string, m *Manifest, o *Options) (*output, error) {
 	limit, err := strconv.ParseUint(m.Threshold, 16, 64)
 	if err != nil {
-		return nil, fmt.Errorf("%s: threshold %q; prepare with --fresh", dir, m.Threshold)
+		return nil, fmt.Errorf("%s: the manifest is damaged (threshold %q); prepare with --fresh", dir, m.Threshold)
 	}
 	out := &output{dir: dir, m: m, o: o, threshold: limit, end: m.end()}
 	total := int64(0)
@@ -495,7 +495,7 @@ func (out *output) complete() error {
 	}
 	if train, _, _ := out.m.Totals(); out.train == nil && train.IDs == 0 {
 		out.m.Complete = false
-		return fmt.Errorf("the inputs hold no text to train on; first of them: %s", out.m.Inputs[0].Name)
+		return fmt.Errorf("the inputs hold no text to train on; the first of them is %s", printable.String(out.m.Inputs[0].Name))
 	}
 	err := out.finish()
 	out.tell(true)
@@ -523,8 +523,8 @@ func (out *output) tell(last bool) {
 	out.o.Progress(p)
 }
 
-// budget bounds the text that is between reading and writing, so that neither
-// cores nor long documents cost more memory.
+// budget bounds the text between reading and writing, so that neither more cores
+// nor long documents cost more memory.
 type budget struct {
 	mu   sync.Mutex
 	cond sync.Cond
@@ -538,7 +538,7 @@ func newBudget(size int) *budget {
 	return b
 }
 
-// take waits for n; more than the whole budget goes when all of it is free.
+// take waits for n; a request for more than the whole budget gets all of it.
 func (b *budget) take(ctx context.Context, n int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -560,7 +560,7 @@ func (b *budget) give(n int) {
 }
 
 func (b *budget) wake() {
-	b.mu.Lock() // so that no waiter is between its look and its wait
+	b.mu.Lock() // so that no waiter is between its check and its wait
 	defer b.mu.Unlock()
 	b.cond.Broadcast()
 }

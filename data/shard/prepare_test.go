@@ -350,9 +350,9 @@ func TestPrepareRefuses(t *testing.T) {
 	other, err := tokenizer.Characters("abcdefghijklmnopqrstuvwxyz")
 	require.NoError(t, err)
 	for want, change := range map[string]func(*Options){
-		"another tokenizer":      func(o *Options) { o.Tokenizer = other },
-		"other or changed files": func(o *Options) { o.Inputs = inputs[:1] },
-		"other options":          func(o *Options) { o.NoBOS = true },
+		"a different tokenizer":      func(o *Options) { o.Tokenizer = other },
+		"different or changed files": func(o *Options) { o.Inputs = inputs[:1] },
+		"different options":          func(o *Options) { o.NoBOS = true },
 	} {
 		changed := o
 		change(&changed)
@@ -380,7 +380,7 @@ func TestPrepareRefuses(t *testing.T) {
 
 	require.NoError(t, os.Truncate(filepath.Join(dir, m.Shards[0].Train.Name), 100))
 	_, err = Prepare(t.Context(), dir, o)
-	require.ErrorContains(t, err, "missing or was cut")
+	require.ErrorContains(t, err, "missing or was cut short")
 
 	bad := corpus(t, stories(50), 25)
 	p, err := bad[1].Open(t.Context())
@@ -404,6 +404,37 @@ func TestPrepareCancelled(t *testing.T) {
 	}
 	_, err := Prepare(ctx, t.TempDir(), Options{Tokenizer: testTokenizer(t), Inputs: inputs})
 	require.ErrorIs(t, err, context.Canceled)
+
+	// While the sample that decides what is held out is read.
+	ctx, cancel = context.WithCancel(t.Context())
+	inputs = corpus(t, stories(100), 100)
+	path, err := inputs[0].Open(ctx)
+	require.NoError(t, err)
+	inputs[0].Open = func(context.Context) (string, error) {
+		cancel()
+		return path, nil
+	}
+	_, err = Begin(ctx, t.TempDir(), Options{Tokenizer: testTokenizer(t), Inputs: inputs})
+	require.ErrorIs(t, err, context.Canceled)
+
+	// While shards are made.
+	ctx, cancel = context.WithCancel(t.Context())
+	dir := t.TempDir()
+	const n = 30_000
+	o := Options{Tokenizer: testTokenizer(t), Inputs: corpus(t, stories(n), n), ShardIDs: 1 << 10, Progress: func(Progress) { cancel() }}
+	m, err := Prepare(ctx, dir, o)
+	require.ErrorIs(t, err, context.Canceled)
+	require.False(t, m.Complete)
+	train, val, _ := m.Totals()
+	require.Less(t, train.Documents+val.Documents, int64(n))
+
+	// A document that takes long to encode is not waited for.
+	ctx, cancel = context.WithCancel(t.Context())
+	cancel()
+	c := chunk{docs: []placed{{Document: text.Document{Text: "a"}}}}
+	c.encode(ctx, m, &o)
+	require.ErrorIs(t, c.err, context.Canceled)
+	require.Empty(t, c.ids)
 }
 
 func TestManifestDamaged(t *testing.T) {
@@ -411,7 +442,7 @@ func TestManifestDamaged(t *testing.T) {
 	_, err := ReadManifest(dir)
 	require.ErrorContains(t, err, "bitnet data prepare")
 	for content, want := range map[string]string{
-		"{":                       "unexpected end",
+		"{":                       "not a manifest of token shards",
 		`{"version":9}`:           "version 9",
 		`{"version":1,"vocab":5}`: "no inputs",
 		`{"version":1}`:           "vocabulary",
@@ -419,7 +450,7 @@ func TestManifestDamaged(t *testing.T) {
 		`{"version":1,"vocab":5,"inputs":[{}],"shards":[{"train":{"name":"","ids":5}}]}`:                       "5 ids",
 		`{"version":1,"vocab":5,"inputs":[{}],"shards":[{"train":{"name":"a","ids":-5}}]}`:                     "-5 ids",
 		`{"version":1,"vocab":5,"inputs":[{}],"shards":[{"train":{"name":"a","ids":5},"end":{"input":7}}]}`:    "input 7",
-		`{"version":1,"vocab":5,"inputs":[{}],"shards":[{"train":{"name":"a","ids":1e99},"end":{"input":0}}]}`: "cannot unmarshal",
+		`{"version":1,"vocab":5,"inputs":[{}],"shards":[{"train":{"name":"a","ids":1e99},"end":{"input":0}}]}`: "not a manifest of token shards",
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, manifestName), []byte(content), 0o644))
 		_, err := ReadManifest(dir)

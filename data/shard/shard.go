@@ -1,9 +1,12 @@
-// Package shard keeps the token ids of a corpus in files that are mapped, not
-// read: Prepare makes them out of text, Loader trains from them.
+// Package shard keeps the token ids of a corpus in files that are mapped into
+// memory: Prepare makes them from text, a Loader gives training its batches.
 //
 // A folder of shards holds manifest.json and, for each shard k, train-k.shard
-// and val-k.shard. Documents whose hash is below a threshold are in the val
-// files and in no train file.
+// and val-k.shard. Documents whose hash is below a threshold are for validation:
+// they are in the val files and in no train file. The same inputs, options and
+// tokenizer make the same bytes, on any number of cores and however often the
+// work was stopped. Making and loading may overlap: a Loader waits for a shard
+// that is not finished.
 package shard
 
 import (
@@ -27,13 +30,13 @@ import (
 //	  8  u32 version, 1
 //	 12  u32 width of an id in bytes, 2 or 4
 //	 16  u32 vocabulary
-//	 20  u32 CRC-32C of everything behind the header
+//	 20  u32 CRC-32C of everything after the header
 //	 24  u64 ids
 //	 32  u64 documents
 //	 40  hash of the tokenizer, ASCII, filled up with zeros
 //	124  u32 CRC-32C of the header before this field
 //	128  ids, filled up with zeros to a multiple of 4 bytes
-//	     u32 for each document: the index of the id behind its last
+//	     u32 for each document: the index after its last id
 const (
 	magic      = "BITNETTK"
 	version    = 1
@@ -85,7 +88,7 @@ func decodeHead(b []byte, size int64) (*head, error) {
 	case len(b) < headerSize || string(b[:8]) != magic:
 		return nil, errors.New("not a token shard")
 	case le.Uint32(b[8:]) != version:
-		return nil, fmt.Errorf("shard version %d, this program reads %d; prepare the data again", le.Uint32(b[8:]), version)
+		return nil, fmt.Errorf("the shard has version %d, and this program reads version %d; prepare the data again", le.Uint32(b[8:]), version)
 	case le.Uint32(b[124:]) != crc32.Checksum(b[:124], castagnoli):
 		return nil, errors.New("the header is damaged")
 	}
@@ -126,7 +129,7 @@ func Open(path string) (s *Shard, err error) {
 		return nil, err
 	}
 	if crc32.Checksum(b[headerSize:], castagnoli) != h.crc {
-		return nil, errors.New("the checksum does not fit: the file is damaged")
+		return nil, errors.New("the checksum is wrong: the file is damaged")
 	}
 	s = &Shard{file, *h}
 	last := int64(0)
@@ -143,10 +146,10 @@ func Open(path string) (s *Shard, err error) {
 	return s, nil
 }
 
-// Len is how many ids there are.
+// Len is the number of ids.
 func (s *Shard) Len() int64 { return s.ids }
 
-// Documents is how many documents there are.
+// Documents is the number of documents.
 func (s *Shard) Documents() int64 { return s.documents }
 
 // Tokenizer is the hash of the tokenizer whose ids these are.
@@ -164,7 +167,7 @@ func (s *Shard) end(i int64) uint32 {
 // Document appends the ids of document i, 0 <= i < Documents, to dst.
 func (s *Shard) Document(dst []uint32, i int64) (ids []uint32, err error) {
 	if i < 0 || i >= s.documents {
-		return dst, fmt.Errorf("%s: no document %d of %d", s.file.Path(), i, s.documents)
+		return dst, fmt.Errorf("%s: there is no document %d, only %d documents", s.file.Path(), i, s.documents)
 	}
 	defer mapped.Catch(&err, s.file.Path(), debug.SetPanicOnFault(true))
 	from := uint32(0)
@@ -185,7 +188,7 @@ func (s *Shard) Document(dst []uint32, i int64) (ids []uint32, err error) {
 // Close ends the mapping.
 func (s *Shard) Close() error { return s.file.Close() }
 
-// writer makes a shard file, document by document, beside its place.
+// writer makes a shard file, document by document, under a temporary name.
 type writer struct {
 	path string
 	file *os.File
@@ -196,7 +199,7 @@ type writer struct {
 
 func create(path string, vocab int, tokenizer string) (*writer, error) {
 	if len(tokenizer) > hashSize {
-		return nil, fmt.Errorf("tokenizer hash of %d bytes", len(tokenizer))
+		return nil, fmt.Errorf("a tokenizer hash of %d bytes is too long", len(tokenizer))
 	}
 	f, err := os.Create(path + ".tmp")
 	if err != nil {
@@ -243,7 +246,7 @@ func (w *writer) flush() error {
 	return nil
 }
 
-// finish puts the file in its place.
+// finish gives the file its name.
 func (w *writer) finish() error {
 	w.buf = append(w.buf, make([]byte, -w.head.ids*int64(w.head.width)&3)...)
 	w.buf = append(w.buf, w.ends...)
