@@ -12,12 +12,7 @@ import (
 
 // readLines gives one field of each line, a JSON object. Blank lines are not
 // counted by the index.
-func readLines(ctx context.Context, path string, skip int64, o Options, yield func(Document, error) bool) error {
-	s, err := openStream(ctx, path)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
+func readLines(ctx context.Context, s *stream, path string, skip int64, o Options, yield func(Document, error) bool) error {
 	limit := lineLimit(o.MaxDocument)
 	var buf []byte
 	var index int64
@@ -86,8 +81,7 @@ func readLine(ctx context.Context, r *bufio.Reader, buf []byte, limit int) ([]by
 // that the object does not have may be a path: a.b is b in the object a.
 func field(line []byte, name string) (string, error) {
 	if !json.Valid(line) {
-		var v json.RawMessage
-		return "", fmt.Errorf("not JSON: %w", json.Unmarshal(line, &v))
+		return "", notJSON(line)
 	}
 	found, err := lookup(line, name)
 	switch {
@@ -103,6 +97,16 @@ func field(line []byte, name string) (string, error) {
 	var s string
 	err = json.Unmarshal(found, &s)
 	return s, err
+}
+
+// notJSON says where a line stops being JSON.
+func notJSON(line []byte) error {
+	var v json.RawMessage
+	var syntax *json.SyntaxError
+	if errors.As(json.Unmarshal(line, &v), &syntax) && syntax.Offset < int64(len(line)) {
+		return fmt.Errorf("not JSON from byte %d of the line", syntax.Offset)
+	}
+	return errors.New("not JSON: the line ends too early")
 }
 
 // lookup finds the value of name in an object, nil if it has none.

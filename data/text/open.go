@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 
@@ -18,13 +17,13 @@ import (
 // stream is a file that may be compressed, read from its beginning.
 type stream struct {
 	*bufio.Reader
-	file   *os.File
+	file   io.Closer
 	read   int64 // bytes of the file so far
 	closer func()
 	raw    *bufio.Reader
 }
 
-// buffers are kept for the next file: a corpus may be many small ones.
+// buffers are kept for the next file: a corpus may consist of many small ones.
 var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 128<<10) }}
 
 // openStream opens a file; .gz and .zst are unpacked.
@@ -33,12 +32,16 @@ func openStream(ctx context.Context, path string) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newStream(ctx, f, path)
+}
+
+// newStream reads f, which it closes on an error, as its name says.
+func newStream(ctx context.Context, f io.ReadCloser, name string) (*stream, error) {
 	s := &stream{file: f, closer: func() {}}
 	raw := buffers.Get().(*bufio.Reader)
 	raw.Reset(counter{ctx, f, &s.read})
 	s.raw = raw
-	name := strings.ToLower(path)
-	switch {
+	switch name = strings.ToLower(name); {
 	case strings.HasSuffix(name, ".gz"):
 		z, err := gzip.NewReader(raw)
 		if err != nil {

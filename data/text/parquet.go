@@ -7,12 +7,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-
-	"bitnet/data/plainfile"
-
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+	"io"
 )
 
 // readParquet gives the rows of one column of strings, row group by row group.
@@ -20,17 +17,8 @@ import (
 // are decoded here: parquet-go's page decoders trust run lengths, dictionary
 // indexes and sizes of compressed data, so that a damaged file can take all
 // memory, and loop for ever on damaged LZ4.
-func readParquet(ctx context.Context, path string, skip int64, o Options, yield func(Document, error) bool) error {
-	f, err := plainfile.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	meta, err := footer(f, info.Size())
+func readParquet(ctx context.Context, f io.ReaderAt, size int64, path string, skip int64, o Options, yield func(Document, error) bool) error {
+	meta, err := footer(f, size)
 	if err != nil {
 		return fmt.Errorf("parquet footer: %w", err)
 	}
@@ -40,8 +28,8 @@ func readParquet(ctx context.Context, path string, skip int64, o Options, yield 
 	}
 	// Runs of nulls take no bytes, so that a small file could claim rows for
 	// years.
-	if rows := totalRows(meta); rows < 0 || rows > rowsPerByte*info.Size() {
-		return fmt.Errorf("parquet footer: %d rows in %d bytes", rows, info.Size())
+	if rows := totalRows(meta); rows < 0 || rows > rowsPerByte*size {
+		return fmt.Errorf("parquet footer: %d rows in %d bytes", rows, size)
 	}
 	var first int64 // row of the file that the row group begins with
 	p := pages{max: o.MaxDocument}
@@ -57,14 +45,14 @@ func readParquet(ctx context.Context, path string, skip int64, o Options, yield 
 		}
 		c := &g.Columns[col.leaf]
 		row := first
-		err := p.read(ctx, f, info.Size(), c, g.NumRows, col, func(text []byte, null bool) error {
+		err := p.read(ctx, f, size, c, g.NumRows, col, func(text []byte, null bool) error {
 			at := row
 			row++
 			if null || len(text) == 0 || at < skip {
 				return nil
 			}
 			// Rows are as good as evenly spread over the bytes of a file.
-			read := int64(float64(info.Size()) * float64(row) / float64(max(meta.NumRows, row)))
+			read := int64(float64(size) * float64(row) / float64(max(meta.NumRows, row)))
 			if !yield(Document{Text: string(text), File: path, Index: at, Read: read}, nil) {
 				return errStopped
 			}

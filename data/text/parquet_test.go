@@ -443,39 +443,6 @@ func TestStopsReading(t *testing.T) {
 	require.NotErrorIs(t, err, errors.ErrUnsupported)
 }
 
-func FuzzParquet(f *testing.F) {
-	texts := words(20)
-	for _, codec := range []compress.Codec{&parquet.Uncompressed, &parquet.Snappy, &parquet.Zstd} {
-		for _, version := range []int{1, 2} {
-			var rows []optionalDictRow
-			var delta []deltaRow
-			for i := range texts {
-				rows = append(rows, optionalDictRow{&texts[i]})
-				delta = append(delta, deltaRow{Text: texts[i]})
-			}
-			for _, path := range []string{
-				write(f, rows, 10, parquet.Compression(codec), parquet.DataPageVersion(version)),
-				write(f, delta, 10, parquet.Compression(codec), parquet.DataPageVersion(version)),
-			} {
-				b, err := os.ReadFile(path)
-				require.NoError(f, err)
-				f.Add(b)
-			}
-		}
-	}
-	f.Add([]byte("PAR1"))
-	path := filepath.Join(f.TempDir(), "fuzz.parquet")
-	f.Fuzz(func(t *testing.T, b []byte) {
-		require.NoError(t, os.WriteFile(path, b, 0o644))
-		n := 0
-		for range Documents(context.Background(), path, 0, Options{MaxDocument: 1 << 16}) {
-			if n++; n > 10_000 {
-				break // runs are free, so a small file can hold many rows
-			}
-		}
-	})
-}
-
 func BenchmarkParquet(b *testing.B) {
 	var rows []plainRow
 	size := 0

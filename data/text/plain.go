@@ -17,12 +17,7 @@ var pieceBuffers = sync.Pool{New: func() any {
 // readText gives the pieces of a text file: between the marks of o.Split, with
 // the line ends next to them taken off; or else the whole file, cut about every
 // 64 KiB at a blank line, at a line end, or before a rune.
-func readText(ctx context.Context, path string, skip int64, o Options, yield func(Document, error) bool) error {
-	s, err := openStream(ctx, path)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
+func readText(ctx context.Context, s *stream, path string, skip int64, o Options, yield func(Document, error) bool) error {
 	next := func(buf []byte, eof bool) (piece, used int) { return cutPiece(buf, eof) }
 	limit := 2 * pieceSize
 	if o.Split != "" {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"bitnet/data/plainfile"
 	"bitnet/data/printable"
 )
 
@@ -111,14 +112,7 @@ func Documents(ctx context.Context, path string, skip int64, o Options) iter.Seq
 	return func(yield func(Document, error) bool) {
 		err := o.Check()
 		if err == nil {
-			switch FormatOf(path) {
-			case Parquet:
-				err = readParquet(ctx, path, skip, o, yield)
-			case JSONLines:
-				err = readLines(ctx, path, skip, o, yield)
-			default:
-				err = readText(ctx, path, skip, o, yield)
-			}
+			err = readFile(ctx, path, skip, o, yield)
 		}
 		switch {
 		case err == nil, err == errStopped:
@@ -128,6 +122,31 @@ func Documents(ctx context.Context, path string, skip int64, o Options) iter.Seq
 			yield(Document{}, fmt.Errorf("%s: %w", printable.String(path), err))
 		}
 	}
+}
+
+func readFile(ctx context.Context, path string, skip int64, o Options, yield func(Document, error) bool) error {
+	kind := FormatOf(path)
+	if kind == Parquet {
+		f, err := plainfile.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		return readParquet(ctx, f, info.Size(), path, skip, o, yield)
+	}
+	s, err := openStream(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if kind == JSONLines {
+		return readLines(ctx, s, path, skip, o, yield)
+	}
+	return readText(ctx, s, path, skip, o, yield)
 }
 
 // errStopped says that yield wants no more.

@@ -284,6 +284,7 @@ func TestReadingIsCancelled(t *testing.T) {
 				smallPage = 100
 			}
 			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
 			n := 0
 			var last error
 			for d, err := range Documents(ctx, path, 0, Options{Split: "--"}) {
@@ -337,70 +338,6 @@ func TestRefused(t *testing.T) {
 	// A file may have any name.
 	_, err = collect(put(t, "a\x1b[31m.jsonl", []byte("{")), 0, Options{})
 	require.ErrorContains(t, err, `a\x1b[31m.jsonl: line 1`)
-}
-
-func FuzzLines(f *testing.F) {
-	f.Add([]byte(`{"text":"a"}` + "\n" + `{"x":[{"y":"\""}],"text":"b"}`))
-	f.Add([]byte(`{"text":"\u00fc","text":null}`))
-	path := filepath.Join(f.TempDir(), "fuzz.jsonl")
-	f.Fuzz(func(t *testing.T, b []byte) {
-		// The field found must be what encoding/json finds.
-		got, err := field(b, "text")
-		var all map[string]any
-		if json.Unmarshal(b, &all) != nil || all == nil {
-			require.Error(t, err)
-		} else if want, ok := all["text"].(string); ok {
-			require.NoError(t, err)
-			require.Equal(t, want, got)
-		} else if v, ok := all["text"]; ok && v == nil {
-			require.NoError(t, err)
-			require.Empty(t, got)
-		} else {
-			require.Error(t, err)
-		}
-		require.NoError(t, os.WriteFile(path, b, 0o644))
-		for range Documents(context.Background(), path, 0, Options{MaxDocument: 1 << 16}) {
-		}
-	})
-}
-
-func FuzzCompressed(f *testing.F) {
-	f.Add(zipped(f, []byte(`{"text":"a"}`)), true)
-	f.Add(zstandard(f, []byte(`{"text":"a"}`)), false)
-	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, b []byte, gz bool) {
-		path := filepath.Join(dir, "f.jsonl.zst")
-		if gz {
-			path = filepath.Join(dir, "f.txt.gz")
-		}
-		require.NoError(t, os.WriteFile(path, b, 0o644))
-		n := 0
-		for range Documents(context.Background(), path, 0, Options{MaxDocument: 1 << 16}) {
-			if n++; n > 1000 {
-				break
-			}
-		}
-	})
-}
-
-func FuzzSplit(f *testing.F) {
-	f.Add([]byte("a\n--\nb--c"), "--")
-	path := filepath.Join(f.TempDir(), "f.txt")
-	f.Fuzz(func(t *testing.T, b []byte, mark string) {
-		if mark == "" || bytes.HasPrefix(b, []byte("\xef\xbb\xbf")) {
-			t.Skip()
-		}
-		require.NoError(t, os.WriteFile(path, b, 0o644))
-		got, err := collect(path, 0, Options{Split: mark})
-		require.NoError(t, err)
-		want := map[int64]string{}
-		for i, s := range strings.Split(string(b), mark) {
-			if s = strings.Trim(s, "\r\n"); strings.TrimSpace(s) != "" {
-				want[int64(i)] = s
-			}
-		}
-		require.Equal(t, want, got)
-	})
 }
 
 func BenchmarkLines(b *testing.B) {
