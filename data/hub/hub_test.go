@@ -736,23 +736,6 @@ func TestPathTricks(t *testing.T) {
 	require.NoError(t, checkPath("..a/b..c/... d/ü"))
 }
 
-func FuzzCheckPath(f *testing.F) {
-	for _, p := range []string{"a/b", "../a", "a/../b", `a\b`, "C:a", "/a", "a\x00", "a/./b"} {
-		f.Add(p)
-	}
-	root := f.TempDir()
-	f.Fuzz(func(t *testing.T, p string) {
-		if checkPath(p) != nil {
-			return
-		}
-		full := filepath.Join(root, filepath.FromSlash(p))
-		rel, err := filepath.Rel(root, full)
-		require.NoError(t, err)
-		require.True(t, filepath.IsLocal(rel))
-		require.Equal(t, p, filepath.ToSlash(rel))
-	})
-}
-
 func TestParseRepo(t *testing.T) {
 	for in, want := range map[string]Repo{
 		"org/name":           {Dataset, "org/name", "main"},
