@@ -50,7 +50,7 @@ bench-llama: build vulkan ## MODEL=runs/my_run: prompts and new tokens against l
 
 interop: tools vulkan ## exports against stock llama.cpp (node, 85 MB download) and PyTorch; the server against OpenAI's client; logs against TensorBoard
 	@sh testdata/interop/install.sh
-	$(DRIVER) go test -timeout $(TIMEOUT) -count=1 -v -run Interop $(ARGS) ./bitnet ./bitnet/serve ./bitnet/tensorboard
+	$(DRIVER) go test -timeout $(TIMEOUT) -count=1 -v -run Interop $(ARGS) ./bitnet/export ./bitnet/serve ./bitnet/runs/tensorboard
 
 train-simple: build vulkan ## train a tiny model, in about a minute; STEPS=100
 	$(DRIVER) $(BITNET) train --exp simple $(if $(STEPS),--num-steps $(STEPS)) $(ARGS)

@@ -38,6 +38,9 @@ type Kind struct {
 	// Known finds what is known of the data that an argument names before it is
 	// fetched; nil where nothing is.
 	Known func(argument string) (corpus.Preset, bool)
+	// Check reports an argument that names nothing, without the network; nil
+	// where there is nothing to check.
+	Check func(argument string) error
 }
 
 // Settings are the section data of a run's configuration.
@@ -58,6 +61,9 @@ type Settings struct {
 	LossOnAll bool `yaml:"loss_on_all"`
 	// Shuffle draws the windows of a token file in a seeded random order.
 	Shuffle bool `yaml:"shuffle"`
+	// Partial allows a data set of the hub of which only some files are in the
+	// cache while the hub cannot be reached.
+	Partial bool `yaml:"partial"`
 }
 
 // Options are what a task has to know of the run that opens it.

@@ -31,7 +31,8 @@ type trainFlags struct {
 	logEvery, evalEvery, sampleEvery, ck int
 	lr, ckMinutes                        float64
 	seed                                 uint64
-	noShuffle, dryRun, quiet, json       bool
+	noShuffle, partial, dryRun           bool
+	quiet, json                          bool
 	onAnomaly                            string
 	tensorboard                          bool
 
@@ -71,6 +72,7 @@ continues without it.`,
 	fl.StringVar(&f.data, "data", "", "what to train on: a text file or folder, or "+catalog.Help())
 	fl.StringVar(&f.tok, "tokenizer", "", "tokenizer of text: a file, a folder, a run or ORG/NAME on the hub (default: train one)")
 	fl.BoolVar(&f.noShuffle, "no-shuffle", false, "read the windows of a token file in order")
+	fl.BoolVar(&f.partial, "partial", false, "without the hub, train on the files of a data set that are in the cache, even if some are missing")
 	fl.IntVar(&f.steps, "num-steps", 0, "number of optimizer steps; a preset's warm-up is at most a tenth of them")
 	fl.IntVar(&f.batch, "batch-size", 0, "sequences per micro-batch")
 	fl.IntVar(&f.seq, "seq-len", 0, "tokens per sequence")
@@ -170,6 +172,9 @@ func (f *trainFlags) configuration(c *cobra.Command) (*train.Config, error) {
 	if f.noShuffle {
 		cfg.Data.Shuffle = false
 	}
+	if changed("partial") {
+		cfg.Data.Partial = f.partial
+	}
 	if f.data != "" {
 		cfg.Data.Source = catalog.Source(f.data)
 	}
@@ -237,7 +242,7 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 	if err := cfg.Check(); err != nil { // before a device is looked for
 		return err
 	}
-	if _, _, err := catalog.Find(cfg.Data.Source); err != nil {
+	if err := catalog.Check(cfg.Data.Source); err != nil {
 		if f.exp != "" && f.data == "" {
 			err = fmt.Errorf("--exp %s needs your data: --data PATH", f.exp)
 		}

@@ -110,12 +110,32 @@ func presetNames() string {
 	return strings.Join(names, ", ") + ", hub:ORG/NAME"
 }
 
+// CheckName reports a name that Open would refuse, as far as that is known
+// without the network.
+func CheckName(name string) error {
+	if rest, remote := strings.CutPrefix(name, hubPrefix); remote {
+		_, err := hub.ParseRepo(hub.Dataset, rest)
+		return err
+	}
+	if _, known := FindPreset(name); known {
+		return nil
+	}
+	return checkPath(name)
+}
+
+func checkPath(path string) error {
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		return nil
+	}
+	err := fmt.Errorf("%s is neither a preset (%s) nor a file or folder here", printable.String(path), presetNames())
+	if _, e := hub.ParseRepo(hub.Dataset, path); e == nil && strings.Contains(path, "/") {
+		err = fmt.Errorf("%w; for the data set on the hub write %s%s", err, hubPrefix, path)
+	}
+	return err
+}
+
 func (c *Corpus) addLocal(ctx context.Context, path string) error {
-	if _, err := os.Stat(path); os.IsNotExist(err) {
-		err := fmt.Errorf("%s is neither a preset (%s) nor a file or folder here", printable.String(path), presetNames())
-		if _, e := hub.ParseRepo(hub.Dataset, path); e == nil && strings.Contains(path, "/") {
-			err = fmt.Errorf("%w; for the data set on the hub write %s%s", err, hubPrefix, path)
-		}
+	if err := checkPath(path); err != nil {
 		return err
 	}
 	found, err := text.Find(ctx, path)

@@ -100,7 +100,7 @@ func TestArithmeticEpochs(t *testing.T) {
 				}
 			}
 			epoch, offset := total/a.Samples(), total%a.Samples()
-			require.Equal(t, data.Position{epoch, offset}, a.Position())
+			require.Equal(t, data.Position{Epoch: epoch, Offset: offset}, a.Position())
 		}
 		require.Len(t, seen, int(a.Samples()))
 		require.NotEqual(t, order[0], order[1])
@@ -212,7 +212,7 @@ func TestArithmeticSeek(t *testing.T) {
 		running, fresh := newSource(t, o), newSource(t, o)
 		want, got := data.NewBatch(5, 48), data.NewBatch(5, 48)
 		for i := range 200 {
-			p := data.Position{random.Int64N(5), random.Int64N(running.Samples())}
+			p := data.Position{Epoch: random.Int64N(5), Offset: random.Int64N(running.Samples())}
 			if i%10 == 0 {
 				p.Offset = running.Samples() - 1 - random.Int64N(3) // a batch over the end of an epoch
 			}
@@ -226,7 +226,7 @@ func TestArithmeticSeek(t *testing.T) {
 			require.Equal(t, want, got)
 			require.Equal(t, running.Position(), fresh.Position())
 		}
-		for _, bad := range []data.Position{{0, -1}, {-1, 0}, {0, running.Samples()}} {
+		for _, bad := range []data.Position{{Offset: -1}, {Epoch: -1}, {Offset: running.Samples()}} {
 			at := running.Position()
 			require.ErrorContains(t, running.Seek(bad), "resume with the data")
 			require.Equal(t, at, running.Position())

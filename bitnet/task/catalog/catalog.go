@@ -76,6 +76,16 @@ func Help() string {
 	return strings.Join(parts, ", ")
 }
 
+// Check reports a source that cannot be opened, as far as that is known without
+// the network and without reading the data.
+func Check(source string) error {
+	k, argument, err := Find(source)
+	if err != nil || k.Check == nil {
+		return err
+	}
+	return k.Check(argument)
+}
+
 // Open opens the task that the options' source names.
 func Open(ctx context.Context, o task.Options) (task.Task, error) {
 	k, argument, err := Find(o.Source)

@@ -31,6 +31,7 @@ var Kind = task.Kind{
 	Try:      chat,
 	Prepared: true,
 	Known:    corpus.FindPreset,
+	Check:    check,
 }
 
 // Shards is the task in the table for token shards that bitnet data prepare made.
@@ -40,6 +41,16 @@ var Shards = task.Kind{
 	About:    "token shards of bitnet data prepare",
 	Open:     openShards,
 	Try:      chat,
+}
+
+// check reports names that are neither data sets nor paths.
+func check(names string) error {
+	for _, name := range strings.Split(names, ",") {
+		if err := corpus.CheckName(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func chat(dir string) string { return "bitnet chat " + dir }
@@ -82,7 +93,7 @@ func openText(ctx context.Context, o task.Options) (task.Task, error) {
 	complete := err == nil && m.Complete
 	var source *corpus.Corpus
 	if !complete {
-		if source, err = corpus.Open(ctx, strings.Split(o.Argument, ","), corpus.Options{}); err != nil {
+		if source, err = corpus.Open(ctx, strings.Split(o.Argument, ","), corpus.Options{Partial: o.Partial}); err != nil {
 			return nil, err
 		}
 		lines, err := source.Needs.Check(dir, o.Vocab)

@@ -252,7 +252,7 @@ func TestTicTacToeSeek(t *testing.T) {
 		running, fresh := newSource(t, o), newSource(t, o)
 		want, got := data.NewBatch(5, 40), data.NewBatch(5, 40)
 		for i := range 200 {
-			p := data.Position{random.Int64N(5), random.Int64N(running.Samples())}
+			p := data.Position{Epoch: random.Int64N(5), Offset: random.Int64N(running.Samples())}
 			if i%10 == 0 {
 				p.Offset = running.Samples() - 1 - random.Int64N(3)
 			}
@@ -266,7 +266,7 @@ func TestTicTacToeSeek(t *testing.T) {
 			require.Equal(t, want, got)
 			require.Equal(t, running.Position(), fresh.Position())
 		}
-		require.ErrorContains(t, running.Seek(data.Position{0, running.Samples()}), "resume with the data")
+		require.ErrorContains(t, running.Seek(data.Position{Epoch: 0, Offset: running.Samples()}), "resume with the data")
 	}
 	other := newSource(t, Options{Seq: 40, Seed: 4})
 	same := newSource(t, Options{Seq: 40, Seed: 3})
