@@ -64,7 +64,7 @@ func (p *Plan) finalCalls() map[*Param]int {
 		owner[q.grad] = q
 	}
 	final := map[*Param]int{}
-	for i, c := range p.planned[:p.micro] {
+	for i, c := range p.emitted[:p.micro] {
 		for j, x := range c.args {
 			if q := owner[x.t]; q != nil && c.src.Writes[j] {
 				final[q] = i
@@ -84,7 +84,7 @@ func (p *Plan) cuts(n int) []int {
 	}
 	slices.Sort(places)
 	work := make([]float64, p.micro+1) // of the calls before each
-	for i, c := range p.planned[:p.micro] {
+	for i, c := range p.emitted[:p.micro] {
 		work[i+1] = work[i] + 1 + c.src.Flops
 	}
 	var ends []int

@@ -11,7 +11,7 @@ import (
 type Plan struct {
 	graph       *Graph
 	activations *arena
-	planned     []call // with the default of every product
+	emitted     []call // with the default of every product
 	calls       []call // with the variants that Use chose
 	products    []Product
 	micro       int // calls of one micro-batch; the rest is the update
@@ -67,7 +67,7 @@ func (g *Graph) finish(e *emitter, micro int) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Plan{graph: g, activations: activations, planned: e.calls, calls: slices.Clone(e.calls), products: e.products, micro: micro}, nil
+	return &Plan{graph: g, activations: activations, emitted: e.calls, calls: slices.Clone(e.calls), products: e.products, micro: micro}, nil
 }
 
 // layOut finds the life of every tensor that has no place yet and packs them

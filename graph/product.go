@@ -47,7 +47,7 @@ func (p *Plan) Use(variants map[string]string) error {
 	if p.compiled {
 		return errors.New("the plan is compiled: choose the variants of its products before")
 	}
-	for i, c := range p.planned {
+	for i, c := range p.emitted {
 		if name, ok := variants[c.product]; ok && c.product != "" {
 			c = c.as(name)
 		}

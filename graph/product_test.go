@@ -39,7 +39,7 @@ func TestProducts(t *testing.T) {
 	one.M = 1
 	e.choose(one, false, one.Variants(0), arg{a, 0, 1}, whole(b), arg{c, 0, 1})
 	require.NoError(t, e.err)
-	p := &Plan{planned: e.calls, calls: append([]call(nil), e.calls...), products: e.products}
+	p := &Plan{emitted: e.calls, calls: append([]call(nil), e.calls...), products: e.products}
 	products := p.Products()
 	require.Len(t, products, 2, "a product with one variant leaves nothing to choose")
 	require.Equal(t, key, products[0].Key)
@@ -90,7 +90,7 @@ func TestUseBindings(t *testing.T) {
 		e := &emitter{}
 		e.choose(matmul.Product{}, false, variants, wholes(a, b, scale, c)...)
 		require.NoError(t, e.err)
-		p := &Plan{planned: e.calls, calls: append([]call(nil), e.calls...), products: e.products}
+		p := &Plan{emitted: e.calls, calls: append([]call(nil), e.calls...), products: e.products}
 		require.NoError(t, p.Use(map[string]string{p.products[0].Key: name}))
 		got := p.calls[0]
 		if want == nil {
@@ -117,7 +117,7 @@ func TestUseKeepsGain(t *testing.T) {
 	mm.Gain = 64
 	e.choose(mm, true, gained("64"), whole(tensor("c", F32, 1, 1)))
 	require.Len(t, e.products, 1)
-	p := &Plan{planned: e.calls, calls: append([]call(nil), e.calls...), products: e.products}
+	p := &Plan{emitted: e.calls, calls: append([]call(nil), e.calls...), products: e.products}
 	require.NoError(t, p.Use(map[string]string{e.products[0].Key: "fast"}))
 	require.Equal(t, "16", p.calls[0].src.Code)
 	require.Equal(t, "64", p.calls[1].src.Code)
