@@ -102,6 +102,14 @@ func TestMisuse(t *testing.T) {
 			r.hidden(r.g)
 			return plan(r)
 		}, "without a loss"},
+		{"train without an optimizer", func(r *rig) error { _, err := r.laidOut(ForTraining).g.PlanTraining(nil); return err }, "needs an optimizer"},
+		{"train over a cache", func(r *rig) error {
+			cache, err := NewCache(r.laidOut(ForTraining).ps, 1, 1, 8, Heads{1, 1, 16})
+			require.NoError(r.t, err)
+			r.g = NewCached(r.ps, cache, 4)
+			r.g.Loss(r.hidden(r.g), r.table)
+			return plan(r)
+		}, "no backward pass"},
 		{"two losses", func(r *rig) error { r.laidOut(ForTraining).g.Loss(r.hidden(r.g), r.table); return plan(r) }, "one loss"},
 		{"an operation after planning", func(r *rig) error {
 			r.laidOut(ForTraining).allocated().trainingPlan().g.Embedding(r.table)

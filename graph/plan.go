@@ -25,6 +25,10 @@ func (g *Graph) PlanTraining(opt Optimizer) (*Plan, error) {
 		return nil, err
 	}
 	switch ps := g.params; {
+	case opt == nil:
+		return nil, errors.New("training needs an optimizer, such as AdamW")
+	case g.cache != nil:
+		return nil, errors.New("a graph over cached keys and values has no backward pass: build it with New to train")
 	case g.loss == nil:
 		return nil, errors.New("a graph without a loss cannot be trained")
 	case ps.storage != ForTraining:
