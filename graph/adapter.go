@@ -5,21 +5,22 @@ import (
 	"bitnet/shaders"
 )
 
-// Limits are what graphs must know of an adapter: bytes, and what it multiplies fast.
+// Limits are what graphs must know about an adapter: sizes in bytes, and what it
+// multiplies fast.
 type Limits struct {
 	Binding int64 // of one storage binding
 	Buffer  int64 // of one buffer
 	Units   shaders.MatrixUnits
-	// PackedDot says that kernels can multiply four bytes at once.
+	// PackedDot: kernels can multiply four bytes at once.
 	PackedDot bool
 }
 
-// LimitsOf takes them from an adapter.
+// LimitsOf are the limits of an adapter.
 func LimitsOf(a gpu.Adapter) Limits {
 	return Limits{Binding: a.Limits.BindingSize, Buffer: a.Limits.BufferSize, Units: UnitsOf(a), PackedDot: a.Has(gpu.PackedDot)}
 }
 
-// TargetOf says which layout of kernels suits an adapter.
+// TargetOf is the layout of kernels that suits an adapter.
 func TargetOf(a gpu.Adapter) shaders.Target {
 	switch {
 	case a.Kind != gpu.CPU:

@@ -127,7 +127,7 @@ func benchProfile(b *testing.B, p *Program) string {
 }
 
 // BenchmarkUpdate times the optimizer's update and the quantisation of the
-// weights after it, each kernel by itself.
+// weights after it, kernel by kernel.
 func BenchmarkUpdate(b *testing.B) {
 	all, err := devices()
 	require.NoError(b, err)

@@ -20,8 +20,8 @@ import (
 	"bitnet/shaders"
 )
 
-// A maker's cards are not everywhere, but Mesa's compiler for them is. It needs no card
-// where testdata/cards puts something in its place.
+// Few machines have the cards of every maker, but Mesa's compilers for them run anywhere:
+// testdata/cards replaces the card.
 type maker struct {
 	name     string
 	manifest string   // of Mesa's driver
@@ -49,7 +49,7 @@ var makers = []maker{{
 	registers: "Number of GPRs", spilled: "Spills to memory", waves: "Max warps/SM", instructions: "Instruction count", cycles: "Static cycle count",
 }}
 
-// compiled is what a compiler says of a kernel.
+// compiled is what a compiler reports of a kernel.
 type compiled struct {
 	kernel               string
 	registers, spilled   int // of an invocation
@@ -62,7 +62,7 @@ func (k compiled) String() string {
 		k.registers, k.spilled, k.waves, k.instructions, k.cycles, k.kernel)
 }
 
-// What compilers make of the kernels of a training step says whether their sums fit into registers.
+// The compilers of cards must keep the sums of all kernels of a training step in registers.
 func TestKernelsForCards(t *testing.T) {
 	for _, m := range makers {
 		t.Run(m.name, func(t *testing.T) { testKernelsFor(t, m) })
@@ -139,7 +139,7 @@ func testKernelsFor(t *testing.T, m maker) {
 
 const cardKernel = "kernel: "
 
-// readCompiled reads the names that TestCompileForCard writes, and what the compiler says behind each.
+// readCompiled reads the names that TestCompileForCard writes, and what the compiler reports after each.
 func (m maker) readCompiled(t *testing.T, log string) []compiled {
 	number := regexp.MustCompile(`(?m)^(.+): (\d+)$`)
 	var out []compiled

@@ -40,8 +40,9 @@
 // declares the result and records two functions with Graph.add, which emit the
 // kernels of the forward and of the backward pass. Data that the host writes is
 // declared with Graph.input, and a table that never changes with
-// Graph.constant. The test is a row of the gradient test in op_test.go, against
-// a reference in float64.
+// Graph.constant. op_NAME_test.go has the rows of the gradient test, with a
+// reference in float64; op_test.go lists them, and golden_test.go compares with
+// PyTorch.
 //
 // # Files
 //

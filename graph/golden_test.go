@@ -72,7 +72,7 @@ func (g goldens) shape(name string) []int {
 }
 
 // each runs f for case0, case1, ... and wants at least three of them; where few is
-// not nil, it runs those alone.
+// not nil, it runs only those.
 func (g goldens) each(probe string, few []int, f func(t *testing.T, g goldens, prefix string)) {
 	n := 0
 	for ; g.has(fmt.Sprintf("case%d.%s", n, probe)); n++ {

@@ -24,8 +24,7 @@ type Call struct {
 	Bindings []gpu.Binding
 	// Bytes is what the kernel must read or write, each once.
 	Bytes int64
-	// Update says that it runs once in a step; other calls run once in each
-	// micro-batch.
+	// Update: it runs once in a step. Other calls run once in each micro-batch.
 	Update bool
 }
 

@@ -36,7 +36,7 @@ func onMatrixUnits(t *testing.T, f func(t *testing.T, dev *gpu.Device, units sha
 	}
 }
 
-// coarse rounds to eight bits behind the point: of values below 8, f16 holds them exactly.
+// coarse rounds to eight bits after the point: values below 8 are then exact in f16.
 func coarse(v float64) float64 { return math.Round(v*256) / 256 }
 
 // power rounds to a power of two, which changes no mantissa.

@@ -231,8 +231,7 @@ func TestMisuse(t *testing.T) {
 	}
 }
 
-// A program whose memory does not suffice leaves nothing behind, and neither do
-// parameters.
+// Programs and parameters that do not fit the device's memory keep none of it.
 func TestFailedAllocation(t *testing.T) {
 	onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
 		before := dev.Stats().Allocated

@@ -66,7 +66,7 @@ func (g *Graph) addNorm(name string, x *Tensor, w *Param, k norm.RMS, y *Tensor,
 	})
 }
 
-// Quantize is the quantisation of NormQuantize alone.
+// Quantize is NormQuantize without the norm.
 func (g *Graph) Quantize(x *Tensor) *Quantized {
 	q := quantized(x.Rows, x.Cols)
 	g.add("quantize", func(e *emitter) {

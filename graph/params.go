@@ -27,8 +27,8 @@ type Param struct {
 }
 
 // Params are the parameters of a model, their gradients, the optimizer's
-// state and their ternary form, each in an arena of its own. Several graphs
-// can use the same Params.
+// state and their ternary form, each in a separate arena. Several graphs can use
+// the same Params.
 type Params struct {
 	Target    shaders.Target
 	Limits    Limits

@@ -31,7 +31,7 @@ var Precisions = []string{"f32", "mixed", "int8"}
 
 func (p Precision) String() string { return Precisions[p] }
 
-// AutoPrecision is the name for: Mixed on a GPU that is faster with it, and
+// AutoPrecision chooses by the adapter: Mixed on a GPU that is faster with it,
 // Float32 elsewhere.
 const AutoPrecision = "auto"
 

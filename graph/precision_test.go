@@ -13,7 +13,7 @@ import (
 	"bitnet/shaders/quantize"
 )
 
-// onUnits says whether a plan computes products in a type on matrix units.
+// onUnits reports whether a plan computes products in a type on matrix units.
 func onUnits(p *Plan, component string) bool {
 	for _, c := range p.calls {
 		if strings.HasSuffix(c.src.Label, " "+component) {

@@ -9,7 +9,7 @@ import (
 	"bitnet/graph"
 )
 
-// KernelCost is what one kernel of a step costs, run alone again and again.
+// KernelCost is what one kernel of a step costs, measured by running only that kernel many times.
 type KernelCost struct {
 	Op      string  `json:"op"`
 	Kernel  string  `json:"kernel"`
@@ -23,9 +23,9 @@ type KernelCost struct {
 }
 
 // Kernels times each kernel of a step of accum micro-batches on the buffers of a
-// program of the device. It overwrites them: after it the program is good for
-// nothing else, nor are its parameters. The data of a small kernel comes from
-// caches here, as it often does in a step.
+// program of the device. It overwrites their contents, those of the parameters
+// included. A small kernel finds its data in caches here, as it often does in a
+// step.
 func Kernels(ctx context.Context, dev *gpu.Device, program *graph.Program, accum int) ([]KernelCost, error) {
 	calls, err := program.Calls()
 	if err != nil {

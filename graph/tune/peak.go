@@ -43,7 +43,7 @@ func MeasurePeak(ctx context.Context, dev *gpu.Device) ([]Rate, error) {
 	return newPeak(dev).all(ctx)
 }
 
-// MeasureBandwidth measures the faster of reading and copying alone.
+// MeasureBandwidth measures only reading and copying, and returns the faster.
 func MeasureBandwidth(ctx context.Context, dev *gpu.Device) (Rate, error) {
 	p := newPeak(dev)
 	if err := p.memory(ctx); err != nil {

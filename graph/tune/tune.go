@@ -27,13 +27,13 @@ const (
 	measureSpan = 20 * time.Millisecond // of one measurement, at least
 	hopeless    = 1.25                  // times the fastest so far: slower variants are dropped
 	finalists   = 3                     // variants that are measured alternately with the default
-	rounds      = 9                     // of that; a variant has to win all but one
+	rounds      = 9                     // of these; a variant has to win all but one
 	leastGain   = 1.03                  // of the median round
 )
 
 // Measure measures the variants of products, those with the most work first, on
-// made-up operands of their shapes, and chooses one of each. A variant is chosen
-// only if it computes what the default does: to the bit where sums are exact, and
+// made-up operands of their shapes, and chooses one for each. A variant is chosen
+// only if it computes what the default does: to the bit where sums are exact,
 // within rounding elsewhere. No plan has to be compiled for it. With an error,
 // Measure returns what it chose before, and the default for a product that lost
 // the device.
@@ -55,7 +55,7 @@ func Measure(ctx context.Context, dev *gpu.Device, products []graph.Product, o O
 		if o.Budget > 0 && left <= 0 {
 			break
 		}
-		// What has more work may take more than its share.
+		// A product with more work may take more than its share.
 		t.end = time.Now().Add(min(left, 2*left/time.Duration(len(todo)-i)))
 		c, err := t.choose(ctx, x, func(variant int) {
 			if o.Progress != nil {
