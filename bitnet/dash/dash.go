@@ -22,7 +22,8 @@ var types = map[string]string{
 }
 
 // Handler serves the page and what it asks for about the runs under runsDir.
-// names are host names, besides those of loopback, that it may be called by.
+// names are host names by which the server may be called, in addition to those
+// of loopback.
 func Handler(runsDir string, names ...string) http.Handler {
 	h := newHub(runsDir)
 	mux := http.NewServeMux()

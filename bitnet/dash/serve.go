@@ -49,7 +49,7 @@ func Serve(ctx context.Context, l net.Listener, runsDir string, names ...string)
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ErrorLog:          log.New(io.Discard, "", 0), // connections that break are no news
+		ErrorLog:          log.New(io.Discard, "", 0), // broken connections need no report
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()

@@ -70,7 +70,7 @@ func followedRuns(query string) ([]string, error) {
 	return names, nil
 }
 
-// stream is what one page has been told.
+// stream is what was sent to one page.
 type stream struct {
 	hub     *hub
 	w       http.ResponseWriter

@@ -12,7 +12,7 @@ import (
 	"bitnet/bitnet/runs"
 )
 
-// series answers with the metrics between two steps, read for the occasion in
+// series answers with the metrics between two steps, read from the file in
 // at most so many rows as are asked for.
 func (h *hub) series(w http.ResponseWriter, r *http.Request) {
 	q, ok := h.query(w, r, "points", rows)

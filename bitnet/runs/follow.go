@@ -31,8 +31,8 @@ type Reader struct {
 // Change says what a Poll found.
 type Change struct {
 	Metrics, Evals, Samples, Anomalies int // new lines
-	// Reset says that logs were read anew, as when a resumed run cut them: what
-	// was shown of the run before is out of date.
+	// Reset says that logs were read again from the beginning, as when a resumed
+	// run cut them: what was shown of the run before is out of date.
 	Reset bool
 }
 
@@ -76,7 +76,7 @@ func (r *Reader) pollMetrics(c *Change) error {
 		case log := <-r.reading.done:
 			r.reading, r.Curves, c.Reset = nil, NewCurves(r.limit), true
 			if log.err != nil {
-				return log.err // the next Poll begins anew
+				return log.err // the next Poll starts again
 			}
 			r.Curves, r.metrics.file, r.metrics.offset, r.metrics.before = log.curves, log.file, log.end, log.before
 			c.Metrics = int(log.curves.Lines)

@@ -152,6 +152,21 @@ func Find(root, name string) (*Run, error) {
 		len(match), root, Printable(name), Printable(match[0].Name), Printable(match[1].Name))
 }
 
+// FindModel resolves what a user named as a model: a file or folder that exists,
+// as it is, or else the folder of the run that Find finds.
+func FindModel(root, name string) (path string, err error) {
+	if name != "" {
+		if _, err := os.Stat(name); err == nil {
+			return name, nil
+		}
+	}
+	r, err := Find(root, name)
+	if err != nil {
+		return "", err
+	}
+	return r.Dir, nil
+}
+
 // Log is the path of a log: metrics, samples, eval or anomalies.
 func (r *Run) Log(name string) string { return filepath.Join(r.Dir, "logs", name+".jsonl") }
 

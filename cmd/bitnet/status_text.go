@@ -168,7 +168,7 @@ func about(s *runs.Status, now time.Time) []string {
 	return parts
 }
 
-// nextCommand is what to type next.
+// nextCommand is the command to continue with.
 func nextCommand(s *runs.Status) string {
 	dir := runs.Shell(s.Dir)
 	switch s.State {

@@ -1,4 +1,4 @@
-// The page: what is chosen, what is in view, and who is told when it changes.
+// The page: what is chosen, what is in view, and what is updated when it changes.
 
 import { $, setText } from './dom.js';
 import { count, position, write } from './format.js';
@@ -329,7 +329,6 @@ const live = new Live({
     const d = data.get(more.run);
     if (!d) return;
     d.append(more);
-    d.told = true;
     if (!more.reset) {
       for (const a of more.anomalies ?? []) say(`${more.run}: ${a.kind.replaceAll('_', ' ')} at step ${count(a.step)}`);
       const e = more.evals?.at(-1), s = e?.scores[0];

@@ -100,7 +100,7 @@ export class Chart {
     this.overlay();
   }
 
-  /** The value at the cursor, or else the newest, beside the title; of one run only. */
+  /** The value at the cursor, or else the newest, next to the title; of one run only. */
   head(inside) {
     const lines = this.curves.filter((c) => !c.aside);
     const c = lines[0];

@@ -1,4 +1,4 @@
-// What is said in words of the chosen runs: configuration, device, anomalies, samples.
+// What the page shows in words of the chosen runs: configuration, device, anomalies, samples.
 
 import { $, el, nameOf, setOptions, table } from './dom.js';
 import { count, date, position, write } from './format.js';

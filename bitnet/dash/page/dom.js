@@ -15,7 +15,7 @@ export function el(tag, attributes = {}, ...children) {
 
 export const $ = (id) => document.getElementById(id);
 
-/** Sets text only where it changed: a screen reader is not disturbed and nothing is laid out anew. */
+/** Sets text only where it changed: a screen reader is not disturbed and nothing is laid out again. */
 export function setText(e, text) {
   if (e.textContent !== text) e.textContent = text;
 }

@@ -3,7 +3,7 @@
 const query = (values) => new URLSearchParams(values).toString();
 
 export class Live {
-  /** @param {Record<string, (data: any) => void>} handlers by event; `state` is told 'live', 'lost' */
+  /** @param {Record<string, (data: any) => void>} handlers by event; `state` gets 'live' or 'lost' */
   constructor(handlers) {
     this.handlers = handlers;
     addEventListener('pagehide', () => this.source?.close());

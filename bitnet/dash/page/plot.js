@@ -48,6 +48,8 @@ export function extent(curves, view, { log, zero, clip }) {
     lo = drawn[Math.floor(0.01 * drawn.length)];
     hi = drawn[Math.ceil(0.99 * drawn.length) - 1];
   }
+  // Rounding makes a constant vary in its last digits, which no axis can show.
+  if (hi - lo < 1e-9 * Math.max(Math.abs(lo), Math.abs(hi))) hi = lo;
   if (log) {
     const pad = (hi / lo) ** 0.05;
     return lo === hi ? [lo / 2, hi * 2] : [lo / pad, hi * pad];

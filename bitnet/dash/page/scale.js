@@ -23,7 +23,8 @@ export function ticks(lo, hi, n, unit = '') {
     if (unit === 'step') step = Math.max(1, step);
   }
   const out = [];
-  for (let i = Math.ceil(lo / step - 1e-9); i * step <= hi + 1e-9 * step; i++) out.push(i * step || 0); // no -0
+  // Where a step is lost in rounding there is nothing to count.
+  for (let i = Math.ceil(lo / step - 1e-9); i * step <= hi + 1e-9 * step && out.length < 1000; i++) out.push(i * step || 0); // no -0
   return out;
 }
 

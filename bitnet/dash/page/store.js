@@ -17,7 +17,6 @@ export class RunData {
     this.samples = [];
     this.anomalies = [];
     this.config = {};
-    this.told = false;   // whether the logs below were sent
     this.reading = -1;   // percent of a long log that the server has read, -1 if it has all
   }
 

@@ -52,7 +52,7 @@ export class Ternary {
 
   get run() { return $('ternary-run').value; }
 
-  /** A run's log was read anew; a resumed run may have cut it. */
+  /** A run's log was read again from the beginning; a resumed run may have cut it. */
   renewed(name, last) {
     if (name === this.run && this.data?.step.at(-1) > last) this.load();
     else this.grown(name);

@@ -66,7 +66,7 @@ func logTicks(low, high float64, n int) []tick {
 }
 
 // label writes a value with the digits that tell it from one a step away; scale
-// is the largest value beside it.
+// is the largest value next to it.
 func label(v, step, scale float64) string {
 	if math.Abs(v) < step*1e-6 {
 		return "0"
