@@ -164,6 +164,15 @@ func TestStateIsNotBelieved(t *testing.T) {
 	require.ErrorContains(t, err, "has no state.json")
 }
 
+// Checkpoints of earlier versions have no checksum of their state.
+func TestStateOfAnEarlierVersion(t *testing.T) {
+	s, err := readStateFile("../../cmd/bitnet/testdata/run/simple/checkpoints/step_00000020")
+	require.NoError(t, err)
+	require.EqualValues(t, 20, s.Step)
+	require.Len(t, s.Recent.Norm, 20)
+	require.Empty(t, s.Sum)
+}
+
 func TestFindCheckpoint(t *testing.T) {
 	r := newRun(t, nil)
 	var notes []string

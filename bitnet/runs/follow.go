@@ -86,7 +86,7 @@ func (r *Reader) pollMetrics(c *Change) error {
 	}
 	if size, unread := r.metrics.unread(); unread >= r.long {
 		c.Reset = r.metrics.file != nil
-		if last, err := readRecent(r.metrics.path); err == nil {
+		if last, err := readLastLines(r.metrics.path); err == nil {
 			r.Last = last.last
 		}
 		r.reading = readInBackground(r.metrics.path, size, r.limit)

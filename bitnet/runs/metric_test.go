@@ -1,6 +1,7 @@
 package runs
 
 import (
+	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -117,7 +118,8 @@ func TestMetricsJSON(t *testing.T) {
 	m.Ternary = map[string][3]float64{"a": {0.25, 0.5, 0.25}}
 	text, err = m.MarshalJSON()
 	require.NoError(t, err)
-	got, ok := parseMetrics(text)
-	require.True(t, ok)
+	var got Metrics
+	require.NoError(t, json.Unmarshal(text, &got))
 	require.Equal(t, m, got)
+	require.Error(t, json.Unmarshal([]byte(`{"loss":1}`), &got))
 }

@@ -66,8 +66,8 @@ func median(values []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// recent is what the last lines of metrics say together.
-type recent struct {
+// lastLines is what the last lines of metrics say together.
+type lastLines struct {
 	last    Metrics
 	logged  bool
 	medians Metrics               // of the metrics that status shows as a median
@@ -75,8 +75,8 @@ type recent struct {
 	pace    Pace
 }
 
-// readRecent reads the last paceIntervals+1 lines of metrics.
-func readRecent(path string) (r recent, err error) {
+// readLastLines reads the last paceIntervals+1 lines of metrics.
+func readLastLines(path string) (r lastLines, err error) {
 	var lines []Metrics
 	err = backward(path, func(line []byte) bool {
 		if m, ok := parseMetrics(line); ok {

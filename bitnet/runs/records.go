@@ -2,6 +2,7 @@ package runs
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"strconv"
 	"time"
@@ -73,6 +74,16 @@ func (m Metrics) MarshalJSON() ([]byte, error) {
 		b = append(append(b, `,"`+ternaryName+`":`...), shares...)
 	}
 	return append(b, '}'), nil
+}
+
+// UnmarshalJSON reads a line of metrics.
+func (m *Metrics) UnmarshalJSON(text []byte) error {
+	got, ok := parseMetrics(text)
+	if !ok {
+		return errors.New("not a line of metrics: it has no step")
+	}
+	*m = got
+	return nil
 }
 
 // parseMetrics reads a metrics line with its ternary shares. A number that is

@@ -205,7 +205,7 @@ func (r *Run) Info() Info {
 			i.TokensSeen = s.TokensSeen
 		}
 	}
-	last, _ := readRecent(r.Log(metricsLog)) // a log that cannot be read is one without lines
+	last, _ := readLastLines(r.Log(metricsLog)) // a log that cannot be read is one without lines
 	i.Last, i.Logged, i.Medians, i.Ternary = last.last, last.logged, last.medians, last.ternary
 	if i.Logged && i.Last.Step >= i.Step {
 		i.Step, i.TokensSeen = i.Last.Step, int64(i.Last.Get(TokensSeen))

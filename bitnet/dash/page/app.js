@@ -14,6 +14,7 @@ import { showAnomalies, showConfig, showDevice, showSamples } from './details.js
 import { color, toggleTheme } from './theme.js';
 
 const COLORS = 8;
+const MOST = 32;          // runs that the server lets one page follow
 const POINTS = 2000;      // rows of a window
 const ENOUGH = 600;       // rows of the whole run in view with which none is asked for
 const AXES = ['step', 'tokens', 'time'];
@@ -219,6 +220,7 @@ const colorOf = (name) => color(`--s${slotOf(name) % COLORS}`);
 const dashOf = (name) => [[], [8, 3], [2, 3]][Math.floor(slotOf(name) / COLORS) % 3];
 
 function choose(names, picked) {
+  names = names.slice(-MOST);
   state.picked = picked;
   if (String(names) === String(state.chosen)) return;
   state.chosen = names;

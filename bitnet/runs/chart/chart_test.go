@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"gonum.org/v1/plot/vg"
 
 	"bitnet/bitnet/runs"
 )
@@ -170,6 +171,20 @@ func TestTicks(t *testing.T) {
 		}
 		require.Equal(t, row.want, strings.Join(got, " "), row)
 	}
+}
+
+func TestClipMiddle(t *testing.T) {
+	for _, row := range []struct {
+		s       string
+		columns int
+		want    string
+	}{{"abcdef", 6, "abcdef"}, {"abcdefgh", 6, "abc…gh"}, {"abcdefgh", 5, "ab…gh"}, {"日本語です", 3, "日…す"}, {"abc", 1, "…"}, {"abc", 0, "…"}} {
+		require.Equal(t, row.want, clipMiddle(row.s, row.columns), row)
+	}
+	style := textStyle(9)
+	long := strings.Repeat("long_name_", 20) + "end"
+	require.LessOrEqual(t, style.Width(shorten(style, long, 100)), vg.Length(100))
+	require.True(t, strings.HasSuffix(shorten(style, long, 100), "end"))
 }
 
 func TestFormat(t *testing.T) {

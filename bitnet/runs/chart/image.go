@@ -386,14 +386,11 @@ func (p *Panel) head(c draw.Canvas) {
 	}
 }
 
-// shorten cuts a text to a width.
+// shorten cuts a name in the middle to fit a width: names of runs differ at
+// their ends.
 func shorten(style draw.TextStyle, s string, width vg.Length) string {
-	if style.Width(s) <= width {
-		return s
+	for columns := len([]rune(s)); style.Width(s) > width && columns > 1; columns-- {
+		s = clipMiddle(s, columns)
 	}
-	r := []rune(s)
-	for len(r) > 0 && style.Width(string(r)+"…") > width {
-		r = r[:len(r)-1]
-	}
-	return string(r) + "…"
+	return s
 }

@@ -18,10 +18,10 @@ func Terminal(sources []Source, o Options, columns int, color bool) string {
 	var b strings.Builder
 	if len(sources) > 1 {
 		for i, s := range sources {
-			b.WriteString(ink(string(rune('a'+i%26)), i, color) + "  " + clip(s.Name, columns-3) + "\n")
+			b.WriteString(ink(string(rune('a'+i%26)), i, color) + "  " + clipMiddle(s.Name, columns-3) + "\n")
 		}
 	} else {
-		b.WriteString(clip(sources[0].Name, columns) + "\n")
+		b.WriteString(clipMiddle(sources[0].Name, columns) + "\n")
 	}
 	b.WriteString("\n")
 	mark := len(sources) > 1
@@ -289,6 +289,17 @@ func clip(s string, columns int) string {
 		return s
 	}
 	return string(r[:max(0, columns-1)]) + "…"
+}
+
+// clipMiddle cuts a name in the middle.
+func clipMiddle(s string, columns int) string {
+	r := []rune(s)
+	if len(r) <= columns {
+		return s
+	}
+	start := columns / 2
+	end := max(columns-start-1, 0)
+	return string(r[:start]) + "…" + string(r[len(r)-end:])
 }
 
 // visible is how many columns a line takes, whose colours take none.
