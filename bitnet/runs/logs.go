@@ -126,14 +126,25 @@ func (l *Logs) cut(step int64, names ...string) error {
 		}
 	}
 	for _, p := range pieces {
-		if err := p.f.Truncate(p.keep); err != nil {
-			return err
-		}
-		if err := p.f.Sync(); err != nil {
+		if err := truncate(l.run.Log(p.name), p.keep); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// truncate opens the file once more: Windows cuts no file that is open for
+// appending alone.
+func truncate(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	err = f.Truncate(size)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 func copyPart(f io.ReaderAt, from, to int64, path string) error {
