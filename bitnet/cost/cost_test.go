@@ -120,7 +120,7 @@ func TestDevices(t *testing.T) {
 }
 
 func TestReadBench(t *testing.T) {
-	good, err := train.BenchJSON(&bench.Step{Machine: train.Machine{Device: "a card"}, GFlops: 30, Experiment: "arithmetic"})
+	good, err := bench.JSON(&bench.Step{Machine: bench.Machine{Device: "a card"}, GFlops: 30, Experiment: "arithmetic"})
 	require.NoError(t, err)
 	for _, row := range []struct{ name, text, err string }{
 		{"good", string(good), ""},

@@ -1,3 +1,5 @@
+//go:build !js
+
 package dash_test
 
 import (
@@ -19,7 +21,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
-	"bitnet/bitnet"
+	"bitnet/bitnet/train"
 	"bitnet/bitnet/dash"
 	"bitnet/gpu"
 )
@@ -166,18 +168,21 @@ func TestPageInChromium(t *testing.T) {
 	require.Equal(t, 0, eval[int](b, `document.querySelectorAll('main img, nav img, i.x, b').length`))
 
 	// A run that begins appears by itself, and its curves grow.
-	c, err := bitnet.Preset("simple")
+	c, err := train.Preset("simple")
 	require.NoError(t, err)
 	for _, s := range []string{"hidden_size=16", "intermediate_size=24", "num_attention_heads=2", "num_key_value_heads=1", "steps=100000",
 		"batch_size=2", "seq_len=24", "log_interval=1", "eval_interval=20", "eval_samples=4", "sample_interval=20", "checkpoint_interval=0"} {
 		require.NoError(t, c.Set(s))
 	}
-	train, stop := context.WithCancel(b.ctx)
+	ctx, stop := context.WithCancel(b.ctx)
 	defer stop()
-	trainer, err := bitnet.NewTrainer(train, c, dev, bitnet.Start{RunsDir: root, RunID: "real"}, bitnet.Events{})
+	job, err := train.Prepare(ctx, c, train.Start{RunsDir: root, RunID: "real"}, train.Events{})
 	require.NoError(t, err)
+	trainer, err := job.Begin(ctx, dev)
+	require.NoError(t, err)
+	defer trainer.Close()
 	done := make(chan error, 1)
-	go func() { done <- trainer.Run(train) }()
+	go func() { done <- trainer.Train(ctx) }()
 	ended := false
 	defer func() {
 		stop()

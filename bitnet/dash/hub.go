@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bitnet/bitnet/runs"
+	"bitnet/data/printable"
 )
 
 const (
@@ -62,7 +63,7 @@ type summary struct {
 
 func summarize(i runs.Info) summary {
 	s := summary{
-		Name: runs.Printable(i.Name), Dir: runs.Printable(i.Dir), State: i.State, Why: i.Why,
+		Name: printable.String(i.Name), Dir: printable.String(i.Dir), State: i.State, Why: i.Why,
 		Step: i.Step, Steps: i.Config.Train.Steps, Values: map[string]number{},
 		Parameters: i.Parameters, Device: i.Device, Driver: i.Driver, Backend: i.Backend,
 		Command: strings.Join(i.Command, " "), Checkpoint: i.CheckpointStep,

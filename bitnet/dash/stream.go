@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"bitnet/bitnet/runs"
+	"bitnet/data/printable"
 )
 
 const (
@@ -122,7 +123,7 @@ func (s *stream) list(list []summary) error {
 		All     bool              `json:"all"`
 		Changed []json.RawMessage `json:"changed"`
 		Gone    []string          `json:"gone,omitempty"`
-	}{Dir: runs.Printable(s.hub.root), All: !s.began, Changed: []json.RawMessage{}}
+	}{Dir: printable.String(s.hub.root), All: !s.began, Changed: []json.RawMessage{}}
 	there := map[string]bool{}
 	for _, x := range list {
 		text, err := json.Marshal(x)

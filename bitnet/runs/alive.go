@@ -38,7 +38,7 @@ func thisProcess() Alive {
 	host, _ := os.Hostname()
 	now := time.Now().UTC().Truncate(time.Second)
 	return Alive{
-		PID: os.Getpid(), Host: host, Started: now, StartTicks: StartTicks(os.Getpid()),
+		PID: os.Getpid(), Host: host, Started: now, StartTicks: startTicks(os.Getpid()),
 		BootID: bootID(), Namespace: namespace(), Heartbeat: now,
 	}
 }

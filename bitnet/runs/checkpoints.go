@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"bitnet/data/printable"
 )
 
 // Beginnings of the names of folders that are not checkpoints yet, or no more.
@@ -75,7 +77,7 @@ func (r *Run) Checkpoints() []string {
 // needed. skipped is called for every damaged one that is passed over.
 func FindCheckpoint(path string, skipped func(string), need ...string) (dir string, s State, err error) {
 	if _, err := os.Stat(path); err != nil {
-		return "", State{}, fmt.Errorf("there is no run or checkpoint %s", Printable(path))
+		return "", State{}, fmt.Errorf("there is no run or checkpoint %s", printable.String(path))
 	}
 	list, err := (&Run{Dir: path}).checkpointFolders()
 	if err != nil {
@@ -88,7 +90,7 @@ func FindCheckpoint(path string, skipped func(string), need ...string) (dir stri
 		}
 		skipped(fmt.Sprintf("skipping %v", err))
 	}
-	return "", State{}, fmt.Errorf("run %s has no whole checkpoint yet: wait for one, or train again from the beginning", Printable(path))
+	return "", State{}, fmt.Errorf("run %s has no whole checkpoint yet: wait for one, or train again from the beginning", printable.String(path))
 }
 
 // Prune removes checkpoints beyond the newest keep; 0 keeps all. Those of steps

@@ -9,6 +9,7 @@ import (
 	"regexp"
 
 	"bitnet/data/atomicfile"
+	"bitnet/data/printable"
 )
 
 var runName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
@@ -25,7 +26,7 @@ func Create(runsDir, name string, config []byte) (*Run, error) {
 	}
 	if err := os.Mkdir(r.Dir, 0o755); err != nil {
 		if errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("run %s exists: resume it with --resume %s, remove it, or choose another --run-id", r.Dir, Shell(r.Dir))
+			return nil, fmt.Errorf("run %s exists: resume it with --resume %s, remove it, or choose another --run-id", r.Dir, printable.Shell(r.Dir))
 		}
 		return nil, fmt.Errorf("making the run directory: %w", err)
 	}

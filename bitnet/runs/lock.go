@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"bitnet/data/printable"
 )
 
 // Lock makes this process the only one that trains the run, until it calls
@@ -19,7 +21,7 @@ import (
 // a network may not pass locks on to other machines, so that there the time in
 // alive.json decides.
 func (r *Run) Lock() (unlock func(), err error) {
-	dir := Printable(r.Dir)
+	dir := printable.String(r.Dir)
 	if err := os.MkdirAll(filepath.Dir(r.alivePath()), 0o755); err != nil {
 		return nil, fmt.Errorf("locking the run %s: %w", dir, err)
 	}
@@ -35,15 +37,15 @@ func (r *Run) Lock() (unlock func(), err error) {
 	case held && (holder.PID <= 0 || holder.life(time.Now()) == gone): // it has not written its own alive.json yet
 		return nil, fmt.Errorf("another process is starting to train %s: wait until it ends", dir)
 	case held && (holder.Host != here.Host || holder.Namespace != "" && holder.Namespace != here.Namespace):
-		return nil, fmt.Errorf("process %d on %s is training %s: wait until it ends, or stop it there", holder.PID, Printable(holder.Host), dir)
+		return nil, fmt.Errorf("process %d on %s is training %s: wait until it ends, or stop it there", holder.PID, printable.String(holder.Host), dir)
 	case held:
-		return nil, fmt.Errorf("process %d on this machine (%s) is training %s: wait until it ends, or stop it with Ctrl-C or kill %d", holder.PID, Printable(holder.Host), dir, holder.PID)
+		return nil, fmt.Errorf("process %d on this machine (%s) is training %s: wait until it ends, or stop it with Ctrl-C or kill %d", holder.PID, printable.String(holder.Host), dir, holder.PID)
 	}
 	// Whoever shares this machine's kernel would hold the lock.
 	alone := locked && holder.BootID == here.BootID && (here.BootID != "" || holder.Host == here.Host)
 	if !alone && holder.life(time.Now()) == lives {
 		_ = file.Close()
-		where := "on " + Printable(holder.Host)
+		where := "on " + printable.String(holder.Host)
 		if holder.Heartbeat.IsZero() {
 			return nil, fmt.Errorf("process %d %s is training %s: wait until it ends, or stop it", holder.PID, where, dir)
 		}

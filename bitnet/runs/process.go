@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// StartTicks is when a process started, in clock ticks since the machine did;
+// startTicks is when a process started, in clock ticks since the machine did;
 // 0 if that is not known.
-func StartTicks(pid int) uint64 {
+func startTicks(pid int) uint64 {
 	_, ticks, ok := processStat(pid)
 	if !ok {
 		return 0

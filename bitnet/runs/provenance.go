@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"bitnet/data/atomicfile"
+	"bitnet/data/printable"
 )
 
 // Provenance is provenance.json: what a run was made of and with.
@@ -38,7 +39,7 @@ func (r *Run) Provenance() (Provenance, error) {
 		err = json.Unmarshal(text, &p)
 	}
 	if err != nil {
-		return Provenance{}, fmt.Errorf("reading where the run %s comes from: %w", Printable(r.Dir), err)
+		return Provenance{}, fmt.Errorf("reading where the run %s comes from: %w", printable.String(r.Dir), err)
 	}
 	return p, nil
 }

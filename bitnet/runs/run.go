@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"bitnet/data/printable"
 )
 
 // Run is a run directory.
@@ -146,10 +148,10 @@ func Find(root, name string) (*Run, error) {
 	case 1:
 		return match[0], nil
 	case 0:
-		return nil, fmt.Errorf("there is no run %s, here or in %s: bitnet status list --runs-dir %s shows those there are", Printable(name), root, root)
+		return nil, fmt.Errorf("there is no run %s, here or in %s: bitnet status list --runs-dir %s shows those there are", printable.String(name), root, root)
 	}
 	return nil, fmt.Errorf("%d runs in %s begin with %s, for example %s and %s: write more of the name",
-		len(match), root, Printable(name), Printable(match[0].Name), Printable(match[1].Name))
+		len(match), root, printable.String(name), printable.String(match[0].Name), printable.String(match[1].Name))
 }
 
 // FindModel resolves what a user named as a model: a file or folder that exists,

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"bitnet/data/printable"
 )
 
 // Condition says whether a run is being trained, and how it ended otherwise.
@@ -34,11 +36,11 @@ func (r *Run) state(i *Info) (Condition, string) {
 	case life == lives && a.Host == host:
 		return Running, fmt.Sprintf("process %d", a.PID)
 	case life == lives:
-		return Running, fmt.Sprintf("process %d on %s, last sign of life %s ago", a.PID, Printable(a.Host), ago(time.Since(a.Heartbeat)))
+		return Running, fmt.Sprintf("process %d on %s, last sign of life %s ago", a.PID, printable.String(a.Host), ago(time.Since(a.Heartbeat)))
 	case life == elsewhere && a.Heartbeat.IsZero() && quiet < silence(i):
-		return Unknown, fmt.Sprintf("runs on %s: its log changed %s ago", Printable(a.Host), ago(quiet))
+		return Unknown, fmt.Sprintf("runs on %s: its log changed %s ago", printable.String(a.Host), ago(quiet))
 	case life == elsewhere:
-		return Unknown, fmt.Sprintf("ran on %s: its log has not changed for %s", Printable(a.Host), ago(quiet))
+		return Unknown, fmt.Sprintf("ran on %s: its log has not changed for %s", printable.String(a.Host), ago(quiet))
 	}
 	done := i.Config.Train.Steps > 0 && i.Step >= i.Config.Train.Steps && i.CheckpointStep == i.Step
 	end := r.ended(i.Step)
@@ -48,7 +50,7 @@ func (r *Run) state(i *Info) (Condition, string) {
 	case i.Logged && (!finite(i.Last.Get(Loss)) || !finite(i.Last.Get(LossMean))):
 		return Diverged, fmt.Sprintf("the loss of step %d is not finite", i.Last.Step)
 	case end != nil:
-		return Diverged, fmt.Sprintf("step %d: %s", end.Step, Printable(end.Message))
+		return Diverged, fmt.Sprintf("step %d: %s", end.Step, printable.String(end.Message))
 	case life == gone:
 		return Crashed, fmt.Sprintf("process %d is gone", a.PID)
 	case i.CheckpointStep == i.Step && i.Step > 0:

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"bitnet/data/printable"
 )
 
 const config = "name: simple\ntrain: {steps: 40, batch_size: 2, learning_rate: 1e-3, grad_accum: x}\noutput: {log_interval: 1}\n"
@@ -178,9 +180,9 @@ func TestPrintable(t *testing.T) {
 		{"\u009b31m \u200b", `\u009b31m \u200b`},
 		{"\ufffd", "\ufffd"},
 	} {
-		require.Equal(t, row[1], Printable(row[0]))
+		require.Equal(t, row[1], printable.String(row[0]))
 	}
-	require.Equal(t, "runs/a-b_1.2", Shell("runs/a-b_1.2"))
-	require.Equal(t, `'it'\''s $(x)'`, Shell("it's $(x)"))
-	require.Equal(t, "''", Shell(""))
+	require.Equal(t, "runs/a-b_1.2", printable.Shell("runs/a-b_1.2"))
+	require.Equal(t, `'it'\''s $(x)'`, printable.Shell("it's $(x)"))
+	require.Equal(t, "''", printable.Shell(""))
 }

@@ -35,7 +35,7 @@ func TestSet(t *testing.T) {
 	require.Equal(t, 0.5, c.Train.LearningRate)
 	require.Equal(t, 7, c.Train.Steps)
 	require.Equal(t, "relu2", c.Model.HiddenAct)
-	require.Equal(t, []string{"a", "b"}, c.Output.Prompts)
+	require.Equal(t, Prompts{"a", "b"}, c.Output.Prompts)
 	require.Equal(t, "tokens:x.u16", c.Data.Source)
 	require.False(t, c.Data.Pack)
 	require.Equal(t, 0.125, c.Train.WeightDecayLater, "a fraction where a whole number was written")
@@ -43,9 +43,9 @@ func TestSet(t *testing.T) {
 	for s, want := range map[string]string{
 		"steps":           "want key=value",
 		"stepz=1":         "there is no key",
-		"steps=many":      "cannot unmarshal",
-		"steps=1.5":       "cannot unmarshal",
-		"train.steps=[1]": "cannot unmarshal",
+		"steps=many":      "many is not a whole number",
+		"steps=1.5":       "want a whole number",
+		"train.steps=[1]": "want a whole number",
 	} {
 		before := *c
 		require.ErrorContains(t, c.Set(s), want, s)
@@ -84,7 +84,7 @@ type goldenStep struct {
 }
 
 func goldenSteps(t *testing.T, name string) []goldenStep {
-	f, err := os.Open(filepath.Join("..", "testdata", "golden", "train", name))
+	f, err := os.Open(filepath.Join("..", "..", "testdata", "golden", "train", name))
 	require.NoError(t, err)
 	defer f.Close()
 	var out []goldenStep
@@ -99,7 +99,7 @@ func goldenSteps(t *testing.T, name string) []goldenStep {
 
 func TestSchedulesAgainstPyTorch(t *testing.T) {
 	for name, peak := range map[string]float64{"losses.jsonl": 1e-4, "losses_fast.jsonl": 1.5e-3} {
-		c := TrainConfig{Steps: 200, WarmupSteps: 20, LearningRate: peak, WeightDecay: 0.1}
+		c := Optimisation{Steps: 200, WarmupSteps: 20, LearningRate: peak, WeightDecay: 0.1}
 		for _, g := range goldenSteps(t, name) {
 			require.InEpsilon(t, g.LR, c.learningRate(g.Step), 1e-12)
 			require.Equal(t, g.WD, c.weightDecay(g.Step))
@@ -109,11 +109,32 @@ func TestSchedulesAgainstPyTorch(t *testing.T) {
 
 func TestStageBoundary(t *testing.T) {
 	for _, steps := range []int{1, 2, 7, 100} {
-		c := TrainConfig{Steps: steps, WeightDecay: 1}
+		c := Optimisation{Steps: steps, WeightDecay: 1}
 		for done := int64(1); done < int64(steps); done++ {
 			lastOfFirst := c.weightDecay(done-1) == 1 && c.weightDecay(done) == 0
 			firstOfSecond := done > 1 && c.weightDecay(done-2) == 1 && c.weightDecay(done-1) == 0
 			require.Equal(t, lastOfFirst || firstOfSecond, c.stageBoundary(done), "%d of %d", done, steps)
 		}
+	}
+}
+
+// A run that is shorter than its preset does not warm up over half of it.
+func TestLimitWarmup(t *testing.T) {
+	for _, row := range []struct{ steps, warmup, want int }{
+		{1000, 50, 50}, {1000, 100, 100}, {1000, 101, 100}, {100, 100, 10}, {99, 100, 9}, {20, 100, 2}, {12, 3, 1}, {1, 100, 1}, {5, 0, 0},
+	} {
+		c := Config{Train: Optimisation{Steps: row.steps, WarmupSteps: row.warmup, LearningRate: 1}}
+		c.LimitWarmup()
+		require.Equal(t, row.want, c.Train.WarmupSteps, row)
+		if row.want > 0 {
+			require.EqualValues(t, 1, c.Train.learningRate(int64(row.want)-1), "the peak at the end of the warm-up")
+		}
+	}
+	for _, name := range Presets() {
+		c, err := Preset(name)
+		require.NoError(t, err)
+		whole := c.Train.WarmupSteps
+		c.LimitWarmup()
+		require.Equal(t, whole, c.Train.WarmupSteps, "%s is as it was made", name)
 	}
 }

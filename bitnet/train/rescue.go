@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"bitnet/bitnet/runs"
+	"bitnet/data/printable"
 )
 
 // present reports whether the run directory is still the one that the run
@@ -32,6 +33,6 @@ func (t *Trainer) rescue() error {
 			return fmt.Errorf("the run directory %s was removed during training, and the weights of step %d could not be saved: %w", t.Run.Dir, t.state.Step, err)
 		}
 		return fmt.Errorf("the run directory %s was removed during training: the weights of step %d are saved: resume with bitnet train --resume %s",
-			t.Run.Dir, t.state.Step, runs.Shell(run.Dir))
+			t.Run.Dir, t.state.Step, printable.Shell(run.Dir))
 	}
 }

@@ -17,6 +17,9 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"github.com/stretchr/testify/require"
 
+	"bitnet/bitnet/eval"
+	"bitnet/bitnet/model/modeltest"
+	"bitnet/bitnet/runs"
 	"bitnet/data"
 	"bitnet/data/hub/hubtest"
 )
@@ -90,7 +93,7 @@ func unigramEntropy(t *testing.T, src data.Source, c *Config) float64 {
 // The whole road on real text: parquet files from a hub, tokenizer, shards,
 // training, validation, a stop in the middle and a resume that is bit-exact.
 func TestTextRoad(t *testing.T) {
-	dev := openDevice(t)
+	dev := modeltest.Device(t)
 	settings := []string{"vocab_size=320", "hidden_size=32", "intermediate_size=48",
 		"num_hidden_layers=1", "num_attention_heads=2", "num_key_value_heads=1", "steps=24", "batch_size=4", "seq_len=32", "warmup_steps=2",
 		"learning_rate=4e-3", "log_interval=1", "eval_interval=0", "sample_interval=0", "checkpoint_interval=5", "eval_samples=8", "prompts=[\"func \"]"}
@@ -115,34 +118,33 @@ func TestTextRoad(t *testing.T) {
 		}
 		return c
 	}
-	var evals []EvalResult
-	var samples []Sample
+	var evals []runs.Eval
+	var samples []runs.Sample
 	events := Events{
-		Eval: func(r EvalResult) {
+		Eval: func(r runs.Eval) {
 			evals = append(evals, r)
 			t.Logf("step %d: validation loss %.3f", r.Step, r.Loss)
 		},
-		Samples: func(s []Sample) {
+		Samples: func(s []runs.Sample) {
 			samples = s
 			t.Log(s)
 		},
 	}
-	whole, err := NewTrainer(context.Background(), config(), dev, Start{RunsDir: t.TempDir(), RunID: "whole"}, events)
-	require.NoError(t, err)
-	require.NoError(t, whole.Run(context.Background()))
+	whole := begin(t, config(), dev, Start{RunsDir: t.TempDir(), RunID: "whole"}, events)
+	require.NoError(t, whole.Train(context.Background()))
 	last := evals[len(evals)-1]
 	require.NotEmpty(t, samples)
 	require.NotEmpty(t, samples[0].Text)
-	a := metricsOf(t, whole.Dir)
-	require.InEpsilon(t, math.Log(float64(whole.Config.Model.VocabSize)), a[1].Loss, 0.05, "the first loss is ln(vocabulary)")
-	src, err := whole.corpus.heldOut()
+	a := metricsOf(t, whole.Run.Dir)
+	require.InEpsilon(t, math.Log(float64(whole.Config.Model.VocabSize)), a[1].Get(runs.Loss), 0.05, "the first loss is ln(vocabulary)")
+	src, err := whole.task.Validation()
 	require.NoError(t, err)
-	unigram := unigramEntropy(t, src, whole.Config)
+	unigram := unigramEntropy(t, src, &whole.Config)
 	t.Logf("unigram entropy of the held-out text: %.3f", unigram)
 	if full {
-		require.Less(t, last.Loss, unigram, "validation loss falls below the unigram entropy")
+		require.Less(t, float64(last.Loss), unigram, "validation loss falls below the unigram entropy")
 	} else {
-		require.Less(t, last.Loss, 5.3, "validation loss falls")
+		require.Less(t, float64(last.Loss), 5.3, "validation loss falls")
 	}
 
 	// From the middle on, or in full size from the last quarter on, once more.
@@ -150,40 +152,41 @@ func TestTextRoad(t *testing.T) {
 	if full {
 		resume = filepath.Join(t.TempDir(), "copy")
 		last := fmt.Sprintf("step_%08d", steps/4*3)
-		require.NoError(t, os.CopyFS(filepath.Join(resume, "checkpoints", last), os.DirFS(filepath.Join(whole.Dir, "checkpoints", last))))
-		require.NoError(t, os.CopyFS(filepath.Join(resume, "logs"), os.DirFS(filepath.Join(whole.Dir, "logs"))))
+		require.NoError(t, os.CopyFS(filepath.Join(resume, "checkpoints", last), os.DirFS(filepath.Join(whole.Run.Dir, "checkpoints", last))))
+		require.NoError(t, os.CopyFS(filepath.Join(resume, "logs"), os.DirFS(filepath.Join(whole.Run.Dir, "logs"))))
 	} else {
 		ctx, cancel := context.WithCancel(context.Background())
-		half, err := NewTrainer(context.Background(), config(), dev, Start{RunsDir: t.TempDir(), RunID: "half"}, Events{Metrics: func(m Metrics) {
+		half := begin(t, config(), dev, Start{RunsDir: t.TempDir(), RunID: "half"}, Events{Metrics: func(m runs.Metrics) {
 			if m.Step == 11 {
 				cancel()
 			}
 		}})
-		require.NoError(t, err)
-		require.ErrorIs(t, half.Run(ctx), context.Canceled)
-		resume = half.Dir
+		require.ErrorIs(t, half.Train(ctx), context.Canceled)
+		half.Close()
+		resume = half.Run.Dir
 	}
-	rest, err := NewTrainer(context.Background(), config(), dev, Start{Resume: resume}, Events{})
-	require.NoError(t, err)
-	require.NoError(t, rest.Run(context.Background()))
-	require.Len(t, metricsOf(t, rest.Dir), int(steps))
-	for s, m := range metricsOf(t, rest.Dir) {
-		require.Equal(t, a[s].Loss, m.Loss, "loss of step %d", s)
+	rest := begin(t, config(), dev, Start{Resume: resume}, Events{})
+	require.NoError(t, rest.Train(context.Background()))
+	require.Len(t, metricsOf(t, rest.Run.Dir), int(steps))
+	for s, m := range metricsOf(t, rest.Run.Dir) {
+		require.Equal(t, a[s].Get(runs.Loss), m.Get(runs.Loss), "loss of step %d", s)
 	}
-	require.Equal(t, finalSum(t, whole.Dir, steps), finalSum(t, rest.Dir, steps))
+	require.Equal(t, finalSum(t, whole.Run.Dir, steps), finalSum(t, rest.Run.Dir, steps))
 
 	// A checkpoint carries its tokenizer, and evaluates by itself.
-	r, err := Evaluate(context.Background(), dev, rest.Dir, EvalOptions{Rows: whole.Config.Output.EvalSamples}, func(s string) { t.Error(s) })
+	r, err := Evaluate(context.Background(), dev, rest.Run.Dir, EvalOptions{
+		Options: eval.Options{Rows: whole.Config.Output.EvalSamples}, Note: func(s string) { t.Error(s) },
+	})
 	require.NoError(t, err)
-	require.InDelta(t, last.Loss, r.Loss, 1e-6)
-	require.FileExists(t, filepath.Join(rest.Dir, "checkpoints", fmt.Sprintf("step_%08d", steps), "tokenizer.json"))
+	require.InDelta(t, float64(last.Loss), float64(r.Loss), 1e-6)
+	require.FileExists(t, filepath.Join(rest.Run.Dir, "checkpoints", fmt.Sprintf("step_%08d", steps), "tokenizer.json"))
 
 	// The shards can be named by themselves, with their tokenizer.
 	c := config()
 	require.NoError(t, c.Set("data.source=shards:"+filepath.Join(dir, "shards")))
-	_, err = openCorpus(context.Background(), c, nil, false, Events{})
+	_, err = Prepare(context.Background(), c, Start{RunsDir: t.TempDir()}, Events{})
 	require.ErrorContains(t, err, "--tokenizer")
 	require.NoError(t, c.Set("data.tokenizer="+filepath.Join(dir, "tokenizer")))
-	_, err = openCorpus(context.Background(), c, nil, false, Events{})
+	_, err = Prepare(context.Background(), c, Start{RunsDir: t.TempDir()}, Events{})
 	require.NoError(t, err)
 }

@@ -15,22 +15,25 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"bitnet/bitnet/infer"
+	"bitnet/bitnet/model"
+	"bitnet/bitnet/model/modeltest"
+	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/runs"
 	"bitnet/data"
 	"bitnet/gpu"
 	"bitnet/graph"
 )
 
-func openDevice(t testing.TB) *gpu.Device {
-	dev, err := gpu.Open("")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	t.Cleanup(dev.Close)
-	return dev
+// begin prepares a run and begins it on a device.
+func begin(t testing.TB, c *Config, dev *gpu.Device, start Start, events Events) *Trainer {
+	t.Helper()
+	job, err := Prepare(t.Context(), c, start, events)
+	require.NoError(t, err)
+	tr, err := job.Begin(t.Context(), dev)
+	require.NoError(t, err)
+	t.Cleanup(tr.Close)
+	return tr
 }
 
 // tiny is the smallest sensible run.
@@ -45,14 +48,27 @@ func tiny(t testing.TB) *Config {
 	return c
 }
 
-func metricsOf(t testing.TB, run string) map[int64]Metrics {
+func metricsOf(t testing.TB, run string) map[int64]*runs.Metrics {
+	t.Helper()
 	f, err := os.Open(filepath.Join(run, "logs", "metrics.jsonl"))
 	require.NoError(t, err)
 	defer f.Close()
-	out := map[int64]Metrics{}
+	out := map[int64]*runs.Metrics{}
 	for s := bufio.NewScanner(f); s.Scan(); {
-		var m Metrics
-		require.NoError(t, json.Unmarshal(s.Bytes(), &m))
+		var line map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal(s.Bytes(), &line))
+		m := new(runs.Metrics)
+		require.NoError(t, json.Unmarshal(line["step"], &m.Step))
+		for _, k := range runs.Keys() {
+			if text, ok := line[k.String()]; ok {
+				var v runs.Number
+				require.NoError(t, json.Unmarshal(text, &v))
+				m.Set(k, float64(v))
+			}
+		}
+		if text, ok := line["ternary"]; ok {
+			require.NoError(t, json.Unmarshal(text, &m.Ternary))
+		}
 		_, twice := out[m.Step]
 		require.False(t, twice, "step %d is logged twice", m.Step)
 		out[m.Step] = m
@@ -62,8 +78,8 @@ func metricsOf(t testing.TB, run string) map[int64]Metrics {
 
 // Training from the same weights over the same tokens gives PyTorch's losses.
 func TestParityWithPyTorch(t *testing.T) {
-	dev := openDevice(t)
-	golden := filepath.Join("..", "testdata", "golden", "train")
+	dev := modeltest.Device(t)
+	golden := filepath.Join("..", "..", "testdata", "golden", "train")
 	for _, run := range []struct {
 		file        string
 		precision   string
@@ -82,16 +98,15 @@ func TestParityWithPyTorch(t *testing.T) {
 		t.Run(run.file+" "+run.precision, func(t *testing.T) {
 			c := tiny(t)
 			var err error
-			c.Model, err = ReadModelConfig(filepath.Join(golden, "init"))
+			c.Model, err = modelfile.ReadTrainable(filepath.Join(golden, "init"))
 			require.NoError(t, err)
 			for _, s := range []string{"steps=200", "batch_size=8", "seq_len=32", "grad_accum=2", "warmup_steps=20", "shuffle=false",
 				"checkpoint_interval=0", "keep_checkpoints=1", "precision=" + run.precision, "data.source=tokens:" + filepath.Join(golden, "tokens.u16"), fmt.Sprintf("learning_rate=%g", run.lr)} {
 				require.NoError(t, c.Set(s))
 			}
-			tr, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "parity", Init: filepath.Join(golden, "init")}, Events{})
-			require.NoError(t, err)
-			require.NoError(t, tr.Run(context.Background()))
-			got := metricsOf(t, tr.Dir)
+			tr := begin(t, c, dev, Start{RunsDir: t.TempDir(), RunID: "parity", Init: filepath.Join(golden, "init")}, Events{})
+			require.NoError(t, tr.Train(context.Background()))
+			got := metricsOf(t, tr.Run.Dir)
 			worst := 0.0
 			for _, g := range goldenSteps(t, run.file) {
 				m := got[g.Step+1]
@@ -99,9 +114,9 @@ func TestParityWithPyTorch(t *testing.T) {
 				if g.Step < 10 {
 					bound = run.early
 				}
-				worst = max(worst, math.Abs(m.Loss/g.Loss-1))
-				require.InEpsilon(t, g.Loss, m.Loss, bound, "loss of step %d", g.Step)
-				require.InEpsilon(t, g.GradNorm, m.GradNorm, run.norm, "gradient norm of step %d", g.Step)
+				worst = max(worst, math.Abs(m.Get(runs.Loss)/g.Loss-1))
+				require.InEpsilon(t, g.Loss, m.Get(runs.Loss), bound, "loss of step %d", g.Step)
+				require.InEpsilon(t, g.GradNorm, m.Get(runs.GradNorm), run.norm, "gradient norm of step %d", g.Step)
 			}
 			t.Logf("largest relative difference of the loss: %.1e", worst)
 		})
@@ -112,28 +127,29 @@ func TestParityWithPyTorch(t *testing.T) {
 // Rounding can move an activation's code to its neighbour, so a few tokens
 // may differ by more than the rest.
 func TestLogProbsAgainstPyTorch(t *testing.T) {
-	dev := openDevice(t)
-	golden := filepath.Join("..", "testdata", "golden", "train")
-	c, err := ReadModelConfig(filepath.Join(golden, "init"))
+	dev := modeltest.Device(t)
+	golden := filepath.Join("..", "..", "testdata", "golden", "train")
+	c, err := modelfile.ReadTrainable(filepath.Join(golden, "init"))
 	require.NoError(t, err)
-	m := NewModel(c, dev.Adapter())
-	require.NoError(t, m.Params.Layout(false))
-	require.NoError(t, m.Params.Allocate(dev))
-	require.NoError(t, m.loadWeights(filepath.Join(golden, "init", "model.safetensors"), 0, ""))
-	require.NoError(t, m.Params.Quantize(dev))
-	e, err := m.NewEvaluator(dev, 8, 32)
+	m, err := model.New(c, dev.Adapter(), graph.ForEvaluation, "")
 	require.NoError(t, err)
+	require.NoError(t, m.Allocate(dev))
+	defer m.Release()
+	require.NoError(t, m.LoadMasters(filepath.Join(golden, "init")))
+	e, err := infer.NewScorer(m, 8, 32)
+	require.NoError(t, err)
+	defer e.Release()
 	src, err := data.OpenTokens(filepath.Join(golden, "tokens.u16"), false, false, 0, 32, c.VocabSize)
 	require.NoError(t, err)
-	var got []TokenLogProb
-	_, err = e.Loss(src, 8, func(p TokenLogProb) error { got = append(got, p); return nil })
+	var got []infer.TokenLogProb
+	_, err = e.Loss(t.Context(), src, 8, func(p infer.TokenLogProb) error { got = append(got, p); return nil })
 	require.NoError(t, err)
 	f, err := os.Open(filepath.Join(golden, "logprobs.jsonl"))
 	require.NoError(t, err)
 	defer f.Close()
 	i, far := 0, 0
 	for s := bufio.NewScanner(f); s.Scan(); i++ {
-		var want TokenLogProb
+		var want infer.TokenLogProb
 		require.NoError(t, json.Unmarshal(s.Bytes(), &want))
 		require.Equal(t, want.Token, got[i].Token)
 		require.Equal(t, want.Position, got[i].Position)
@@ -147,68 +163,64 @@ func TestLogProbsAgainstPyTorch(t *testing.T) {
 }
 
 func TestFirstLossIsLogVocab(t *testing.T) {
-	dev := openDevice(t)
+	dev := modeltest.Device(t)
 	c := tiny(t)
 	for _, s := range []string{"num_hidden_layers=4", "vocab_size=1000", "steps=1", "loss_on_all=true", "grad_accum=4"} {
 		require.NoError(t, c.Set(s))
 	}
-	tr, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "first"}, Events{})
-	require.NoError(t, err)
-	require.NoError(t, tr.Run(context.Background()))
-	require.InEpsilon(t, math.Log(1000), metricsOf(t, tr.Dir)[1].Loss, 0.05)
+	tr := begin(t, c, dev, Start{RunsDir: t.TempDir(), RunID: "first"}, Events{})
+	require.NoError(t, tr.Train(context.Background()))
+	require.InEpsilon(t, math.Log(1000), metricsOf(t, tr.Run.Dir)[1].Get(runs.Loss), 0.05)
 }
 
 // finalSum is the checksum of the weights after the last step.
-func finalSum(t testing.TB, run string, steps int64) FileSum {
+func finalSum(t testing.TB, run string, steps int64) runs.FileSum {
 	dir := filepath.Join(run, "checkpoints", fmt.Sprintf("step_%08d", steps))
-	s, err := ReadState(dir)
+	s, err := runs.ReadState(dir)
 	require.NoError(t, err)
 	require.Equal(t, steps, s.Step)
 	return s.Files["model.safetensors"]
 }
 
 func TestResumeIsBitExact(t *testing.T) {
-	dev := openDevice(t)
+	dev := modeltest.Device(t)
 	c := tiny(t)
-	whole, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "whole"}, Events{})
-	require.NoError(t, err)
-	require.NoError(t, whole.Run(context.Background()))
+	whole := begin(t, c, dev, Start{RunsDir: t.TempDir(), RunID: "whole"}, Events{})
+	require.NoError(t, whole.Train(context.Background()))
 
 	// The same run, stopped in the middle by Ctrl-C and resumed.
 	ctx, cancel := context.WithCancel(context.Background())
 	runsDir := t.TempDir()
-	half, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: runsDir, RunID: "half"}, Events{Metrics: func(m Metrics) {
+	half := begin(t, c, dev, Start{RunsDir: runsDir, RunID: "half"}, Events{Metrics: func(m runs.Metrics) {
 		if m.Step == 13 {
 			cancel()
 		}
 	}})
-	require.NoError(t, err)
-	require.ErrorIs(t, half.Run(ctx), context.Canceled)
+	require.ErrorIs(t, half.Train(ctx), context.Canceled)
 	require.Less(t, half.Step(), int64(c.Train.Steps))
-	rest, err := NewTrainer(context.Background(), c, dev, Start{Resume: half.Dir}, Events{})
-	require.NoError(t, err)
+	half.Close()
+	rest := begin(t, c, dev, Start{Resume: half.Run.Dir}, Events{})
 	require.Equal(t, half.Step(), rest.Step())
-	require.NoError(t, rest.Run(context.Background()))
+	require.NoError(t, rest.Train(context.Background()))
 
-	a, b := metricsOf(t, whole.Dir), metricsOf(t, rest.Dir)
+	a, b := metricsOf(t, whole.Run.Dir), metricsOf(t, rest.Run.Dir)
 	require.Len(t, a, c.Train.Steps)
 	require.Len(t, b, c.Train.Steps)
 	for s, m := range a {
-		require.Equal(t, m.Loss, b[s].Loss, "loss of step %d", s)
-		require.Equal(t, m.GradNorm, b[s].GradNorm, "gradient norm of step %d", s)
+		require.Equal(t, m.Get(runs.Loss), b[s].Get(runs.Loss), "loss of step %d", s)
+		require.Equal(t, m.Get(runs.GradNorm), b[s].Get(runs.GradNorm), "gradient norm of step %d", s)
 	}
-	require.Equal(t, finalSum(t, whole.Dir, 30), finalSum(t, rest.Dir, 30))
+	require.Equal(t, finalSum(t, whole.Run.Dir, 30), finalSum(t, rest.Run.Dir, 30))
 
 	// Kept: the newest three, and both sides of the stage boundary.
-	list, err := Checkpoints(rest.Dir)
-	require.NoError(t, err)
 	var steps []int64
-	for _, l := range list {
+	for _, l := range rest.Run.Checkpoints() {
 		steps = append(steps, runs.CheckpointStep(l))
 	}
 	require.Equal(t, []int64{30, 28, 24, 16, 15}, steps)
 
-	_, err = NewTrainer(context.Background(), c, dev, Start{Resume: rest.Dir}, Events{})
+	rest.Close()
+	_, err := Prepare(t.Context(), c, Start{Resume: rest.Run.Dir}, Events{})
 	require.ErrorContains(t, err, "has finished its 30 steps")
 }
 
@@ -247,22 +259,26 @@ func trainChild(runsDir string) error {
 		return err
 	}
 	start := Start{RunsDir: runsDir, RunID: "run"}
-	if list, err := Checkpoints(filepath.Join(runsDir, "run")); err == nil {
-		if len(list) > 0 {
-			start = Start{Resume: filepath.Join(runsDir, "run")}
-		} else if err := os.RemoveAll(filepath.Join(runsDir, "run")); err != nil { // killed before its first checkpoint
-			return err
-		}
+	run := runs.Run{Dir: filepath.Join(runsDir, "run")}
+	if len(run.Checkpoints()) > 0 {
+		start = Start{Resume: run.Dir}
+	} else if err := os.RemoveAll(run.Dir); err != nil { // killed before its first checkpoint
+		return err
 	}
-	t, err := NewTrainer(context.Background(), c, dev, start, Events{})
+	job, err := Prepare(context.Background(), c, start, Events{})
 	if err != nil {
 		return err
 	}
-	return t.Run(context.Background())
+	t, err := job.Begin(context.Background(), dev)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	return t.Train(context.Background())
 }
 
 func TestKilledAtAnyMoment(t *testing.T) {
-	dev := openDevice(t)
+	dev := modeltest.Device(t)
 	kills := 50
 	if testing.Short() {
 		kills = 5
@@ -270,9 +286,8 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	c := tiny(t)
 	require.NoError(t, c.Set("steps=60"))
 	require.NoError(t, c.Set("checkpoint_interval=1"))
-	whole, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "whole"}, Events{})
-	require.NoError(t, err)
-	require.NoError(t, whole.Run(context.Background()))
+	whole := begin(t, c, dev, Start{RunsDir: t.TempDir(), RunID: "whole"}, Events{})
+	require.NoError(t, whole.Train(context.Background()))
 
 	runsDir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(runsDir, "config.yaml"), c.YAML(), 0o644))
@@ -287,7 +302,8 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	// or, now and then, at any moment at all.
 	rng := rand.New(rand.NewPCG(1, 2))
 	newest := func() string {
-		list, _ := Checkpoints(filepath.Join(runsDir, "run"))
+		run := runs.Run{Dir: filepath.Join(runsDir, "run")}
+		list := run.Checkpoints()
 		if len(list) == 0 {
 			return ""
 		}
@@ -325,7 +341,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	if runs.CheckpointStep(newest()) < int64(c.Train.Steps) {
 		require.NoError(t, child().Run())
 	}
-	require.Equal(t, finalSum(t, whole.Dir, 60), finalSum(t, filepath.Join(runsDir, "run"), 60))
+	require.Equal(t, finalSum(t, whole.Run.Dir, 60), finalSum(t, filepath.Join(runsDir, "run"), 60))
 	left, err := filepath.Glob(filepath.Join(runsDir, "run", "checkpoints", ".*"))
 	require.NoError(t, err)
 	require.Empty(t, left, "what a kill left is swept up")
@@ -333,12 +349,11 @@ func TestKilledAtAnyMoment(t *testing.T) {
 
 // A run keeps the precision that was chosen for it.
 func TestAutoPrecision(t *testing.T) {
-	dev := openDevice(t)
+	dev := modeltest.Device(t)
 	c := tiny(t)
 	require.Equal(t, graph.AutoPrecision, c.Train.Precision)
-	tr, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{})
-	require.NoError(t, err)
-	kept, err := LoadConfig(filepath.Join(tr.Dir, "config.yaml"))
+	tr := begin(t, c, dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{})
+	kept, err := LoadConfig(filepath.Join(tr.Run.Dir, "config.yaml"))
 	require.NoError(t, err)
 	require.Equal(t, tr.model.Params.Precision.String(), kept.Train.Precision)
 	require.Contains(t, graph.Precisions, kept.Train.Precision)
@@ -346,7 +361,7 @@ func TestAutoPrecision(t *testing.T) {
 
 // However long steps take, a checkpoint is never older than was asked for.
 func TestCheckpointMinutes(t *testing.T) {
-	dev := openDevice(t)
+	dev := modeltest.Device(t)
 	for minutes, want := range map[string][]string{ // steps 3 and 4 lie at the boundary of the stages
 		"0": {"step_00000003", "step_00000004", "step_00000006"}, "1e-9": {"step_00000003", "step_00000004", "step_00000005", "step_00000006"},
 	} {
@@ -354,10 +369,9 @@ func TestCheckpointMinutes(t *testing.T) {
 		for _, s := range []string{"steps=6", "warmup_steps=0", "checkpoint_interval=0", "keep_checkpoints=2", "checkpoint_minutes=" + minutes} {
 			require.NoError(t, c.Set(s))
 		}
-		tr, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{})
-		require.NoError(t, err)
-		require.NoError(t, tr.Run(context.Background()))
-		entries, err := os.ReadDir(filepath.Join(tr.Dir, "checkpoints"))
+		tr := begin(t, c, dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{})
+		require.NoError(t, tr.Train(context.Background()))
+		entries, err := os.ReadDir(filepath.Join(tr.Run.Dir, "checkpoints"))
 		require.NoError(t, err)
 		var got []string
 		for _, e := range entries {
@@ -367,26 +381,57 @@ func TestCheckpointMinutes(t *testing.T) {
 	}
 }
 
+// That a run learns shows at once: steps 1 and 10 are logged whatever the
+// interval. A line is about the steps since the one before it.
+func TestFirstLines(t *testing.T) {
+	dev := modeltest.Device(t)
+	every := tiny(t)
+	require.NoError(t, every.Set("steps=12"))
+	all := begin(t, every, dev, Start{RunsDir: t.TempDir(), RunID: "all"}, Events{})
+	require.NoError(t, all.Train(t.Context()))
+	each := metricsOf(t, all.Run.Dir)
+	require.Len(t, each, 12)
+	for interval, want := range map[int][]int64{0: {1, 10, 12}, 100: {1, 10, 12}, 4: {1, 4, 8, 10, 12}, 10: {1, 10, 12}, 6: {1, 6, 10, 12}} {
+		c := *every
+		c.Output.LogInterval = interval
+		var told []int64
+		tr := begin(t, &c, dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{Metrics: func(m runs.Metrics) { told = append(told, m.Step) }})
+		require.NoError(t, tr.Train(t.Context()))
+		require.Equal(t, want, told, interval)
+		lines := metricsOf(t, tr.Run.Dir)
+		require.Len(t, lines, len(want))
+		require.NotEmpty(t, lines[1].Ternary, "the first line has the ternary shares")
+		before := int64(0)
+		for _, step := range want {
+			m, mean := lines[step], 0.0
+			for s := before + 1; s <= step; s++ {
+				mean += each[s].Get(runs.Loss) / float64(step-before)
+			}
+			require.Equal(t, each[step].Get(runs.Loss), m.Get(runs.Loss), "step %d", step)
+			require.InDelta(t, mean, m.Get(runs.LossMean), 1e-9, "step %d", step)
+			before = step
+		}
+	}
+}
+
 func TestNothingAllocatedInTheLoop(t *testing.T) {
-	dev := openDevice(t)
-	tr, err := NewTrainer(context.Background(), tiny(t), dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{})
-	require.NoError(t, err)
-	require.NoError(t, tr.step())
+	dev := modeltest.Device(t)
+	tr := begin(t, tiny(t), dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{})
+	require.NoError(t, tr.Advance())
 	before := dev.Stats()
-	require.Zero(t, testing.AllocsPerRun(5, func() { require.NoError(t, tr.step()) }))
+	require.Zero(t, testing.AllocsPerRun(5, func() { require.NoError(t, tr.Advance()) }))
 	after := dev.Stats()
 	require.Equal(t, before.Reads, after.Reads, "readbacks in the loop")
 	require.Equal(t, before.Allocated, after.Allocated)
 }
 
 func TestBadCheckpoints(t *testing.T) {
-	dev := openDevice(t)
+	dev := modeltest.Device(t)
 	c := tiny(t)
 	require.NoError(t, c.Set("steps=4"))
-	tr, err := NewTrainer(context.Background(), c, dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{})
-	require.NoError(t, err)
-	require.NoError(t, tr.Run(context.Background()))
-	good := filepath.Join(tr.Dir, "checkpoints", "step_00000004")
+	tr := begin(t, c, dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{})
+	require.NoError(t, tr.Train(context.Background()))
+	good := filepath.Join(tr.Run.Dir, "checkpoints", "step_00000004")
 	for name, row := range map[string]struct {
 		damage func(dir string) error
 		want   string
@@ -397,21 +442,34 @@ func TestBadCheckpoints(t *testing.T) {
 		"no state":    {func(d string) error { return os.Remove(filepath.Join(d, "state.json")) }, "has no state.json"},
 		"bad state":   {func(d string) error { return os.WriteFile(filepath.Join(d, "state.json"), []byte("{"), 0o644) }, "state.json"},
 		"escape": {func(d string) error {
-			return os.WriteFile(filepath.Join(d, "state.json"), []byte(`{"format":1,"files":{"model.safetensors":{},"optimizer.safetensors":{},"config.json":{},"config.yaml":{},"../x":{}}}`), 0o644)
+			path := filepath.Join(d, "state.json")
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			var s runs.State
+			if err := json.Unmarshal(text, &s); err != nil {
+				return err
+			}
+			s.Files["../x"], s.Sum = runs.FileSum{}, ""
+			if text, err = json.Marshal(s); err != nil {
+				return err
+			}
+			return os.WriteFile(path, text, 0o644)
 		}, "not a file name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "checkpoints", "step_00000004")
 			require.NoError(t, os.CopyFS(dir, os.DirFS(good)))
 			require.NoError(t, row.damage(dir))
-			_, err := ReadState(dir)
+			_, err := runs.ReadState(dir, checkpointFiles...)
 			require.ErrorContains(t, err, row.want)
 		})
 	}
 	// A damaged newest checkpoint is passed over when the run is resumed.
 	require.NoError(t, flip(filepath.Join(good, "model.safetensors")))
 	var notes []string
-	dir, state, err := FindCheckpoint(tr.Dir, func(s string) { notes = append(notes, s) })
+	dir, state, err := FindCheckpoint(tr.Run.Dir, func(s string) { notes = append(notes, s) })
 	require.NoError(t, err)
 	require.NotEqual(t, good, dir)
 	require.Less(t, state.Step, int64(4))

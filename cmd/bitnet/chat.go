@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bitnet/bitnet/infer"
+	"bitnet/data/printable"
 )
 
 const chatHelp = `  /reset        forget the conversation
@@ -69,7 +70,7 @@ continues your text instead of answering.
 			out: c.OutOrStdout(), talk: isTerminal(c.InOrStdin()) && isTerminal(c.OutOrStdout()),
 		}
 		if chat.talk {
-			fmt.Fprintf(chat.out, "%s on %s, %d tokens of context. /help lists the commands.\n", printable(m.Dir), dev.Adapter().Name, s.Context())
+			fmt.Fprintf(chat.out, "%s on %s, %d tokens of context. /help lists the commands.\n", printable.Text(m.Dir), dev.Adapter().Name, s.Context())
 			if form.Name == "plain" {
 				fmt.Fprintln(chat.out, "This is a base model: it continues your text instead of answering.")
 			}
@@ -163,7 +164,7 @@ func (t *conversation) line(ctx context.Context, line string, interrupts <-chan 
 	case command == "/help":
 		fmt.Fprintln(t.out, chatHelp)
 	default:
-		fmt.Fprintf(t.out, "there is no command %s; /help lists them\n", printable(command))
+		fmt.Fprintf(t.out, "there is no command %s; /help lists them\n", printable.Text(command))
 	}
 	return false, nil
 }
@@ -186,7 +187,7 @@ func (t *conversation) answer(ctx context.Context, text string, interrupts <-cha
 		}
 	}()
 	c, err := t.session.Complete(ctx, infer.Request{Tokens: ids, Limit: t.limit, Sampling: t.sampling, Stop: t.format.Stop}, func(piece string) error {
-		_, err := fmt.Fprint(t.out, printable(piece))
+		_, err := fmt.Fprint(t.out, printable.Text(piece))
 		return err
 	})
 	close(done)

@@ -4,10 +4,9 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strings"
 
+	"bitnet/bitnet/task/catalog"
 	"bitnet/bitnet/train"
-	"bitnet/data/corpus"
 	"bitnet/gpu"
 )
 
@@ -21,7 +20,7 @@ func dryRun(out io.Writer, cfg *train.Config, a gpu.Adapter) error {
 	fmt.Fprintf(out, "experiment        %s\n", cfg.Name)
 	fmt.Fprintf(out, "device            %s\n", a.Name)
 	fmt.Fprintf(out, "data              %s\n", cfg.Data.Source)
-	if p, ok := corpus.FindPreset(strings.TrimPrefix(cfg.Data.Source, "text:")); ok {
+	if p, ok := catalog.Known(cfg.Data.Source); ok {
 		fmt.Fprintf(out, "download          about %.0f GB: %s\n", float64(p.Bytes)/1e9, p.About)
 	}
 	fmt.Fprintf(out, "parameters        %d\n", m.Params.Count())

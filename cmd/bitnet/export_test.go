@@ -12,7 +12,7 @@ func TestExport(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "m.gguf")
 	var stdout bytes.Buffer
 	root := rootCommand()
-	root.SetArgs([]string{"export", "../../testdata/tictactoe", "--format", "gguf", "--out", out, "--check", "--verify"})
+	root.SetArgs([]string{"export", "../../testdata/tictactoe", "--format", "gguf", "--output", out, "--check", "--verify"})
 	root.SetOut(&stdout)
 	require.NoError(t, root.Execute())
 	require.FileExists(t, out)

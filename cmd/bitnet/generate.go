@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"bitnet/bitnet/infer"
+	"bitnet/data/printable"
 )
 
 // samplingFlags adds the flags of sampling; the seed is random by default.
@@ -89,8 +90,8 @@ func generateCommand() *cobra.Command {
 				if n > 1 {
 					fmt.Fprintf(out, "--- %d\n", i+1)
 				}
-				fmt.Fprint(out, printable(prompt))
-				emit = func(text string) error { _, err := fmt.Fprint(out, printable(text)); return err }
+				fmt.Fprint(out, printable.Text(prompt))
+				emit = func(text string) error { _, err := fmt.Fprint(out, printable.Text(text)); return err }
 			}
 			done, err := s.Complete(c.Context(), request, emit)
 			if !asJSON {

@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -60,14 +58,4 @@ func (f *modelFlags) orNewest(args []string) (string, error) {
 		return "", fmt.Errorf("%w: name a model, or train one with bitnet train --exp simple", err)
 	}
 	return r.Dir, nil
-}
-
-// printable lets no text of a model steer the terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && unicode.IsControl(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, text)
 }

@@ -12,6 +12,7 @@ import (
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/runs/chart"
 	"bitnet/data/atomicfile"
+	"bitnet/data/printable"
 )
 
 // plotPoints is how many points a curve has in a chart: more than an image is
@@ -80,7 +81,7 @@ run that changed last.`,
 				if err := atomicfile.Write(out, image.Bytes()); err != nil {
 					return fmt.Errorf("writing the chart: %w", err)
 				}
-				fmt.Fprintf(stdout, "%s shows %s\n", runs.Printable(out), names(sources))
+				fmt.Fprintf(stdout, "%s shows %s\n", printable.String(out), names(sources))
 			}
 			if compare {
 				_, err = io.WriteString(stdout, "\n"+compareText(list, sources))

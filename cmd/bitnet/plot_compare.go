@@ -7,6 +7,7 @@ import (
 
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/runs/chart"
+	"bitnet/data/printable"
 )
 
 // compareText is a table of how runs differ: the settings that are not the
@@ -60,12 +61,12 @@ func compareText(list []*runs.Run, sources []chart.Source) string {
 	for _, k := range sorted {
 		first := infos[0].Config.Settings[k]
 		if slices.ContainsFunc(infos, func(i runs.Info) bool { return i.Config.Settings[k] != first }) {
-			add(runs.Printable(k), func(i int) string {
+			add(printable.String(k), func(i int) string {
 				v, ok := infos[i].Config.Settings[k]
 				if !ok {
 					return "-"
 				}
-				return cut(runs.Printable(strings.TrimSpace(v)), 40)
+				return cut(printable.String(strings.TrimSpace(v)), 40)
 			})
 		}
 	}

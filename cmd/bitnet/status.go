@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"bitnet/bitnet/runs"
+	"bitnet/data/printable"
 )
 
 func statusCommand() *cobra.Command {
@@ -49,7 +50,7 @@ run that changed last.`,
 			frame := func(width int, color bool) (string, error) {
 				s, err := run.Status()
 				if err != nil {
-					return "", fmt.Errorf("reading run %s: %w", runs.Printable(run.Name), err)
+					return "", fmt.Errorf("reading run %s: %w", printable.String(run.Name), err)
 				}
 				if asJSON {
 					text, err := json.Marshal(statusJSON(&s))

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/text/width"
 
 	"bitnet/bitnet/runs"
+	"bitnet/data/printable"
 )
 
 // statusText is a run at a glance. columns is the width of the terminal, to
@@ -27,7 +28,7 @@ func statusText(s *runs.Status, now time.Time, columns int, color bool) string {
 		labels = max(labels, min(cells(r.label), 24))
 	}
 
-	name := runs.Printable(s.Name)
+	name := printable.String(s.Name)
 	state := string(s.State)
 	if columns > 0 {
 		name = cut(name, max(12, columns-len(state)-4))
@@ -61,7 +62,7 @@ func statusText(s *runs.Status, now time.Time, columns int, color bool) string {
 		b.WriteByte('\n')
 		line("samples of step %s", thousands(s.Samples[0].Step))
 		for _, x := range s.Samples[:min(len(s.Samples), 8)] {
-			line("  %s|%s", runs.Printable(x.Prompt), runs.Printable(x.Text))
+			line("  %s|%s", printable.String(x.Prompt), printable.String(x.Text))
 		}
 	}
 	if len(s.Anomalies) > 0 {
@@ -72,9 +73,9 @@ func statusText(s *runs.Status, now time.Time, columns int, color bool) string {
 			if a.Action != "" && a.Action != runs.Warn {
 				done = " -> " + string(a.Action)
 			}
-			line("  step %s  %s: %s%s", thousands(a.Step), runs.Printable(string(a.Kind)), runs.Printable(a.Message), runs.Printable(done))
+			line("  step %s  %s: %s%s", thousands(a.Step), printable.String(string(a.Kind)), printable.String(a.Message), printable.String(done))
 			if a.Dump != "" {
-				line("    see %s", runs.Shell(filepath.Join(s.Dir, a.Dump)))
+				line("    see %s", printable.Shell(filepath.Join(s.Dir, a.Dump)))
 			}
 		}
 	}
@@ -151,13 +152,13 @@ func firstLine(s *runs.Status) string {
 func about(s *runs.Status, now time.Time) []string {
 	var parts []string
 	if s.Config.Name != "" {
-		parts = append(parts, runs.Printable(s.Config.Name))
+		parts = append(parts, printable.String(s.Config.Name))
 	}
 	if s.Parameters > 0 {
 		parts = append(parts, count(float64(s.Parameters))+" parameters")
 	}
 	if s.Device != "" {
-		parts = append(parts, "on "+runs.Printable(s.Device))
+		parts = append(parts, "on "+printable.String(s.Device))
 	}
 	if !s.Started.IsZero() {
 		parts = append(parts, "started "+brief(now.Sub(s.Started))+" ago")
@@ -170,7 +171,7 @@ func about(s *runs.Status, now time.Time) []string {
 
 // nextCommand is the command to continue with.
 func nextCommand(s *runs.Status) string {
-	dir := runs.Shell(s.Dir)
+	dir := printable.Shell(s.Dir)
 	switch s.State {
 	case runs.Running, runs.Unknown:
 		return ""
@@ -209,7 +210,7 @@ func evalRows(e, best *runs.Eval) []statusRow {
 		if s.Part != "" {
 			continue
 		}
-		text := runs.Printable(s.String())
+		text := printable.String(s.String())
 		if s.Name == runs.ValidationLoss {
 			text = fmt.Sprintf("%s at step %s, perplexity %s", number(float64(e.Loss)), thousands(e.Step), number(float64(e.Perplexity)))
 			if best != nil && best.Step != e.Step {
@@ -218,12 +219,12 @@ func evalRows(e, best *runs.Eval) []statusRow {
 		}
 		var parts []string
 		for _, p := range e.Parts(s.Name) {
-			parts = append(parts, runs.Printable(p.Part)+" "+p.Format().Text(p.Value))
+			parts = append(parts, printable.String(p.Part)+" "+p.Format().Text(p.Value))
 		}
 		if len(parts) > 0 {
 			text += " (" + strings.Join(parts, ", ") + ")"
 		}
-		rows = append(rows, statusRow{runs.Printable(s.Name), text})
+		rows = append(rows, statusRow{printable.String(s.Name), text})
 	}
 	return rows
 }
@@ -247,7 +248,7 @@ func ternaryText(shares map[string][3]float64) string {
 	text := fmt.Sprintf("-1 %.1f%%, 0 %.1f%%, +1 %.1f%%", 100*mean[0], 100*mean[1], 100*mean[2])
 	if len(dead) > 0 {
 		slices.Sort(dead)
-		text += fmt.Sprintf("; nearly all zero: %s", runs.Printable(strings.Join(dead, ", ")))
+		text += fmt.Sprintf("; nearly all zero: %s", printable.String(strings.Join(dead, ", ")))
 	}
 	return text
 }
@@ -255,7 +256,7 @@ func ternaryText(shares map[string][3]float64) string {
 func countsText(kinds map[runs.AnomalyKind]int) string {
 	var parts []string
 	for kind, n := range kinds {
-		parts = append(parts, fmt.Sprintf("%s %s", thousands(int64(n)), runs.Printable(string(kind))))
+		parts = append(parts, fmt.Sprintf("%s %s", thousands(int64(n)), printable.String(string(kind))))
 	}
 	slices.Sort(parts)
 	return strings.Join(parts, ", ")
@@ -273,7 +274,7 @@ func listText(list []runs.Info, now time.Time) string {
 		if i.Logged {
 			loss = runs.LossMean.Metric().Format.Text(i.Last.Get(runs.LossMean))
 		}
-		rows = append(rows, []string{runs.Printable(i.Name), string(i.State), step, loss, brief(now.Sub(i.Changed)) + " ago", runs.Printable(i.Device)})
+		rows = append(rows, []string{printable.String(i.Name), string(i.State), step, loss, brief(now.Sub(i.Changed)) + " ago", printable.String(i.Device)})
 	}
 	return table(rows, 2, 3)
 }

@@ -19,6 +19,7 @@ import (
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/task/catalog"
 	"bitnet/bitnet/train"
+	"bitnet/data/printable"
 	"bitnet/gpu"
 )
 
@@ -303,7 +304,7 @@ func nextCommands(t *train.Trainer, err error) []string {
 	if t == nil {
 		return nil
 	}
-	dir := runs.Shell(t.Run.Dir)
+	dir := printable.Shell(t.Run.Dir)
 	if err != nil {
 		return []string{"bitnet train --resume " + dir, "bitnet plot " + dir}
 	}

@@ -34,7 +34,7 @@ func children() []int {
 }
 
 // TestTrainLostDevice ends the process that drives the GPU in the middle of a
-// run: training goes on, and its end is that of a run that nothing happened to.
+// run: training continues, and its end is that of a run that nothing happened to.
 func TestTrainLostDevice(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("finds the process to end through /proc")
@@ -70,7 +70,7 @@ func TestTrainLostDevice(t *testing.T) {
 	close(done)
 	require.NoError(t, err)
 	require.True(t, <-killed, "the process was ended")
-	require.Contains(t, out, "opening it again, to go on from step ")
+	require.Contains(t, out, "opening it again, to continue from step ")
 
 	undisturbed := t.TempDir()
 	_, _, err = runTrain(t, small(undisturbed, steps...)...)

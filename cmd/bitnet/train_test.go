@@ -53,9 +53,9 @@ func TestTrainPlain(t *testing.T) {
 	require.NotContains(t, out, "\x1b", "no terminal, no control")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	run := filepath.Join(dir, "run")
-	require.Equal(t, []string{"next:", "  bitnet eval " + run, "  bitnet chat " + run, "  bitnet plot " + run}, lines[len(lines)-4:])
+	require.Equal(t, []string{"next:", "  bitnet eval " + run, "  bitnet generate " + run + ` --prompt "25 + 17 = " --temp 0`, "  bitnet plot " + run}, lines[len(lines)-4:])
 	require.Contains(t, out, "step 4/12  loss ")
-	require.Contains(t, out, "held-out loss")
+	require.Contains(t, out, "step 12: validation loss ")
 	require.Contains(t, out, "done: 12 steps, 768 tokens in ")
 
 	_, errs, err := runTrain(t, "--resume", run)
@@ -85,7 +85,7 @@ func TestTrainJSON(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(line), &last), line)
 		count[last["event"].(string)]++
 	}
-	require.Equal(t, map[string]int{"prepare": 1, "start": 1, "metrics": 3, "eval": 1, "sample": 4, "checkpoint": 5, "end": 1}, count)
+	require.Equal(t, map[string]int{"prepare": 1, "start": 1, "metrics": 5, "eval": 1, "sample": 4, "checkpoint": 5, "end": 1}, count)
 	require.Equal(t, "done", last["status"])
 	require.EqualValues(t, 12, last["step"])
 	require.NotEmpty(t, last["next"])
@@ -132,6 +132,34 @@ func TestShortRunLogs(t *testing.T) {
 	}
 }
 
+// The warm-up of a preset is at most a tenth of the steps, unless it is set.
+func TestShortRunWarmsUp(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "config.yaml")
+	arithmetic, err := train.Preset("arithmetic")
+	require.NoError(t, err)
+	require.Equal(t, 100, arithmetic.Train.WarmupSteps)
+	require.NoError(t, os.WriteFile(config, arithmetic.YAML(), 0o600))
+	for _, row := range []struct {
+		exp, config string
+		set         []string
+		want        int
+	}{
+		{"arithmetic", "", nil, 20},
+		{"arithmetic", "", []string{"learning_rate=1e-3"}, 20},
+		{"arithmetic", "", []string{"warmup_steps=77"}, 77},
+		{"arithmetic", "", []string{"train.warmup_steps=0"}, 0},
+		{"", config, nil, 100}, // a person wrote it
+	} {
+		f := trainFlags{exp: row.exp, config: row.config, set: row.set}
+		c := &cobra.Command{}
+		c.Flags().IntVar(&f.steps, "num-steps", 0, "")
+		require.NoError(t, c.Flags().Set("num-steps", "200"))
+		cfg, err := f.configuration(c)
+		require.NoError(t, err)
+		require.Equal(t, row.want, cfg.Train.WarmupSteps, row)
+	}
+}
+
 // On a terminal one line at the bottom is written over; what stays comes above.
 func TestProgressLive(t *testing.T) {
 	var out bytes.Buffer
@@ -139,13 +167,20 @@ func TestProgressLive(t *testing.T) {
 	p := newProgress(&out)
 	p.live, p.width, p.now = true, func() int { return 40 }, func() time.Time { return now }
 	p.steps = 1000
+	metrics := func(step int64, loss float64) runs.Metrics {
+		m := runs.Metrics{Step: step}
+		m.Set(runs.LossMean, loss)
+		m.Set(runs.LR, 1e-3)
+		m.Set(runs.TokensPerSec, 12345)
+		return m
+	}
 	e := p.events()
 	e.Step(1)
 	e.Step(2) // too soon to be drawn
 	now = now.Add(time.Second)
 	e.Step(3)
-	e.Metrics(runs.Metrics{Step: 3, LossMean: 2, LR: 1e-3, TokensPerSec: 12345})
-	e.Metrics(runs.Metrics{Step: 53, LossMean: 1, LR: 1e-3, TokensPerSec: 12345})
+	e.Metrics(metrics(3, 2))
+	e.Metrics(metrics(53, 1))
 	e.Samples([]runs.Sample{{Prompt: "a\nb", Text: "c\x1b[2Jd"}})
 	e.Anomaly(runs.Anomaly{Step: 60, Kind: runs.LossSpike, Message: "the loss is 9", Action: runs.Warn, Dump: "logs/x.json"})
 	over := 53. / 4 // steps, so early in a run
@@ -160,7 +195,7 @@ func TestProgressLive(t *testing.T) {
 		"step 3/1000",
 		"step 3/1000  loss 2.0000  lr 1.00e-03  ",
 		"step 3/1000  loss 1.0230  lr 1.00e-03  ",
-		"  a b|c [2Jd\nanomaly at step 60 (loss_spike): the loss is 9; going on; details in logs/x.json\n",
+		"  a b|c [2Jd\nanomaly at step 60 (loss_spike): the loss is 9; continuing; details in logs/x.json\n",
 	}, got)
 }
 

@@ -42,12 +42,11 @@ func TestTuneCommand(t *testing.T) {
 	// A file with all products, so that nothing is left to measure.
 	file := tune.NewFile(a)
 	for i, p := range plan.Products() {
-		c := file.Products[p.Name]
-		c.Variant, c.Default, c.Seconds, c.DefaultSeconds = p.Variants[0], p.Variants[0], 0.25, 0.25
+		c := tune.Choice{Variant: p.Variants[0].Name, Default: p.Variants[0].Name, Seconds: 0.25, DefaultSeconds: 0.25}
 		if i == 0 {
-			c.Variant, c.Seconds = p.Variants[1], 0.125
+			c.Variant, c.Seconds = p.Variants[1].Name, 0.125
 		}
-		file.Products[p.Name] = c
+		file.Products[p.Key] = c
 	}
 	text, err := json.Marshal(file)
 	require.NoError(t, err)
@@ -58,7 +57,7 @@ func TestTuneCommand(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, errs)
 	first := plan.Products()[0]
-	require.Contains(t, out, "   250.000    125.000  2.00x  "+first.Name+": "+first.Variants[1]+"\n")
+	require.Contains(t, out, "   250.000    125.000  2.00x  "+first.Key+": "+first.Variants[1].Name+"\n")
 	require.Contains(t, out, " (the default)\n")
 	require.Contains(t, out, " products, 0 measured now, 1 with another variant than the default; stored in "+path+"\n")
 	out, _, err = run(append([]string{"tune", "-o", path, "--json"}, shape...)...)
@@ -66,7 +65,7 @@ func TestTuneCommand(t *testing.T) {
 	var report train.TuneReport
 	require.NoError(t, json.Unmarshal([]byte(out), &report))
 	require.Equal(t, path, report.Path)
-	require.Equal(t, *file, report.TuningFile)
+	require.Equal(t, *file, report.File)
 
 	dir := t.TempDir()
 	_, _, err = run(append([]string{"train", "--quiet", "--num-steps", "1", "--tuning", path, "--runs-dir", dir, "--run-id", "run"}, shape...)...)
@@ -81,5 +80,5 @@ func TestTuneCommand(t *testing.T) {
 	_, _, err = run(append([]string{"train", "--tuning", filepath.Join(dir, "none"), "--runs-dir", dir}, shape...)...)
 	require.ErrorContains(t, err, "reading the tuning")
 	_, _, err = run("tune")
-	require.ErrorContains(t, err, "say what to train")
+	require.ErrorContains(t, err, "choose what to train")
 }

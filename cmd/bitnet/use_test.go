@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
+	"bitnet/bitnet/runs"
 	"bitnet/gpu"
 )
 
@@ -76,7 +77,7 @@ func TestChatCommand(t *testing.T) {
 	require.Contains(t, lines[5], "nothing saved")
 	require.Equal(t, lines[0], lines[6], "after /reset the conversation begins anew")
 	require.Contains(t, out, "/reset")
-	require.Equal(t, 1, strings.Count(out, "Ctrl-C"), "nothing is answered after /quit")
+	require.Equal(t, 1, strings.Count(out, "Ctrl-C stops an answer"), "nothing is answered after /quit")
 	b, err := os.ReadFile(saved)
 	require.NoError(t, err)
 	require.Equal(t, "user: 5\nassistant: "+lines[0]+"\n", string(b))
@@ -104,11 +105,20 @@ func TestArenaCommand(t *testing.T) {
 	out, err := use(t, arenaCommand(), "", shippedModel, "--games", "20", "--list")
 	require.NoError(t, err)
 	require.Equal(t, 20, strings.Count(out, "model X")+strings.Count(out, "model O"))
-	require.Contains(t, out, "0 lost")
-	require.Contains(t, out, "100.00% legal")
+	require.Contains(t, out, "games lost   0.0% of 20 games\n")
+	require.Regexp(t, `legal moves  100\.0% of \d+ moves\n`, out)
 	out, err = use(t, arenaCommand(), "", shippedModel, "--games", "5", "--json")
 	require.NoError(t, err)
-	var v map[string]int
+	var v struct {
+		Games  int
+		Scores []runs.Score
+	}
 	require.NoError(t, json.Unmarshal([]byte(out), &v))
-	require.Equal(t, 5, v["games"])
+	require.Equal(t, 5, v.Games)
+	found := map[string]runs.Score{}
+	for _, s := range v.Scores {
+		found[s.Name] = s
+	}
+	require.Equal(t, 5, found["games won"].Count)
+	require.InDelta(t, 1, found["legal moves"].Value, 0)
 }

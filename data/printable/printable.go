@@ -52,3 +52,26 @@ func Short(s string, n int) string {
 	}
 	return String(s[:n]) + "..."
 }
+
+// Shell is s as one word of a POSIX shell, for commands that are shown to be
+// typed.
+func Shell(s string) string {
+	plain := func(r rune) bool {
+		return r == '/' || r == '.' || r == '_' || r == '-' || r == '+' || r == ':' || r == '=' || r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r))
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(String(s), "'", `'\''`) + "'"
+}
+
+// Text is a text of several lines in which nothing can steer a terminal: control
+// characters other than line breaks and tabs become U+FFFD.
+func Text(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}

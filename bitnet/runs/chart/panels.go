@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"bitnet/bitnet/runs"
+	"bitnet/data/printable"
 )
 
 // Options say what is drawn.
@@ -39,13 +40,13 @@ func Load(r *runs.Run, axis runs.Axis, limit int) (Source, error) {
 	}
 	c, err := runs.ReadCurves(r.Log("metrics"), 0, 0, limit, keys...)
 	if err != nil {
-		return Source{}, fmt.Errorf("reading run %s: %w", runs.Printable(r.Name), err)
+		return Source{}, fmt.Errorf("reading run %s: %w", printable.String(r.Name), err)
 	}
 	evals, err := r.Evals()
 	if err != nil {
-		return Source{}, fmt.Errorf("reading run %s: %w", runs.Printable(r.Name), err)
+		return Source{}, fmt.Errorf("reading run %s: %w", printable.String(r.Name), err)
 	}
-	return Source{runs.Printable(r.Name), c, evals}, nil
+	return Source{printable.String(r.Name), c, evals}, nil
 }
 
 // Panel is one chart: curves over the same axes.
@@ -249,7 +250,7 @@ func scorePanels(sources []Source, xs [][]float64, drawn map[string]bool) []Pane
 					continue
 				}
 				drawn[score.Name] = true
-				p := Panel{Title: runs.Printable(score.Name), Zero: score.Unit == runs.Share || score.Unit == runs.Count}
+				p := Panel{Title: printable.String(score.Name), Zero: score.Unit == runs.Share || score.Unit == runs.Count}
 				if score.Unit == runs.Share {
 					p.Title += " (%)"
 				}
@@ -273,7 +274,7 @@ func partCurves(s Source, x []float64, name string) []Curve {
 	var list []Curve
 	for i, part := range s.Evals[len(s.Evals)-1].Parts(name) {
 		c := scoreCurve(0, s, x, name, part.Part)
-		c.Label, c.Shade, c.Style = runs.Printable(part.Part), i+1, Line
+		c.Label, c.Shade, c.Style = printable.String(part.Part), i+1, Line
 		list = append(list, c)
 	}
 	return list

@@ -11,7 +11,7 @@ import (
 
 // Sink writes what a run logs as TensorBoard events. It implements runs.Sink.
 type Sink struct {
-	w      *Writer
+	w      *writer
 	step   int64 // of the last sample
 	sample int   // how many samples of that step there were
 }
@@ -19,7 +19,7 @@ type Sink struct {
 // Open begins an event file in dir for the steps after a step. What earlier
 // files there say of these steps is taken back.
 func Open(dir string, step int64) (*Sink, error) {
-	w, err := Create(dir, step+1)
+	w, err := create(dir, step+1)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func Open(dir string, step int64) (*Sink, error) {
 
 // Metrics writes a line of metrics under the tags of their table.
 func (s *Sink) Metrics(m *runs.Metrics) error {
-	var values []Scalar
+	var values []scalar
 	for _, k := range runs.Keys() {
 		if !m.Has(k) {
 			continue
@@ -38,29 +38,29 @@ func (s *Sink) Metrics(m *runs.Metrics) error {
 		if row.Scale != 0 {
 			v *= row.Scale
 		}
-		values = append(values, Scalar{row.Tag, v})
+		values = append(values, scalar{row.Tag, v})
 	}
 	shares := len(values)
 	for name, share := range m.Ternary {
 		name = strings.TrimSuffix(strings.TrimPrefix(name, "model."), ".weight")
-		values = append(values, Scalar{"zeros/" + name, share[1]})
+		values = append(values, scalar{"zeros/" + name, share[1]})
 	}
-	slices.SortFunc(values[shares:], func(a, b Scalar) int { return cmp.Compare(a.Tag, b.Tag) })
-	return s.w.Scalars(m.Step, values...)
+	slices.SortFunc(values[shares:], func(a, b scalar) int { return cmp.Compare(a.Tag, b.Tag) })
+	return s.w.scalars(m.Step, values...)
 }
 
 // Eval writes the loss of an evaluation and its scores: a score of the name
 // "exact match" under eval/exact_match, its part "+" under "eval/exact_match +".
 func (s *Sink) Eval(e *runs.Eval) error {
-	values := []Scalar{{"eval/loss", float64(e.Loss)}, {"eval/perplexity", float64(e.Perplexity)}}
+	values := []scalar{{"eval/loss", float64(e.Loss)}, {"eval/perplexity", float64(e.Perplexity)}}
 	for _, score := range e.Scores {
 		tag := "eval/" + strings.ReplaceAll(score.Name, " ", "_")
 		if score.Part != "" {
 			tag += " " + score.Part
 		}
-		values = append(values, Scalar{tag, score.Value})
+		values = append(values, scalar{tag, score.Value})
 	}
-	return s.w.Scalars(e.Step, values...)
+	return s.w.scalars(e.Step, values...)
 }
 
 // Sample writes a sample as text. Those of a step are numbered.

@@ -14,19 +14,19 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Scalar is one value of a curve.
-type Scalar struct {
+// scalar is one value of a curve.
+type scalar struct {
 	Tag   string
 	Value float64 // kept as float32
 }
 
-// Writer appends to one event file. Each call is one write of the file, so that
+// writer appends to one event file. Each call is one write of the file, so that
 // a reader sees whole events but for a last one that a kill cut.
-type Writer struct{ f *os.File }
+type writer struct{ f *os.File }
 
-// Create begins an event file in dir, which it makes if need be. What earlier
+// create begins an event file in dir, which it makes if need be. What earlier
 // files there say of steps from step on is taken back.
-func Create(dir string, step int64) (*Writer, error) {
+func create(dir string, step int64) (*writer, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("making room for TensorBoard events: %w", err)
 	}
@@ -41,7 +41,7 @@ func Create(dir string, step int64) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a file of TensorBoard events: %w", err)
 	}
-	w := &Writer{f}
+	w := &writer{f}
 	if err := w.write(event(0, eventVersion, []byte("brain.Event:2"))); err != nil {
 		f.Close()
 		return nil, err
@@ -71,13 +71,13 @@ const (
 )
 
 // Restart takes back what was written of steps from step on.
-func (w *Writer) Restart(step int64) error {
+func (w *writer) Restart(step int64) error {
 	session := protowire.AppendVarint(protowire.AppendTag(nil, sessionStatus, protowire.VarintType), sessionStart)
 	return w.write(event(step, eventSession, session))
 }
 
-// Scalars writes values of one step.
-func (w *Writer) Scalars(step int64, values ...Scalar) error {
+// scalars writes values of one step.
+func (w *writer) scalars(step int64, values ...scalar) error {
 	var summary []byte
 	for _, v := range values {
 		b := appendBytes(nil, valueTag, []byte(v.Tag))
@@ -89,7 +89,7 @@ func (w *Writer) Scalars(step int64, values ...Scalar) error {
 }
 
 // Text writes text, which TensorBoard reads as Markdown.
-func (w *Writer) Text(step int64, tag, text string) error {
+func (w *writer) Text(step int64, tag, text string) error {
 	dim := protowire.AppendVarint(protowire.AppendTag(nil, dimSize, protowire.VarintType), 1)
 	tensor := protowire.AppendVarint(protowire.AppendTag(nil, tensorType, protowire.VarintType), typeString)
 	tensor = appendBytes(tensor, tensorShape, appendBytes(nil, shapeDim, dim))
@@ -101,7 +101,7 @@ func (w *Writer) Text(step int64, tag, text string) error {
 }
 
 // Close ends the file.
-func (w *Writer) Close() error { return w.f.Close() }
+func (w *writer) Close() error { return w.f.Close() }
 
 func event(step int64, field protowire.Number, value []byte) []byte {
 	b := protowire.AppendTag(nil, eventTime, protowire.Fixed64Type)
@@ -116,7 +116,7 @@ func appendBytes(b []byte, field protowire.Number, value []byte) []byte {
 
 // write frames a record as TFRecord does: length, its checksum, the data, its
 // checksum, all little-endian.
-func (w *Writer) write(data []byte) error {
+func (w *writer) write(data []byte) error {
 	b := binary.LittleEndian.AppendUint64(nil, uint64(len(data)))
 	b = binary.LittleEndian.AppendUint32(b, masked(b))
 	b = append(b, data...)

@@ -95,14 +95,14 @@ func records(t *testing.T, path string) [][]byte {
 // written makes an event file with some of everything.
 func written(t *testing.T) string {
 	dir := filepath.Join(t.TempDir(), "run")
-	w, err := Create(dir, 1)
+	w, err := create(dir, 1)
 	require.NoError(t, err)
 	for step := int64(1); step <= 5; step++ {
-		require.NoError(t, w.Scalars(step, Scalar{"train/loss", 3.5 / float64(step)}, Scalar{"train/nan", math.NaN()}))
+		require.NoError(t, w.scalars(step, scalar{"train/loss", 3.5 / float64(step)}, scalar{"train/nan", math.NaN()}))
 	}
 	require.NoError(t, w.Text(5, "samples/0", "    25 + 17 = 42"))
 	require.NoError(t, w.Restart(4))
-	require.NoError(t, w.Scalars(4, Scalar{"train/loss", 0.25}))
+	require.NoError(t, w.scalars(4, scalar{"train/loss", 0.25}))
 	require.NoError(t, w.Close())
 	return dir
 }
@@ -174,7 +174,7 @@ func TestInteropTensorBoard(t *testing.T) {
 import sys, json
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 e = EventAccumulator(sys.argv[1]); e.Reload()
-scalars = [[s.step, s.value] for s in e.Scalars("train/loss")]
+scalars = [[s.step, s.value] for s in e.scalars("train/loss")]
 texts = [t.tensor_proto.string_val[0].decode() for t in e.Tensors("samples/0")]
 print(json.dumps({"scalars": scalars, "texts": texts}))`
 	out, err := exec.Command(python, "-c", script, written(t)).Output()

@@ -111,7 +111,7 @@ func TestOpenTokens(t *testing.T) {
 
 	o.Vocab, o.Own = 5, nil
 	_, err = Open(t.Context(), o)
-	require.ErrorContains(t, err, "token 5")
+	require.ErrorContains(t, err, "outside of the vocabulary of 5")
 }
 
 // All of a token file is read once, in order, whatever the run does with it.
