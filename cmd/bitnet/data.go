@@ -14,6 +14,7 @@ import (
 
 	"bitnet/data/corpus"
 	"bitnet/data/meter"
+	show "bitnet/data/printable"
 	"bitnet/data/shard"
 )
 
@@ -51,19 +52,20 @@ files and folders: parquet, JSON lines (.jsonl, also .gz and .zst) and text.
 ` + strings.Join(presets, "\n") + `
   hub:ORG/NAME[@REVISION]   any data set on the hub
 
-A share of the documents, chosen by a hash of their text, is held out for
-validation. A run that was stopped, even killed, goes on from the last finished
-shard when it is started again; training can begin with the first shard.
+A share of the documents, chosen by a hash of their text, is kept for
+validation. To resume a run that was stopped, even killed, start the same
+command again: it continues after the last finished shard. Training can begin
+with the first shard.
 
-HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN and HF_HUB_OFFLINE are those of
-huggingface_hub, and the cache is shared with it.`,
-		Example: `  # what it would take
+HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN and HF_HUB_OFFLINE mean the same as
+for huggingface_hub, which shares the cache.`,
+		Example: `  # show what it needs, and stop
   bitnet data prepare tinystories --tokenizer my-tokenizer --out data/tinystories --dry-run
 
-  # your own text, documents set apart by a mark
+  # your own text, with a mark between documents
   bitnet data prepare stories/ --split "<|endoftext|>" --tokenizer my-tokenizer --out data/stories
 
-  # a data set on the hub, some of its files, another column
+  # some files of a data set on the hub, and a different column
   bitnet data prepare hub:org/name --files "en/*.parquet" --field content --tokenizer my-tokenizer --out data/name`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if len(names) == 0 {
@@ -71,6 +73,9 @@ huggingface_hub, and the cache is shared with it.`,
 			}
 			if heldOut < 0 || heldOut > 0.5 {
 				return usageError{fmt.Errorf("--held-out %v must be from 0 to 0.5", heldOut)}
+			}
+			if err := from.Text.Check(); err != nil {
+				return usageError{err}
 			}
 			if o.HeldOut = heldOut; heldOut == 0 {
 				o.HeldOut = -1
@@ -84,18 +89,19 @@ huggingface_hub, and the cache is shared with it.`,
 	flags := cmd.Flags()
 	flags.StringVar(&out, "out", "", "folder for the shards (required)")
 	flags.StringVarP(&tok, "tokenizer", "t", "", "tokenizer.json, folder that holds one, or ORG/NAME on the hub (required)")
-	flags.StringVar(&from.Text.Field, "field", "", "column or field that holds the text, in parquet and JSON lines (default text)")
-	flags.StringVar(&from.Text.Split, "split", "", "mark between the documents of a text file; without, a file is cut about every 64 KiB")
-	flags.IntVar(&from.Text.MaxDocument, "max-document", 0, "refuse documents of more bytes (default 16 MiB)")
-	flags.StringSliceVar(&from.Files, "files", nil, "patterns of the files to take of hub:ORG/NAME (default all parquet and JSON lines)")
-	flags.IntVar(&from.Parallel, "downloads", 4, "files to download at a time")
-	flags.Float64Var(&heldOut, "held-out", 0.005, "share of the documents to hold out for validation")
+	flags.StringVar(&from.Text.Field, "field", "", "column or field that holds the text, in parquet and JSON lines; a.b is b inside a (default text)")
+	flags.StringVar(&from.Text.Split, "split", "", "mark between the documents of a text file (default: cut a file about every 64 KiB)")
+	flags.IntVar(&from.Text.MaxDocument, "max-document", 0, "refuse documents of more bytes (default 16 MiB, at most 128 MiB)")
+	flags.StringSliceVar(&from.Files, "files", nil, "patterns of the files to use of hub:ORG/NAME (default all parquet and JSON lines)")
+	flags.IntVar(&from.Parallel, "downloads", 4, "files to download at the same time")
+	flags.Float64Var(&heldOut, "held-out", 0.005, "share of the documents to keep for validation")
 	flags.Int64Var(&o.ShardIDs, "shard-tokens", 1<<25, "tokens in a shard")
-	flags.IntVar(&o.Workers, "workers", 0, "cores to use (0: all); does not change the result")
+	flags.IntVar(&o.Workers, "workers", 0, "cores to use (0: all); the result is the same")
 	flags.BoolVar(&o.NoBOS, "no-bos", false, "do not put the tokenizer's <s> before each document")
-	flags.BoolVar(&o.NoEOS, "no-eos", false, "do not put the tokenizer's </s> behind each document")
+	flags.BoolVar(&o.NoEOS, "no-eos", false, "do not put the tokenizer's </s> after each document")
 	flags.BoolVar(&o.Fresh, "fresh", false, "replace the shards that are in --out")
-	flags.BoolVar(&dry, "dry-run", false, "only say what it would take")
+	flags.BoolVar(&from.Partial, "partial", false, "without the hub, use a data set of which only some files are in the cache")
+	flags.BoolVar(&dry, "dry-run", false, "show what it needs, and stop")
 	_ = cmd.MarkFlagRequired("out")
 	_ = cmd.MarkFlagRequired("tokenizer")
 	return cmd
@@ -109,6 +115,9 @@ func prepare(ctx context.Context, stdout, stderr io.Writer, names []string, out,
 	c, err := corpus.Open(ctx, names, from)
 	if err != nil {
 		return err
+	}
+	for _, n := range c.Notes {
+		fmt.Fprintln(stderr, n)
 	}
 	lines, err := c.Needs.Check(out, o.Tokenizer.Size())
 	for _, l := range lines {
@@ -151,7 +160,7 @@ func prepare(ctx context.Context, stdout, stderr io.Writer, names []string, out,
 	return nil
 }
 
-// prepareParts says how far downloads, if some are going on, and shards are.
+// prepareParts says how far the downloads, if any are running, and the shards are.
 func prepareParts(p shard.Progress, d meter.Reading, fetched, files int) (parts []string) {
 	if d.Total > 0 && d.Done < d.Total {
 		s := fmt.Sprintf("download %d of %d files, %.0f of %.0f MB, %.1f MB/s", fetched, files, float64(d.Done)/1e6, float64(d.Total)/1e6, d.Rate/1e6)
@@ -171,8 +180,8 @@ func prepareParts(p shard.Progress, d meter.Reading, fetched, files int) (parts 
 	return parts
 }
 
-// status shows a line that changes until done: again and again in its place on
-// a terminal, else now and then as a line of its own.
+// status shows a changing line until done: on a terminal it rewrites the line,
+// elsewhere it prints a new one every 15 seconds.
 func status(w io.Writer, done <-chan struct{}, line func() string) {
 	every, format := 15*time.Second, "%s\n"
 	if isTerminal(w) {
@@ -198,7 +207,7 @@ func dataInfoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "info DIR",
 		Short: "Describe a folder of token shards",
-		Long:  `Print what a folder of token shards holds and how far it is; with --verify check every byte of it.`,
+		Long:  `Print what a folder of token shards holds and whether it is complete; --verify checks every byte.`,
 		Example: `  bitnet data info data/tinystories --verify
   bitnet data info data/tinystories --sample 3 --tokenizer my-tokenizer`,
 		Args: exactly(1, "one DIR"),
@@ -212,7 +221,7 @@ func dataInfoCommand() *cobra.Command {
 				if err := verifyShards(cmd.Context(), args[0], m); err != nil {
 					return err
 				}
-				fmt.Fprintln(cmd.OutOrStdout(), "all shards are sound")
+				fmt.Fprintln(cmd.OutOrStdout(), "all shards are intact")
 			}
 			if sample > 0 {
 				return sampleShards(cmd.Context(), cmd.OutOrStdout(), args[0], m, tok, sample)
@@ -220,9 +229,9 @@ func dataInfoCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&verify, "verify", false, "check the sums of all shards")
-	cmd.Flags().IntVar(&sample, "sample", 0, "print the first documents, as many as this")
-	cmd.Flags().StringVarP(&tok, "tokenizer", "t", "", "tokenizer to print --sample with")
+	cmd.Flags().BoolVar(&verify, "verify", false, "check every byte of all shards")
+	cmd.Flags().IntVar(&sample, "sample", 0, "print the first N documents")
+	cmd.Flags().StringVarP(&tok, "tokenizer", "t", "", "tokenizer.json, folder or ORG/NAME to decode --sample with")
 	return cmd
 }
 
@@ -235,15 +244,15 @@ func printShards(w io.Writer, dir string, m *shard.Manifest) {
 	train, val, bytes := m.Totals()
 	state := "complete"
 	if !m.Complete {
-		state = "not complete: run bitnet data prepare again to go on"
+		state = "not complete: run the same bitnet data prepare again to resume"
 	}
 	row("shards", "%d in %s, %s", len(m.Shards), dir, state)
 	row("train", "%d tokens in %d documents", train.IDs, train.Documents)
-	row("held out", "%d tokens in %d documents", val.IDs, val.Documents)
+	row("validation", "%d tokens in %d documents", val.IDs, val.Documents)
 	if n := train.IDs + val.IDs; n > 0 {
-		row("text", "%.1f MB, %.2f bytes a token", float64(bytes)/1e6, float64(bytes)/float64(n))
+		row("text", "%.1f MB, %.2f bytes per token", float64(bytes)/1e6, float64(bytes)/float64(n))
 	}
-	row("inputs", "%d files, first %s", len(m.Inputs), m.Inputs[0].Name)
+	row("inputs", "%d files, first %s", len(m.Inputs), show.String(m.Inputs[0].Name))
 	row("tokenizer", "%d tokens, hash %s", m.Vocab, m.Tokenizer)
 	mark := func(id *uint32) string {
 		if id == nil {
@@ -269,7 +278,7 @@ func verifyShards(ctx context.Context, dir string, m *shard.Manifest) error {
 				return err
 			}
 			if s.Len() != f.IDs || s.Documents() != f.Documents || s.Tokenizer() != m.Tokenizer {
-				err = fmt.Errorf("%s is not the one that the manifest lists as part of shard %d; prepare the data again with --fresh", f.Name, i)
+				err = fmt.Errorf("%s is not the file that the manifest lists as part of shard %d; prepare the data again with --fresh", f.Name, i)
 			}
 			s.Close()
 			if err != nil {
@@ -289,7 +298,7 @@ func sampleShards(ctx context.Context, w io.Writer, dir string, m *shard.Manifes
 		return err
 	}
 	if tok.Hash() != m.Tokenizer {
-		return fmt.Errorf("%s was prepared with another tokenizer than %s", dir, name)
+		return fmt.Errorf("%s was prepared with a different tokenizer than %s", dir, name)
 	}
 	for _, e := range m.Shards {
 		if e.Train.Name == "" {

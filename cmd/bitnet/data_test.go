@@ -62,23 +62,24 @@ func TestDataCommand(t *testing.T) {
 
 	printed, _, err = runData(t, "info", out, "--verify", "--sample", "2", "-t", tok)
 	require.NoError(t, err)
-	require.Contains(t, printed, "all shards are sound")
+	require.Contains(t, printed, "all shards are intact")
 	require.Contains(t, printed, `"<s>Tale 0 of a cat on a mat.</s>"`)
 	require.Equal(t, 2, strings.Count(printed, "<s>Tale"))
 
 	for want, args := range map[string][]string{
-		"needs --tokenizer":      {"info", out, "--sample", "1"},
-		"another tokenizer than": {"info", out, "--sample", "1", "-t", other},
-		"another tokenizer":      {"prepare", in, "--field", "story", "-t", other, "--out", out},
-		"no field \"text\"":      {"prepare", in, "-t", tok, "--out", filepath.Join(dir, "new")},
-		"neither a preset":       {"prepare", filepath.Join(dir, "none"), "-t", tok, "--out", out},
-		"holds no token shards":  {"info", dir},
+		"needs --tokenizer":          {"info", out, "--sample", "1"},
+		"a different tokenizer than": {"info", out, "--sample", "1", "-t", other},
+		"a different tokenizer":      {"prepare", in, "--field", "story", "-t", other, "--out", out},
+		"no field \"text\"":          {"prepare", in, "-t", tok, "--out", filepath.Join(dir, "new")},
+		"neither a preset":           {"prepare", filepath.Join(dir, "none"), "-t", tok, "--out", out},
+		"holds no token shards":      {"info", dir},
 	} {
 		_, _, err := runData(t, args...)
 		require.ErrorContains(t, err, want)
 	}
 	for want, args := range map[string][]string{
 		"name a data set": {"prepare", "-t", tok, "--out", out},
+		"--max-document":  append(prepare, "--max-document", "999999999999"),
 		"--held-out":      append(prepare, "--held-out", "0.9"),
 		"--shard-tokens":  append(prepare, "--shard-tokens", "5"),
 		"one DIR":         {"info"},

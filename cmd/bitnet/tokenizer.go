@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"bitnet/data/corpus"
 	"bitnet/data/meter"
 	"bitnet/data/text"
 	"bitnet/data/tokenizer"
@@ -25,9 +26,9 @@ func tokenizerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tokenizer",
 		Short: "Train and use byte-level BPE tokenizers",
-		Long: `Train a vocabulary on text, turn text into token ids and back, and look at a
-tokenizer. Files are Hugging Face's tokenizer.json: those of GPT-2, Llama 3,
-SmolLM and their like are read too.`,
+		Long: `Train a vocabulary on text, turn text into token ids and back, and describe a
+tokenizer. The files are Hugging Face's tokenizer.json; those of GPT-2, Llama 3,
+SmolLM and similar models can be used too.`,
 	}
 	cmd.AddCommand(tokenizerTrainCommand(), tokenizerEncodeCommand(), tokenizerDecodeCommand(), tokenizerInfoCommand())
 	return cmd
@@ -46,24 +47,21 @@ func tokenizerTrainCommand() *cobra.Command {
 		Short: "Train a tokenizer on files and folders of text",
 		Long: `Train a byte-level BPE vocabulary on text, JSON lines or parquet files, or on
 folders of them, and write tokenizer.json, tokenizer_config.json and
-special_tokens_map.json. The merges are those that Hugging Face's trainer makes
-of the same documents.`,
+special_tokens_map.json. The merges are the same as those of Hugging Face's
+trainer on the same documents.`,
 		Example: `  # 2,048 tokens from all text below a folder
   bitnet tokenizer train stories/ --vocab-size 2048 --out stories-tokenizer
 
-  # 32,000 tokens from the first 500 MB of a parquet file's column "text"
+  # 32,000 tokens from the first 500 MB of the column "text" of a parquet file
   bitnet tokenizer train fineweb.parquet --limit-mb 500 --out my-tokenizer`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			if _, err := os.Stat(filepath.Join(out, "tokenizer.json")); err == nil && !force {
-				return fmt.Errorf("%s already holds a tokenizer; choose another --out, or --force to replace it", out)
+				return fmt.Errorf("%s already holds a tokenizer; choose a different --out, or --force to replace it", out)
 			}
 			files, err := text.Find(cmd.Context(), paths...)
 			if err != nil {
 				return err
-			}
-			if len(files) == 0 {
-				return fmt.Errorf("no text found in %s; name files or folders that hold some", strings.Join(paths, ", "))
 			}
 			tok, err := trainTokenizer(cmd.Context(), cmd.ErrOrStderr(), files, reading, int64(limit)*1e6, o)
 			if err != nil {
@@ -73,26 +71,26 @@ of the same documents.`,
 				return err
 			}
 			if tok.Size() < o.VocabSize {
-				fmt.Fprintf(cmd.ErrOrStderr(), "The text has pairs for only %d of %d tokens; give more text, or use --vocab-size %d.\n", tok.Size(), o.VocabSize, tok.Size())
+				fmt.Fprintf(cmd.ErrOrStderr(), "The text has enough pairs for only %d of %d tokens; give more text, or use --vocab-size %d.\n", tok.Size(), o.VocabSize, tok.Size())
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d tokens, hash %s\n", out, tok.Size(), tok.Hash())
 			return nil
 		},
 	}
 	flags := cmd.Flags()
-	flags.IntVar(&o.VocabSize, "vocab-size", 32000, "tokens in all: special tokens, 256 bytes and merges")
-	flags.IntVar(&o.MinFrequency, "min-frequency", 2, "leave pairs that are rarer than this unmerged")
+	flags.IntVar(&o.VocabSize, "vocab-size", 32000, "number of tokens: special tokens, 256 bytes and merges")
+	flags.IntVar(&o.MinFrequency, "min-frequency", 2, "do not merge pairs that are rarer than this")
 	flags.StringSliceVar(&o.Specials, "special", []string{"<pad>", "<s>", "</s>", "<unk>"}, "special tokens, which get the first ids")
 	flags.StringVar(&out, "out", "", "folder to write to (required)")
 	flags.IntVar(&limit, "limit-mb", 0, "stop reading after this many MB of text (0: read all)")
-	flags.StringVar(&reading.Field, "field", "text", "column or field that holds the text, in parquet and JSON lines")
+	flags.StringVar(&reading.Field, "field", "text", "column or field that holds the text, in parquet and JSON lines; a.b is b inside a")
 	flags.BoolVar(&force, "force", false, "replace a tokenizer that is already there")
 	_ = cmd.MarkFlagRequired("out")
 	return cmd
 }
 
 // trainTokenizer trains on the documents of files, up to limit bytes of text
-// (0: all), and says on w how far it is if that is a terminal.
+// (0: all), and shows its progress on w if that is a terminal.
 func trainTokenizer(ctx context.Context, w io.Writer, files []text.Found, reading text.Options, limit int64, o tokenizer.TrainOptions) (*tokenizer.Tokenizer, error) {
 	var size, used int64
 	for _, f := range files {
@@ -152,13 +150,13 @@ func tokenizerEncodeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "encode [TEXT...]",
 		Short: "Turn text into token ids",
-		Long: `Print the token ids of each TEXT on a line, or those of standard input.
+		Long: `Print the token ids of each TEXT on its own line, or those of standard input.
 Special tokens inside the text become their ids unless --ordinary is given.`,
 		Example: `  bitnet tokenizer encode -t my-tokenizer "Once upon a time"
   bitnet tokenizer encode -t my-tokenizer --tokens "Once upon a time"
   bitnet tokenizer encode -t my-tokenizer < story.txt > story.ids`,
 		RunE: func(cmd *cobra.Command, texts []string) error {
-			tok, err := tokenizer.Load(path)
+			tok, err := corpus.LoadTokenizer(cmd.Context(), path)
 			if err != nil {
 				return err
 			}
@@ -189,8 +187,8 @@ Special tokens inside the text become their ids unless --ordinary is given.`,
 		},
 	}
 	tokenizerFlag(cmd, &path)
-	cmd.Flags().BoolVar(&ordinary, "ordinary", false, "take special tokens inside the text for plain text")
-	cmd.Flags().BoolVar(&tokens, "tokens", false, "print one id a line, with the text that it stands for")
+	cmd.Flags().BoolVar(&ordinary, "ordinary", false, "treat special tokens inside the text as plain text")
+	cmd.Flags().BoolVar(&tokens, "tokens", false, "print one id per line, with its text")
 	return cmd
 }
 
@@ -223,7 +221,7 @@ func tokenizerDecodeCommand() *cobra.Command {
 		Example: `  bitnet tokenizer decode -t my-tokenizer 1 403 12 77
   bitnet tokenizer decode -t my-tokenizer < story.ids > story.txt`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			tok, err := tokenizer.Load(path)
+			tok, err := corpus.LoadTokenizer(cmd.Context(), path)
 			if err != nil {
 				return err
 			}
@@ -238,10 +236,10 @@ func tokenizerDecodeCommand() *cobra.Command {
 			for words.Scan() {
 				id, err := strconv.ParseUint(strings.Trim(words.Text(), ",[]"), 10, 32)
 				if err != nil {
-					return fmt.Errorf("%q is no token id; give whole numbers with spaces between", words.Text())
+					return fmt.Errorf("%q is not a token id; give whole numbers separated by spaces", words.Text())
 				}
 				if int64(id) >= int64(tok.Size()) {
-					return fmt.Errorf("there is no token %d: this tokenizer has 0 to %d", id, tok.Size()-1)
+					return fmt.Errorf("there is no token %d: this tokenizer has the tokens 0 to %d", id, tok.Size()-1)
 				}
 				w.WriteString(tok.Decode([]uint32{uint32(id)}))
 			}
@@ -260,14 +258,14 @@ func tokenizerDecodeCommand() *cobra.Command {
 
 func tokenizerInfoCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "info PATH",
+		Use:   "info PATH|ORG/NAME",
 		Short: "Describe a tokenizer",
-		Long:  `Print the size, special tokens, hash and longest tokens of a tokenizer.json, or of the folder that holds one.`,
+		Long:  `Print the size, special tokens, hash and longest tokens of a tokenizer: a tokenizer.json, a folder that holds one, or ORG/NAME on the hub.`,
 		Example: `  bitnet tokenizer info my-tokenizer
   bitnet tokenizer info downloads/tokenizer.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			tok, err := tokenizer.Load(args[0])
+			tok, err := corpus.LoadTokenizer(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -326,12 +324,12 @@ func printTokenizer(w *bufio.Writer, tok *tokenizer.Tokenizer) {
 
 func splitting(pre string) string {
 	if pre == "" {
-		return "own (llama.cpp has no name for it)"
+		return "custom (llama.cpp has no name for it)"
 	}
 	return pre
 }
 
-// few joins a list and keeps it to what fits a few lines.
+// few joins a list, shortened to a few lines.
 func few(list []string) string {
 	if len(list) == 0 {
 		return "none"
@@ -350,11 +348,11 @@ func few(list []string) string {
 }
 
 func tokenizerFlag(cmd *cobra.Command, path *string) {
-	cmd.Flags().StringVarP(path, "tokenizer", "t", "", "tokenizer.json, or the folder that holds it (required)")
+	cmd.Flags().StringVarP(path, "tokenizer", "t", "", "tokenizer.json, folder that holds one, or ORG/NAME on the hub (required)")
 	_ = cmd.MarkFlagRequired("tokenizer")
 }
 
-// progressLine rewrites one line of a terminal; on anything else it is silent.
+// progressLine rewrites one line of a terminal; elsewhere it prints nothing.
 type progressLine struct {
 	w     io.Writer
 	last  time.Time

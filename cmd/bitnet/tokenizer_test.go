@@ -90,8 +90,8 @@ func TestTokenizerCommandErrors(t *testing.T) {
 		{[]string{"train", filepath.Join(dir, "bad.jsonl"), "--out", filepath.Join(dir, "y")}, "bad.jsonl: line 1"},
 		{[]string{"encode", "text"}, `"tokenizer" not set`},
 		{[]string{"encode", "-t", dir, "text"}, "give a tokenizer.json"},
-		{[]string{"decode", "-t", out, "x"}, `"x" is no token id`},
-		{[]string{"decode", "-t", out, "999"}, "there is no token 999: this tokenizer has 0 to 259"},
+		{[]string{"decode", "-t", out, "x"}, `"x" is not a token id`},
+		{[]string{"decode", "-t", out, "999"}, "there is no token 999: this tokenizer has the tokens 0 to 259"},
 		{[]string{"info", filepath.Join(dir, "a.txt")}, "not JSON at byte"},
 	} {
 		_, _, err := runTokenizer("", test.args...)

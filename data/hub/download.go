@@ -79,7 +79,7 @@ func (c *Client) download(ctx context.Context, s *Snapshot, f File, count func(i
 	}
 	lock := flock.New(c.lock(s.Repo, f.Hash))
 	if _, err := lock.TryLockContext(ctx, 100*time.Millisecond); err != nil {
-		return "", fmt.Errorf("waiting for another process that downloads it (%s): %w", lock.Path(), err)
+		return "", fmt.Errorf("waiting for a different process that downloads it (%s): %w", lock.Path(), err)
 	}
 	defer lock.Unlock()
 	if info, err := os.Stat(blob); err == nil && info.Size() == f.Size {
@@ -120,7 +120,7 @@ func (c *Client) describe(ctx context.Context, s *Snapshot, f File) (File, error
 	return f, err
 }
 
-// newSum gives the hash that a file's name in the cache is: SHA-256 for files
+// newSum gives the hash that names a file in the cache: SHA-256 for files
 // in large file storage, git's SHA-1 of a blob for the others.
 func newSum(f File) (func() hash.Hash, error) {
 	switch {
@@ -284,7 +284,7 @@ func (c *Client) receiveOnce(ctx context.Context, s *Snapshot, f File, file *os.
 			return &retryError{err: fmt.Errorf("%s: after %d of %d bytes: %w", plain(r.Request.URL), *have, f.Size, err)}
 		}
 	}
-	// One byte too many is a body that does not end where it should.
+	// A body that does not end where it should has one byte too many.
 	if n, _ := r.Body.Read(buf[:1]); n > 0 {
 		return fmt.Errorf("%s: the server sends more than the %d bytes of the file", plain(r.Request.URL), f.Size)
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // Transfer is the download of many files of a snapshot, several at a time and
-// begun in their order, so that the first can be used while the rest comes.
+// begun in their order, so that the first can be used while the others arrive.
 type Transfer struct {
 	files []File
 	paths []string
@@ -19,7 +19,7 @@ type Transfer struct {
 }
 
 // Start downloads files in the background, parallel at a time, until ctx ends.
-// An error of one file does not keep the others from coming.
+// An error of one file does not stop the others.
 func (c *Client) Start(ctx context.Context, s *Snapshot, files []File, parallel int) *Transfer {
 	t := &Transfer{
 		files: files,
@@ -69,7 +69,7 @@ func total(files []File) int64 {
 	return sum
 }
 
-// Wait gives the path of file i in the cache as soon as it stands.
+// Wait gives the path of file i in the cache as soon as it is complete.
 func (t *Transfer) Wait(ctx context.Context, i int) (string, error) {
 	select {
 	case <-t.done[i]:
@@ -79,7 +79,7 @@ func (t *Transfer) Wait(ctx context.Context, i int) (string, error) {
 	}
 }
 
-// Progress is the state of the transfer in bytes, and how many files stand.
+// Progress is the state of the transfer in bytes, and how many files are complete.
 func (t *Transfer) Progress() (bytes meter.Reading, files int) {
 	return t.meter.Read(), int(t.ready.Load())
 }

@@ -61,7 +61,7 @@ func (e *StatusError) Error() string {
 	return s
 }
 
-// retryError is worth another attempt, after wait if the server asked for it.
+// retryError is worth a new attempt, after wait if the server asked for it.
 type retryError struct {
 	err  error
 	wait time.Duration
@@ -132,7 +132,7 @@ func (c *Client) send(ctx context.Context, method, address string, header http.H
 		}
 		resp.Body.Close()
 		if method == http.MethodHead && first.Get("X-Linked-Etag") != "" {
-			// The hub has said all; the store behind it need not be asked.
+			// The hub has answered everything; its store need not be asked.
 			return &reply{Response: resp, hub: first, cancel: cancel}, nil
 		}
 		next, err := target.Parse(resp.Header.Get("Location"))

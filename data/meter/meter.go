@@ -1,4 +1,6 @@
-// Package meter says how fast a long job goes and when it will be done.
+// Package meter measures how fast a long job is and estimates when it will be
+// done. The rate is that of the last seconds, so that it follows changes; work
+// that was found done counts for the progress, not for the rate.
 package meter
 
 import (
@@ -12,7 +14,7 @@ type Meter struct {
 	mu          sync.Mutex
 	now         func() time.Time
 	total, done int64
-	fresh       int64 // what was done by this run: the rest is not evidence of speed
+	fresh       int64 // done by this run: only that is evidence of speed
 	marks       []mark
 }
 
@@ -21,17 +23,17 @@ type mark struct {
 	fresh int64
 }
 
-// window is how many marks, one second apart at least, the rate looks back on.
+// window is how many marks, at least a second apart, the rate is computed over.
 const window = 20
 
-// New starts a meter of a job of total units, or 0 if that is not known.
+// New starts a meter of a job of total units; 0 if the total is not known.
 func New(total int64) *Meter { return newAt(total, time.Now) }
 
 func newAt(total int64, now func() time.Time) *Meter {
 	return &Meter{now: now, total: total, marks: []mark{{now(), 0}}}
 }
 
-// Add counts n units of work; negative n takes work back that has to be redone.
+// Add counts n units of work; a negative n takes back work that must be redone.
 func (m *Meter) Add(n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -68,8 +70,8 @@ func (m *Meter) mark() {
 // Reading is a Meter at one moment.
 type Reading struct {
 	Done, Total int64
-	Rate        float64       // units a second, lately
-	ETA         time.Duration // until Total at this rate; negative if that cannot be said
+	Rate        float64       // units a second, over the last seconds
+	ETA         time.Duration // until Total at this rate; negative if unknown
 }
 
 // Read gives the state of the job.

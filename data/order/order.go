@@ -1,5 +1,6 @@
-// Package order shuffles without memory: a seeded permutation of 0..n-1 whose
-// elements are computed one by one, so that any place in it is reached at once.
+// Package order shuffles without memory: it computes the elements of a seeded
+// permutation of 0..n-1 one by one, so that a resumed run reaches any place in it
+// at once.
 package order
 
 import "math/bits"
@@ -48,8 +49,8 @@ func (p *Permutation) At(i uint64) uint64 {
 	}
 }
 
-// Mix scrambles 64 bits (the finaliser of SplitMix64, Steele et al. 2014);
-// seeds for parts of a run are derived with it.
+// Mix scrambles 64 bits (the finaliser of SplitMix64, Steele et al. 2014). It
+// derives the seeds of the parts of a run.
 func Mix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb

@@ -14,7 +14,7 @@ import (
 // column is where the strings are in a parquet file.
 type column struct {
 	leaf   int    // index among the columns that hold values
-	levels uint32 // definition level of a value that is there; 0 if none can be null
+	levels uint32 // definition level of a value that is not null; 0 if none can be null
 }
 
 // width is how many bits a definition level takes.

@@ -103,7 +103,7 @@ type delta struct {
 	room    []byte // of widths
 }
 
-// begin reads the head; there may be at most so many values.
+// begin reads the head, which may announce at most so many values.
 func (d *delta) begin(most int64) error {
 	var head [4]uint64
 	for i := range head {
@@ -173,9 +173,8 @@ func (d *delta) miniblock() error {
 // maxNumbers bounds the lengths of a page's strings, which are kept in memory.
 const maxNumbers = 64 << 20
 
-// numbers reads past the DELTA_BINARY_PACKED numbers that s begins with, of
-// which there may be at most so many, and gives a reader of them. It keeps
-// their bytes in room.
+// numbers reads past the DELTA_BINARY_PACKED numbers that s begins with, at most
+// so many, and gives a reader of them. It keeps their bytes in room.
 func numbers(s *source, most int64, room *[]byte) (*delta, error) {
 	*room = (*room)[:0]
 	s.record = room

@@ -10,7 +10,7 @@ import (
 
 // Snappy and LZ4 blocks are made to be decompressed in one piece, into memory
 // for all of it. A page may be 100 MB, of which only the last 64 KiB or so are
-// needed to go on, so large ones are decompressed here, piece by piece.
+// needed to continue, so large ones are decompressed here, piece by piece.
 
 // elements gives the parts of a compressed block in order: n literal bytes,
 // which are the next of r (back is 0), or n bytes that repeat what came back
@@ -19,7 +19,7 @@ type elements interface {
 	next(r *bufio.Reader) (n, back int64, err error)
 }
 
-// snappyElements reads Snappy's block format behind the length that it begins
+// snappyElements reads Snappy's block format after the length that it begins
 // with (github.com/google/snappy, format_description.txt).
 type snappyElements struct{}
 
@@ -75,7 +75,7 @@ func (e *lz4Elements) next(r *bufio.Reader) (n, back int64, err error) {
 			return n, 0, nil
 		}
 	}
-	// The last sequence ends behind its literals.
+	// The last sequence ends after its literals.
 	if _, err := r.Peek(1); err != nil {
 		return 0, 0, err
 	}

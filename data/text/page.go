@@ -188,7 +188,7 @@ func (p *pages) check(ctx context.Context, h *pageHeader, body *io.SectionReader
 	return nil
 }
 
-// open gives the decompressed bytes of a page behind its first skip bytes,
+// open gives the decompressed bytes of a page after its first skip bytes,
 // which are not compressed.
 func (p *pages) open(ctx context.Context, h *pageHeader, codec format.CompressionCodec, body *io.SectionReader, small bool, skip int64) (*source, error) {
 	n := h.plain - skip

@@ -99,7 +99,7 @@ func (s *source) all(dst []byte, n, limit int64) ([]byte, error) {
 	return dst, nil
 }
 
-// value reads a length of four bytes and so many bytes.
+// value reads a length of four bytes and a string of that length.
 func (s *source) value(limit int) ([]byte, error) {
 	head, err := s.take(4)
 	if err != nil {

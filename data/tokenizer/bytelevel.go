@@ -1,7 +1,7 @@
 package tokenizer
 
 // Byte-level BPE writes every byte as one printable character, so that a
-// vocabulary is plain text: printable Latin-1 bytes stand for themselves, the
+// vocabulary is plain text: printable Latin-1 bytes are written as themselves, the
 // others are moved to U+0100 and up in the order of the bytes (Radford et al.
 // 2019, GPT-2). A space becomes "Ġ", a newline "Ċ".
 var (
@@ -36,7 +36,7 @@ func toSymbols(raw string) string {
 }
 
 // fromSymbols is the inverse of toSymbols; ok is false when token holds a
-// character that stands for no byte (added tokens may).
+// character that is the symbol of no byte (added tokens may).
 func fromSymbols(token string) (raw string, ok bool) {
 	out := make([]byte, 0, len(token))
 	for _, c := range token {

@@ -8,9 +8,9 @@ const (
 	cachedTokens = 8
 )
 
-// wordCache remembers the ids of words. Every word has one place, and the last
-// one to come takes it: text repeats its words so much that nothing cleverer
-// pays, and the memory is fixed.
+// wordCache remembers the ids of words. Every word has one place, which the most
+// recent word takes: text repeats its words so often that nothing cleverer pays,
+// and the memory is fixed.
 type wordCache struct{ slots []cachedWord }
 
 type cachedWord struct {

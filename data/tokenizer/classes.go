@@ -75,7 +75,7 @@ func classOf(c rune) class {
 }
 
 // classAt gives the class and the width in bytes of the character at s[i:]. A
-// byte that is no UTF-8 counts as a character without properties.
+// byte that is not UTF-8 counts as a character without properties.
 func classAt(s string, i int) (class, int) {
 	if b := s[i]; b < utf8.RuneSelf {
 		return asciiClass[b], 1

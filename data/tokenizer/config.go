@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strconv"
+
+	"bitnet/data/printable"
 )
 
 // configFile is tokenizer_config.json, and special_tokens_map.json, which has
@@ -39,10 +41,10 @@ func (n *namedToken) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// readConfig takes from the files beside tokenizer.json what it does not say.
-// A file that is not there leaves the guesses of nameSpecials.
+// readConfig takes from the files next to tokenizer.json what it does not say.
+// Where a file is missing, what nameSpecials guessed stays.
 func (t *Tokenizer) readConfig(dir string) error {
-	// The map first: the configuration is what transformers believes.
+	// The map comes first: transformers follows the configuration.
 	for _, name := range []string{"special_tokens_map.json", "tokenizer_config.json"} {
 		path := filepath.Join(dir, name)
 		data, err := readFile(path)
@@ -50,10 +52,10 @@ func (t *Tokenizer) readConfig(dir string) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("reading %s: %w", path, err)
+			return fmt.Errorf("reading %s: %w", printable.String(path), err)
 		}
 		if err := t.applyConfig(data, name == "tokenizer_config.json"); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+			return fmt.Errorf("%s: %w", printable.String(path), err)
 		}
 	}
 	path := filepath.Join(dir, "chat_template.jinja")
@@ -61,7 +63,7 @@ func (t *Tokenizer) readConfig(dir string) error {
 	case err == nil:
 		t.form.chatTemplate = string(data)
 	case !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("reading %s: %w", path, err)
+		return fmt.Errorf("reading %s: %w", printable.String(path), err)
 	}
 	return nil
 }

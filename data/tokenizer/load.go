@@ -6,13 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"bitnet/data/plainfile"
+	"bitnet/data/printable"
 )
 
 // maxFile bounds what Load reads; the largest real files are near 30 MB.
@@ -23,24 +25,24 @@ const maxFile = 256 << 20
 const maxAdded = 4096
 
 // Load reads a tokenizer.json, or the one in the folder path. The files
-// tokenizer_config.json and special_tokens_map.json beside it, if they are
-// there, say which tokens begin and end a text and fill up rows. Load fails,
-// naming file and place, where a file is damaged or asks for something that
-// this package does not do exactly as Hugging Face does.
+// tokenizer_config.json and special_tokens_map.json next to it, if they exist,
+// say which tokens begin and end a text and fill up rows. Load fails, naming the
+// file and the place, where a file is damaged or asks for something that this
+// package does not do exactly as Hugging Face does.
 func Load(path string) (*Tokenizer, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, "tokenizer.json")
 	}
 	data, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("tokenizer: %w; give a tokenizer.json or a folder that holds one", err)
+		return nil, fmt.Errorf("tokenizer: there is no file %s (%w); give a tokenizer.json or a folder that holds one", printable.String(path), err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer: reading %s: %w", path, err)
+		return nil, fmt.Errorf("tokenizer: reading %s: %w", printable.String(path), err)
 	}
 	t, err := parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
+		return nil, fmt.Errorf("tokenizer: %s: %w", printable.String(path), err)
 	}
 	if err := t.readConfig(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
@@ -48,21 +50,7 @@ func Load(path string) (*Tokenizer, error) {
 	return t, nil
 }
 
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("it is larger than %d MB, which no tokenizer is; check the file", maxFile>>20)
-	}
-	return data, nil
-}
+func readFile(path string) ([]byte, error) { return plainfile.Read(path, maxFile) }
 
 // tokenizerFile is tokenizer.json.
 type tokenizerFile struct {
@@ -107,7 +95,7 @@ func parse(data []byte) (*Tokenizer, error) {
 		return nil, jsonError(err)
 	}
 	if f.Version != "" && f.Version != "1.0" {
-		return nil, fmt.Errorf("version %q is unknown; only 1.0 can be read", f.Version)
+		return nil, fmt.Errorf("version %q is not supported; only 1.0 is", f.Version)
 	}
 	m := f.Model
 	if m == nil {
@@ -161,11 +149,11 @@ func jsonError(err error) error {
 	var kind *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &syntax):
-		return fmt.Errorf("not JSON at byte %d: %w; fetch the file again", syntax.Offset, err)
+		return fmt.Errorf("not JSON at byte %d; fetch the file again", syntax.Offset)
 	case errors.As(err, &kind):
-		return fmt.Errorf("%s holds a %s at byte %d, where a %s belongs; fetch the file again", kind.Field, kind.Value, kind.Offset, kind.Type)
+		return fmt.Errorf("%s holds a %s at byte %d, where something else belongs; fetch the file again", kind.Field, kind.Value, kind.Offset)
 	}
-	return fmt.Errorf("not JSON: %w; fetch the file again", err)
+	return errors.New("not JSON; fetch the file again")
 }
 
 func (m *modelFile) check() error {
@@ -209,10 +197,10 @@ func parseVocab(raw json.RawMessage) ([]string, error) {
 		number, _ := value.(json.Number)
 		id, err := strconv.ParseUint(number.String(), 10, 32)
 		if err != nil {
-			return nil, fmt.Errorf("the id of %q is %v, which is no whole number from 0 to 4294967295", short(token), short(fmt.Sprint(value)))
+			return nil, fmt.Errorf("the id of %q is %v, which is not a whole number from 0 to 4294967295", short(token), short(fmt.Sprint(value)))
 		}
 		if other, ok := ids[token]; ok {
-			return nil, fmt.Errorf("token %q is there twice, with ids %d and %d", short(token), other, id)
+			return nil, fmt.Errorf("token %q is listed twice, with ids %d and %d", short(token), other, id)
 		}
 		ids[token] = uint32(id)
 	}
@@ -260,7 +248,7 @@ func mergePairs(raw json.RawMessage) ([][2]string, error) {
 			}
 			left, right, ok := strings.Cut(line, " ")
 			if !ok || strings.Contains(right, " ") {
-				return nil, fmt.Errorf("number %d, %q, is not two tokens with a space between", i, short(line))
+				return nil, fmt.Errorf("number %d, %q, is not two tokens separated by a space", i, short(line))
 			}
 			pairs = append(pairs, [2]string{left, right})
 		}
@@ -280,8 +268,8 @@ func mergePairs(raw json.RawMessage) ([][2]string, error) {
 	return pairs, nil
 }
 
-// unknown finds what an unknown byte becomes. A file whose vocabulary holds all
-// bytes never needs it.
+// unknown finds the token of an unknown byte. A file whose vocabulary holds all
+// bytes never needs one.
 func (p *parts) unknown(m *modelFile, ids map[string]uint32) error {
 	missing := -1
 	for b, c := range symbolOfByte {
@@ -328,7 +316,7 @@ func (p *parts) addTokens(added []addedFile, ids map[string]uint32) error {
 			return fmt.Errorf("%q has id %d, but the vocabulary gives it %d", short(a.Content), a.ID, id)
 		}
 		if seen[id] {
-			return fmt.Errorf("%q is there twice", short(a.Content))
+			return fmt.Errorf("%q is listed twice", short(a.Content))
 		}
 		seen[id] = true
 		p.added = append(p.added, addedToken{

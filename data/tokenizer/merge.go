@@ -34,7 +34,7 @@ func newMergeTable(merges []Merge) mergeTable {
 	return t
 }
 
-// slot gives the place of the pair, or the empty place where it would be.
+// slot gives the place of the pair, or the empty place where it belongs.
 func (t *mergeTable) slot(left, right uint32) uint64 {
 	mask := uint64(len(t.slots) - 1)
 	i := (uint64(left)<<32 | uint64(right)) * 0x9E3779B97F4A7C15 >> t.shift
@@ -144,7 +144,7 @@ func (m *merger) mergeLong(t *mergeTable) {
 
 		at := int(uint32(top))
 		if m.ranks[at] != uint32(top>>32) {
-			continue // the pair that this entry stood for is gone
+			continue // the pair of this entry is gone
 		}
 		right := m.next[at]
 		symbols[at] = m.results[at]

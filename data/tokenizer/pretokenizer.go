@@ -84,7 +84,7 @@ func parsePreTokenizer(raw json.RawMessage) (splitter, form, error) {
 	var s splitter
 	f := form{preTokenizer: raw}
 	if isNull(raw) {
-		return s, f, errors.New("there is none; only byte-level BPE is supported")
+		return s, f, errors.New("it is missing; only byte-level BPE is supported")
 	}
 	c, err := parseComponent(raw)
 	if err != nil {
@@ -160,7 +160,7 @@ func (c *component) splitPattern() (pattern, error) {
 		return p, fmt.Errorf("Split with the regular expression %q is not supported; those of GPT-2, Llama 3, cl100k and Qwen2 are", *c.Pattern.Regex)
 	}
 	// These patterns match all of a text, so that keeping the matches and
-	// removing what lies between them comes to the same.
+	// removing what lies between them have the same result.
 	if c.Behavior == "Isolated" || c.Behavior == "Removed" && c.Invert {
 		return p, nil
 	}
@@ -183,7 +183,7 @@ func checkNormalizer(raw json.RawMessage) error {
 
 func checkDecoder(raw json.RawMessage) error {
 	if isNull(raw) {
-		return errors.New("there is none; ByteLevel is needed")
+		return errors.New("it is missing; ByteLevel is needed")
 	}
 	c, err := parseComponent(raw)
 	if err != nil {
@@ -240,7 +240,7 @@ func (c *component) template(size int) (before, after []uint32, err error) {
 		case piece.Sequence != nil:
 			texts++
 			if piece.Sequence.ID != "A" || texts > 1 {
-				return nil, nil, errors.New("single holds another sequence than A once")
+				return nil, nil, errors.New("single holds a sequence other than A, or A twice")
 			}
 		case piece.SpecialToken != nil:
 			special, ok := c.SpecialTokens[piece.SpecialToken.ID]

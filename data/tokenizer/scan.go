@@ -111,7 +111,7 @@ func scanDigitRuns(s string) int {
 	return skipUntil(s, end, numeric)
 }
 
-// skip gives the end of the run of characters of class c that goes on at i.
+// skip gives the end of the run of characters of class c that continues at i.
 func skip(s string, i int, c class) int {
 	for i < len(s) {
 		if b := s[i]; b < utf8.RuneSelf {

@@ -1,7 +1,6 @@
 package tokenizer
 
-// addSpecials gives the next ids to special tokens that are matched as they
-// stand.
+// addSpecials gives the next ids to special tokens that are matched exactly.
 func (p *parts) addSpecials(names ...string) {
 	for _, name := range names {
 		id := uint32(len(p.tokens))

@@ -21,18 +21,18 @@ const (
 // goroutines at once.
 type Tokenizer struct {
 	tokens []string // by id, as tokenizer.json spells them
-	raw    []string // by id, the bytes they stand for
+	raw    []string // by id, the bytes that they mean
 	kinds  []Kind   // by id
 	ids    map[string]uint32
-	model  int // how many of the tokens are the model's own; the rest are only added
+	model  int // how many of the tokens are the model's own; the others were added
 	merges []Merge
 
 	table        mergeTable
 	byteID       [256]uint32
 	split        splitter
 	added        []addedToken
-	matchRaw     matcher // added tokens that are looked for first
-	matchLater   matcher // those with "normalized": true, looked for in the rest
+	matchRaw     matcher // added tokens that are matched first
+	matchLater   matcher // those with "normalized": true, matched in what is left
 	ignoreMerges bool
 	words        map[string]uint32 // with ignoreMerges: every token by its bytes
 	unk          uint32            // none without unk_token
@@ -101,7 +101,7 @@ func (t *Tokenizer) Pre() string { return t.form.pre }
 // parts is what a Tokenizer is made of, whoever made it. All ids in it exist.
 type parts struct {
 	tokens       []string // by id, all different
-	model        int      // how many of them are the model's own; the rest are only added
+	model        int      // how many of them are the model's own; the others were added
 	merges       []Merge
 	added        []addedToken
 	split        splitter

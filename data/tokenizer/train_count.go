@@ -15,7 +15,7 @@ const (
 	wordsPerLook = 1 << 13
 )
 
-// countWords gives every distinct word of docs and how often it is there, in
+// countWords gives every distinct word of docs and how often it occurs, in
 // 1<<shardBits tables.
 func countWords(ctx context.Context, docs iter.Seq[string], split splitter, progress func(done, total int)) ([]wordTable, error) {
 	var shards [1 << shardBits]struct {

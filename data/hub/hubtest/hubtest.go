@@ -1,5 +1,5 @@
-// Package hubtest is a hub for tests: it speaks the protocol of the public one
-// on this machine, as far as package hub uses it, with its faults on demand.
+// Package hubtest is a hub for tests: a local server that speaks the part of the
+// public hub's protocol that package hub uses, and fails on demand.
 package hubtest
 
 import (
@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// Server is a hub and the store on another host that it redirects to for files
+// Server is a hub and the store on a different host that it redirects to for files
 // in large file storage.
 type Server struct {
 	URL   string // of the hub
@@ -28,7 +28,7 @@ type Server struct {
 
 	Token    string // if set, the hub wants it
 	PageSize int    // of listings; default 1000
-	NoTree   bool   // as a mirror that lacks the tree call
+	NoTree   bool   // like a mirror that lacks the tree call
 
 	mu    sync.Mutex
 	fault Fault
@@ -42,10 +42,10 @@ type repo struct {
 	files  map[string][]byte
 }
 
-// Fault may answer a request itself (true) or spoil w. host is "hub" or "store".
+// Fault may answer a request itself (and return true) or change w. host is "hub" or "store".
 type Fault func(host string, w http.ResponseWriter, r *http.Request) bool
 
-// SetFault puts f before all answers from now on.
+// SetFault calls f before every answer from now on.
 func (s *Server) SetFault(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +85,7 @@ func (s *Server) Add(kind, name string, files map[string][]byte) string {
 	return commit
 }
 
-// Requests lists what was asked so far: "hub GET /path" or "store GET /path range".
+// Requests lists the requests so far: "hub GET /path" or "store GET /path range".
 func (s *Server) Requests() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
