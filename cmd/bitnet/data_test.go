@@ -27,6 +27,35 @@ func runData(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	return out.String(), errs.String(), err
 }
 
+// A hub cache that another program filled in part is not a data set, unless the
+// user says so.
+func TestDataPartial(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("HF_HUB_CACHE", filepath.Join(dir, "hub"))
+	t.Setenv("HF_HUB_OFFLINE", "1")
+	repo := filepath.Join(dir, "hub", "datasets--org--set")
+	commit := strings.Repeat("a", 40)
+	for name, content := range map[string]string{
+		"refs/main": commit, "snapshots/" + commit + "/1.jsonl": strings.Repeat("{\"text\":\"the cat\"}\n", 50) + "{\"text\":\"the dog\"}\n",
+	} {
+		path := filepath.Join(repo, filepath.FromSlash(name))
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
+	}
+	tok := filepath.Join(dir, "tokenizer")
+	_, _, err := runTokenizer("", "train", repo, "--vocab-size", "270", "--out", tok)
+	require.NoError(t, err)
+	args := []string{"prepare", "hub:org/set", "-t", tok, "--out", filepath.Join(dir, "shards")}
+	_, _, err = runData(t, args...)
+	require.ErrorContains(t, err, "some may be missing")
+	require.ErrorContains(t, err, "--partial")
+	require.NoDirExists(t, filepath.Join(dir, "shards"))
+	printed, errs, err := runData(t, append(args, "--partial")...)
+	require.NoError(t, err)
+	require.Contains(t, printed, "complete")
+	require.Contains(t, errs, "continuing with the 1 file (1.jsonl) in the cache")
+}
+
 func TestDataCommand(t *testing.T) {
 	dir := t.TempDir()
 	in := filepath.Join(dir, "stories.jsonl")

@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"bytes"
+	"context"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -317,6 +318,27 @@ func TestPartialCache(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Sampling text for a tokenizer ends where its context is cancelled.
+func TestSampleIsCancelled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.jsonl")
+	require.NoError(t, os.WriteFile(path, []byte(strings.Repeat("{\"text\":\"a\"}\n", 1000)), 0o644))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	c, err := Open(ctx, []string{path}, Options{})
+	require.NoError(t, err)
+	docs, failed := c.Sample(ctx, 1<<20)
+	n := 0
+	for range docs {
+		if n++; n == 10 {
+			cancel()
+		}
+	}
+	require.Equal(t, 10, n)
+	require.ErrorIs(t, *failed, context.Canceled)
+	_, err = Open(t.Context(), []string{path}, Options{Text: text.Options{MaxDocument: 1 << 40}})
+	require.ErrorContains(t, err, "--max-document")
 }
 
 func TestLoadTokenizer(t *testing.T) {

@@ -875,6 +875,32 @@ func TestCancel(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
+// Checking the hash of a file, which takes seconds for a large one, ends too, and
+// keeps what was downloaded.
+func TestCancelWhileChecking(t *testing.T) {
+	s := hubtest.New(t)
+	s.Add("datasets", "org/name", testFiles())
+	c := client(t, s, nil)
+	snap, err := c.List(t.Context(), dataset(t, "org/name"))
+	require.NoError(t, err)
+	f, _ := snap.File("data/train-0.parquet")
+	ctx, cancel := context.WithCancel(t.Context())
+	sum := int64(0)
+	_, err = c.Download(ctx, snap, f, func(n int64, _ bool) {
+		if sum += n; sum == f.Size {
+			cancel() // all is there, and not yet checked
+		}
+	})
+	require.ErrorIs(t, err, context.Canceled)
+	left, err := os.ReadFile(c.blob(snap.Repo, f.Hash) + ".incomplete")
+	require.NoError(t, err)
+	require.Equal(t, testFiles()[f.Path], left)
+	before := len(s.Requests())
+	_, err = c.Download(t.Context(), snap, f, nil)
+	require.NoError(t, err)
+	require.Len(t, s.Requests(), before, "what was there was fetched again")
+}
+
 func TestTransferInOrder(t *testing.T) {
 	s := hubtest.New(t)
 	s.Add("datasets", "org/name", testFiles())

@@ -121,7 +121,7 @@ func (p *pages) read(ctx context.Context, f io.ReaderAt, size int64, c *format.C
 			return fmt.Errorf("the pages end %d rows early", rows)
 		}
 		var h pageHeader
-		s := scanner{r: r, left: left, visit: h.visit}
+		s := scanner{r: r, left: left, visit: h.visit, structures: maxStructures}
 		if err := s.structure(0, 0); err != nil {
 			return fmt.Errorf("page header: %w", err)
 		}

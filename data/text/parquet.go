@@ -115,7 +115,7 @@ func footer(r io.ReaderAt, size int64) (*format.FileMetaData, error) {
 
 // metadata decodes a footer, after a check that its structure is sound.
 func metadata(b []byte) (meta *format.FileMetaData, err error) {
-	s := scanner{r: bufio.NewReader(bytes.NewReader(b)), left: int64(len(b))}
+	s := scanner{r: bufio.NewReader(bytes.NewReader(b)), left: int64(len(b)), structures: maxStructures}
 	if err := s.structure(0, 0); err != nil {
 		return nil, err
 	}

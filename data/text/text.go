@@ -41,6 +41,7 @@ const MostDocument = 128 << 20
 const (
 	defaultMaxDocument = 16 << 20
 	maxFooter          = 64 << 20  // bytes of a parquet footer
+	maxStructures      = 1 << 19   // in the lists of a parquet footer
 	maxWindow          = 128 << 20 // bytes of a zstd window (zstd --long=27)
 	rowsPerByte        = 64        // of a parquet file
 	// A text file without Split is cut near this many bytes, at a blank line

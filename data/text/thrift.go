@@ -13,6 +13,9 @@ import (
 type scanner struct {
 	r    *bufio.Reader
 	left int64 // bytes that may still be read
+	// structures is how many structures in lists may still come. Each takes three
+	// bytes of a file, but hundreds in memory.
+	structures int64
 	// visit, if not nil, gets each integer and boolean field, with the ids of the
 	// field's parent in the outermost structure (0 if the field is in it) and of
 	// the field.
@@ -177,6 +180,11 @@ func (s *scanner) list(depth int) error {
 	}
 	if n > uint64(s.left) {
 		return fmt.Errorf("list of %d elements in %d bytes", n, s.left)
+	}
+	if kind == thriftStruct {
+		if s.structures -= int64(n); s.structures < 0 {
+			return errors.New("too many structures; if the file is intact, write it again with larger row groups")
+		}
 	}
 	for range n {
 		before := s.left
