@@ -95,7 +95,7 @@ func (c *Client) cached(repo Repo) (*Snapshot, error) {
 func decodeListing(b []byte) ([]File, error) {
 	var files []File
 	if err := json.Unmarshal(b, &files); err != nil {
-		return nil, fmt.Errorf("not a listing of files (%w); delete it and fetch it again", err)
+		return nil, errors.New("it is not a listing of files; delete it and fetch it again")
 	}
 	for _, f := range files {
 		if f.Size < -1 || f.Hash != "" && !commitID.MatchString(f.Hash) && !sha256ID.MatchString(f.Hash) {

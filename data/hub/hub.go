@@ -20,6 +20,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"bitnet/data/plainfile"
 )
 
 // DefaultEndpoint is the public hub. HF_ENDPOINT names a different one.
@@ -69,7 +71,7 @@ func FromEnv() (Config, error) {
 		if path == "" {
 			path = filepath.Join(home, "token")
 		}
-		if b, err := os.ReadFile(path); err == nil && len(b) < 1<<12 {
+		if b, err := plainfile.Read(path, 1<<12); err == nil {
 			c.Token = strings.TrimSpace(string(b))
 		}
 	}

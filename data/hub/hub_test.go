@@ -941,6 +941,12 @@ func TestFromEnv(t *testing.T) {
 	c, err := FromEnv()
 	require.NoError(t, err)
 	require.Equal(t, Config{Cache: filepath.Join(home, "hub"), Token: "hf_file"}, c)
+	if _, err := os.Stat("/dev/zero"); err == nil {
+		t.Setenv("HF_TOKEN_PATH", "/dev/zero") // which never ends
+		c, err = FromEnv()
+		require.NoError(t, err)
+		require.Empty(t, c.Token)
+	}
 	t.Setenv("HF_TOKEN", "hf_env")
 	t.Setenv("HF_HUB_OFFLINE", "True")
 	t.Setenv("HF_HUB_CACHE", "elsewhere")

@@ -9,7 +9,9 @@ package text
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"path/filepath"
 	"strings"
@@ -119,6 +121,8 @@ func Documents(ctx context.Context, path string, skip int64, o Options) iter.Seq
 		case err == nil, err == errStopped:
 		case ctx.Err() != nil:
 			yield(Document{}, ctx.Err())
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			yield(Document{}, fmt.Errorf("%s: %w: the file is cut short or damaged; fetch it again", printable.String(path), err))
 		default:
 			yield(Document{}, fmt.Errorf("%s: %w", printable.String(path), err))
 		}
@@ -151,7 +155,7 @@ func readFile(ctx context.Context, path string, skip int64, o Options, yield fun
 }
 
 // errStopped says that yield wants no more.
-var errStopped = fmt.Errorf("stopped")
+var errStopped = errors.New("stopped")
 
 func tooLong(n int64, most int) error {
 	if most >= MostDocument {

@@ -140,7 +140,7 @@ func TestLinesDamaged(t *testing.T) {
 		want    string
 	}{
 		"bad line":   {"a.jsonl", []byte("{\"text\":\"a\"}\n\n{\"text\":"), Options{}, "line 3: not JSON"},
-		"cut gzip":   {"a.jsonl.gz", zipped(t, good)[:500], Options{}, "unexpected EOF"},
+		"cut gzip":   {"a.jsonl.gz", zipped(t, good)[:500], Options{}, "unexpected EOF: the file is cut short or damaged"},
 		"cut zstd":   {"a.jsonl.zst", zstandard(t, good)[:200], Options{}, "line "},
 		"not gzip":   {"a.jsonl.gz", good, Options{}, "gzip"},
 		"long line":  {"a.jsonl", append([]byte("{\"text\":\"a\"}\n{\"x\":\""), make([]byte, 3<<20)...), Options{MaxDocument: 1000}, "line 2: longer than"},
