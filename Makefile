@@ -16,7 +16,7 @@ DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
 .PHONY: help build test bench bench-torch bench-llama interop chat train-simple exp-arithmetic train-arithmetic \
-	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix cross dawn fmt vet lint clean tools vulkan
+	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix cross dawn fuzz fmt vet lint clean tools vulkan
 
 help: ## this list
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -75,6 +75,9 @@ check-status: build ## how a run stands; RUN=name (default: newest) WATCH=1
 
 plot-loss: build ## draw a run's curves; RUN=name FILE=loss.png (default: in the terminal)
 	$(BITNET) plot $(RUN) $(if $(FILE),-o $(FILE)) $(ARGS)
+
+fuzz: tools ## run every fuzz target, for MINUTES=10 together; a part of them: RUN=data/text
+	@sh testdata/fuzz.sh $(or $(MINUTES),10) $(if $(RUN),'$(RUN)')
 
 fmt: tools ## format the Go files
 	go fmt ./...
