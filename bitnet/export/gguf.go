@@ -96,11 +96,14 @@ func (e *exporter) gguf() error {
 	if err := checkModelfile(ollama); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	// Its own folder keeps two exports to one file apart, and one that was killed is
+	// swept up by the next.
+	folder, err := atomicfile.CreateFolder(path)
+	if err != nil {
 		return fmt.Errorf("making the folder of --output: %w", err)
 	}
-	tmp := path + ".tmp"
-	defer os.Remove(tmp) // what is left of it after an error
+	defer folder.Discard()
+	tmp := filepath.Join(folder.Dir, filepath.Base(path))
 	if err := e.writeGGUF(tmp, modelName(e.dir), vocab); err != nil {
 		return err
 	}

@@ -260,6 +260,9 @@ func WriteCheckpoint(dir string, s State, write func(tmp string) error) (err err
 		return err
 	}
 	if err := os.Rename(tmp, dir); err != nil {
+		if back := os.Rename(old, dir); back != nil && !errors.Is(back, fs.ErrNotExist) {
+			err = errors.Join(err, back)
+		}
 		return err
 	}
 	if err := syncDir(parent); err != nil {

@@ -239,6 +239,17 @@ func (l *Logs) add(name string, v any, also func(Sink) error) error {
 	return nil
 }
 
+// Sync makes what was logged survive a loss of power. The trainer calls it before
+// each checkpoint, so that no line of a step before it can be missing.
+func (l *Logs) Sync() error {
+	for name, f := range l.files {
+		if err := f.Sync(); err != nil {
+			return fmt.Errorf("writing logs/%s.jsonl: %w", name, err)
+		}
+	}
+	return nil
+}
+
 // Close closes the logs and the sinks.
 func (l *Logs) Close() error {
 	var errs []error

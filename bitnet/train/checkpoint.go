@@ -28,6 +28,9 @@ func (t *Trainer) save() error {
 	if t.saved == t.state.Step {
 		return nil
 	}
+	if err := t.logs.Sync(); err != nil {
+		return err
+	}
 	dir := t.Run.CheckpointDir(t.state.Step)
 	if err := runs.WriteCheckpoint(dir, t.state, t.writeFiles); err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/task"
 	"bitnet/bitnet/task/catalog"
+	"bitnet/data/printable"
 	"bitnet/data/tokenizer"
 	"bitnet/gpu"
 	"bitnet/graph"
@@ -21,6 +22,7 @@ type Start struct {
 	RunsDir, RunID string
 	Resume         string      // a run or checkpoint directory, or ""
 	State          *runs.State // of Resume if that is a checkpoint that FindCheckpoint found whole, or nil
+	Newest         bool        // Resume is what was the run's newest whole checkpoint when State was read
 	Init           string      // a model directory whose weights to begin with, or ""
 }
 
@@ -88,10 +90,13 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 // findResume finds the checkpoint to resume from, and locks its run.
 func (j *Job) findResume() (err error) {
 	j.from = filepath.Clean(j.start.Resume)
+	newest := j.start.Newest
 	if j.start.State != nil {
 		j.state = *j.start.State
 	} else if j.from, j.state, err = FindCheckpoint(j.start.Resume, j.events.note); err != nil {
 		return err
+	} else {
+		newest = j.from != filepath.Clean(j.start.Resume)
 	}
 	if filepath.Base(filepath.Dir(j.from)) != "checkpoints" {
 		return fmt.Errorf("%s is not in the checkpoints folder of a run: use --init to start a new run from it", j.from)
@@ -102,8 +107,30 @@ func (j *Job) findResume() (err error) {
 	if j.run, err = runs.Open(filepath.Dir(filepath.Dir(j.from))); err != nil {
 		return err
 	}
-	j.unlock, err = j.run.Lock()
-	return err
+	if j.unlock, err = j.run.Lock(); err != nil || !newest {
+		return err
+	}
+	return j.stillNewest()
+}
+
+// stillNewest is an error if another process has trained the run between the
+// search for its newest checkpoint and the lock: to continue from there would undo
+// what that process did.
+func (j *Job) stillNewest() error {
+	_, gone := os.Stat(filepath.Join(j.from, "state.json"))
+	changed := gone != nil
+	for _, dir := range j.run.Checkpoints() {
+		if runs.CheckpointStep(dir) <= j.state.Step {
+			break
+		}
+		if _, err := runs.ReadState(dir, checkpointFiles...); err == nil { // a damaged one was passed over before, too
+			changed = true
+		}
+	}
+	if changed {
+		return fmt.Errorf("another process has just trained %s: give the same command again to continue from where it ended", printable.String(j.run.Dir))
+	}
+	return nil
 }
 
 // openModel compares the model to start from with the configuration, and gives

@@ -209,6 +209,9 @@ func (f *trainFlags) resumed() string {
 	return f.resume
 }
 
+// newest reports whether --resume names a run rather than one of its checkpoints.
+func (f *trainFlags) newest() bool { return f.resume != "" && filepath.Clean(f.resumed()) != f.from }
+
 // namedTokenizer is what --tokenizer names: that of a run, or what it says.
 func (f *trainFlags) namedTokenizer() string {
 	if _, err := os.Stat(f.tok); err == nil {
@@ -276,7 +279,7 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 		r.start(t)
 	}
 	_, err = bitnet.Train(c.Context(), cfg, bitnet.TrainOptions{
-		Start:  train.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Init: f.init},
+		Start:  train.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Newest: f.newest(), Init: f.init},
 		Device: f.adapterFlags.device(), Events: events,
 	})
 	return r.end(t, err)

@@ -28,7 +28,7 @@ type Folder struct {
 
 // CreateFolder makes room for a folder that will be at path, where nothing but
 // an empty folder may be. It removes what killed processes left next to it.
-func CreateFolder(path string) (_ *Folder, err error) {
+func CreateFolder(path string) (*Folder, error) {
 	parent := filepath.Dir(filepath.Clean(path))
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return nil, err
@@ -36,16 +36,40 @@ func CreateFolder(path string) (_ *Folder, err error) {
 	if err := sweepFolders(parent); err != nil {
 		return nil, err
 	}
+	for range tries {
+		f, err := begin(parent, path)
+		if !errors.Is(err, errSwept) {
+			return f, err
+		}
+	}
+	return nil, fmt.Errorf("writing %s: %w, again and again", path, errSwept)
+}
+
+// begin makes the hidden folder. Another process may take it for one that was left
+// until its lock is held.
+func begin(parent, path string) (*Folder, error) {
 	hidden, err := os.MkdirTemp(parent, writingPrefix)
 	if err != nil {
 		return nil, err
 	}
 	f := &Folder{Dir: filepath.Join(hidden, contentName), path: path, hidden: hidden, lock: flock.New(filepath.Join(hidden, lockName))}
-	if _, err = f.lock.TryLock(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		f.Discard()
-		return nil, err
+	locked, err := f.lock.TryLock()
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		err = nil // nobody can sweep either
+	case err == nil && !locked:
+		err = errSwept
 	}
-	if err := os.Mkdir(f.Dir, 0o755); err != nil {
+	if err == nil {
+		err = os.Mkdir(f.Dir, 0o755)
+	}
+	if err == nil && locked {
+		_, err = os.Stat(f.lock.Path())
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		err = errSwept
+	}
+	if err != nil {
 		f.Discard()
 		return nil, err
 	}
@@ -71,20 +95,32 @@ func (f *Folder) Place() error {
 // Discard removes what is left of a folder that is not placed.
 func (f *Folder) Discard() {
 	_ = f.lock.Close()
-	_ = os.RemoveAll(f.hidden)
+	_ = removeHidden(f.hidden)
+}
+
+// removeHidden removes a hidden folder, the lock after all else: a folder without
+// one is empty, also after a kill in between.
+func removeHidden(hidden string) error {
+	if err := os.RemoveAll(filepath.Join(hidden, contentName)); err != nil {
+		return err
+	}
+	return os.RemoveAll(hidden)
 }
 
 // sweepFolders removes the hidden folders in parent that no process writes.
 func sweepFolders(parent string) error {
-	locks, err := filepath.Glob(filepath.Join(escape(parent), writingPrefix+"*", lockName))
+	left, err := filepath.Glob(filepath.Join(escape(parent), writingPrefix+"*"))
 	if err != nil {
 		return err
 	}
-	for _, path := range locks {
-		lock := flock.New(path)
+	for _, hidden := range left {
+		if os.Remove(hidden) == nil { // it was empty
+			continue
+		}
+		lock := flock.New(filepath.Join(hidden, lockName), flock.SetFlag(os.O_RDWR)) // only one that is there
 		free, err := lock.TryLock()
 		if err == nil && free {
-			err = os.RemoveAll(filepath.Dir(path))
+			err = removeHidden(hidden)
 		}
 		_ = lock.Close()
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, os.ErrNotExist) {
