@@ -61,10 +61,10 @@ exp-arithmetic train-arithmetic: build vulkan ## train on sums; own settings: AR
 chat: build vulkan ## talk with the newest run, or with MODEL=a run, a checkpoint, a model
 	$(DRIVER) $(BITNET) chat $(MODEL) $(ARGS)
 
-exp-tinystories train-tinystories: build vulkan ## train on short stories (about 1 GB to download)
+exp-tinystories train-tinystories: build vulkan ## train on short stories (about 0.9 GiB to download)
 	$(DRIVER) $(BITNET) train --exp tinystories $(ARGS)
 
-exp-baseline train-baseline: build vulkan ## train 95M parameters on web pages (about 28 GB to download)
+exp-baseline train-baseline: build vulkan ## train 95M parameters on web pages (about 26 GiB to download)
 	$(DRIVER) $(BITNET) train --exp baseline $(ARGS)
 
 dawn: ## install Dawn, a second GPU backend that can use matrix units (needs Node.js and npm)

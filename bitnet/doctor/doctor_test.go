@@ -62,8 +62,8 @@ func TestFindings(t *testing.T) {
 		{"timestamps", timestamps(cpu), OK, "one by one"},
 		{"no timestamps", timestamps(graphics), Warn, "whole steps"},
 
-		{"enough memory", memory(cpu, 8e9, fits), OK, "8.0 GB free"},
-		{"little memory", memory(cpu, 2e9, fits), Warn, "large needs 4.0 GB"},
+		{"enough memory", memory(cpu, 8e9, fits), OK, "7.5 GiB free"},
+		{"little memory", memory(cpu, 2e9, fits), Warn, "large needs 3.7 GiB"},
 		{"unknown memory", memory(cpu, 0, fits), OK, "not known"},
 		{"shared memory", memory(integrated, 2e9, fits), Warn, "large needs"},
 		{"memory of a card", memory(graphics, 1e6, fits), OK, "drivers do not tell"},
@@ -74,8 +74,8 @@ func TestFindings(t *testing.T) {
 		{"no Dawn, GPU", optional(driver.Info{Name: "dawn", Install: "make dawn"}, graphics, missing), Warn, "make dawn"},
 
 		{"disk", room("runs", 10e9, nil, []need{{"a", 5e9}}, "move"), OK, "enough for a"},
-		{"small disk", room("runs", 1e9, nil, []need{{"a", 5e9}}, "move"), Warn, "a takes about 5.0 GB"},
-		{"full disk", room("runs", 1e6, nil, nil, "move"), Fail, "only 1 MB free"},
+		{"small disk", room("runs", 1e9, nil, []need{{"a", 5e9}}, "move"), Warn, "a takes about 4.7 GiB"},
+		{"full disk", room("runs", 1e6, nil, nil, "move"), Fail, "only 977 KiB free"},
 		{"no disk", room("runs", 0, errors.New("gone"), nil, "move"), Fail, "gone"},
 		{"folder", writable(t.TempDir(), "move"), OK, "written to"},
 		{"no folder", writable(filepath.Join(t.TempDir(), "a"), "move"), Fail, "no such file"},

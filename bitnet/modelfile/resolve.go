@@ -2,6 +2,7 @@ package modelfile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,7 +24,13 @@ func Resolve(ctx context.Context, runsDir, path string, note func(string)) (stri
 	case err == nil && !info.IsDir():
 		return "", fmt.Errorf("%s is a file: give the folder of a run, a checkpoint or a model", path)
 	case err == nil:
-		return resolveDir(path, note)
+		dir, err := resolveDir(path, note)
+		if errors.Is(err, errNoModel) { // a folder here can have the name of a run
+			if run, e := runs.Find(runsDir, path); e == nil {
+				return resolveDir(run.Dir, note)
+			}
+		}
+		return dir, err
 	}
 	if run, err := runs.Find(runsDir, path); err == nil {
 		return resolveDir(run.Dir, note)
@@ -39,6 +46,9 @@ func Resolve(ctx context.Context, runsDir, path string, note func(string)) (stri
 	return dir, err
 }
 
+// errNoModel says that a folder is there, and what it is not.
+var errNoModel = errors.New("is neither a run nor a checkpoint nor a model: it has no checkpoints folder and no config.json")
+
 func resolveDir(path string, note func(string)) (string, error) {
 	exists := func(name string) bool {
 		_, err := os.Stat(filepath.Join(path, name))
@@ -51,7 +61,7 @@ func resolveDir(path string, note func(string)) (string, error) {
 	case exists("config.json"):
 		return path, nil
 	}
-	return "", fmt.Errorf("%s is neither a run nor a checkpoint nor a model: it has no checkpoints folder and no config.json", path)
+	return "", fmt.Errorf("%s %w", path, errNoModel)
 }
 
 // modelExtras are the files of a model that it can do without.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"bitnet/data/printable"
 )
@@ -90,7 +91,11 @@ func FindCheckpoint(path string, skipped func(string), need ...string) (dir stri
 		}
 		skipped(fmt.Sprintf("skipping %v", err))
 	}
-	return "", State{}, fmt.Errorf("run %s has no whole checkpoint yet: wait for one, or train again from the beginning", printable.String(path))
+	name := printable.String(path)
+	if a := (&Run{Dir: path}).alive(); a.life(time.Now()) == lives {
+		return "", State{}, fmt.Errorf("process %d is training %s, which has no whole checkpoint yet: wait for one", a.PID, name)
+	}
+	return "", State{}, fmt.Errorf("run %s has no whole checkpoint yet: wait for one, or train again from the beginning", name)
 }
 
 // Prune removes checkpoints beyond the newest keep; 0 keeps all. Those of steps

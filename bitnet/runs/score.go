@@ -69,7 +69,11 @@ func (s Score) String() string {
 	if s.Unit == Share || s.Unit == Count {
 		of = " of "
 	}
-	return text + of + strings.TrimSuffix(thousands(int64(s.Count))+" "+s.Of, " ")
+	name := s.Of
+	if s.Count == 1 {
+		name = strings.TrimSuffix(name, "s")
+	}
+	return text + of + strings.TrimSuffix(thousands(int64(s.Count))+" "+name, " ")
 }
 
 // All lists all scores of an evaluation: the validation loss, then what the

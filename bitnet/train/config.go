@@ -216,7 +216,7 @@ func (c *Config) check() error {
 	case int64(t.BatchSize) > mostTokens || c.tokensPerStep() > mostTokens:
 		return fmt.Errorf("train.batch_size %d x seq_len %d x grad_accum %d are %.3g tokens per step: at most %d are possible", t.BatchSize, t.SeqLen, t.GradAccum, c.tokensPerStep(), mostTokens)
 	case t.SeqLen > m.MaxPositions:
-		return fmt.Errorf("train.seq_len %d is longer than model.max_position_embeddings %d", t.SeqLen, m.MaxPositions)
+		return fmt.Errorf("train.seq_len %d is longer than model.max_position_embeddings %d: give --seq-len %d", t.SeqLen, m.MaxPositions, m.MaxPositions)
 	case !(c.Data.HeldOut >= 0 && c.Data.HeldOut <= 0.5):
 		return fmt.Errorf("data.held_out %g must lie between 0 and 0.5", c.Data.HeldOut)
 	case !(t.LearningRate > 0 && t.LearningRate < 10):

@@ -60,13 +60,13 @@ with the first shard.
 HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN and HF_HUB_OFFLINE mean the same as
 for huggingface_hub, which shares the cache.`,
 		Example: `  # show what it needs, and stop
-  bitnet data prepare tinystories --tokenizer my-tokenizer --out data/tinystories --dry-run
+  bitnet data prepare tinystories --tokenizer my-tokenizer -o data/tinystories --dry-run
 
   # your own text, with a mark between documents
-  bitnet data prepare stories/ --split "<|endoftext|>" --tokenizer my-tokenizer --out data/stories
+  bitnet data prepare stories/ --split "<|endoftext|>" --tokenizer my-tokenizer -o data/stories
 
   # some files of a data set on the hub, and a different column
-  bitnet data prepare hub:org/name --files "en/*.parquet" --field content --tokenizer my-tokenizer --out data/name`,
+  bitnet data prepare hub:org/name --files "en/*.parquet" --field content --tokenizer my-tokenizer -o data/name`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if len(names) == 0 {
 				return usageError{fmt.Errorf("name a data set, files or folders; see %s --help", cmd.CommandPath())}
@@ -87,7 +87,7 @@ for huggingface_hub, which shares the cache.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&out, "out", "", "folder for the shards (required)")
+	flags.StringVarP(&out, "output", "o", "", "folder for the shards (required)")
 	flags.StringVarP(&tok, "tokenizer", "t", "", "tokenizer.json, folder that holds one, or ORG/NAME on the hub (required)")
 	flags.StringVar(&from.Text.Field, "field", "", "column or field that holds the text, in parquet and JSON lines; a.b is b inside a (default text)")
 	flags.StringVar(&from.Text.Split, "split", "", "mark between the documents of a text file (default: cut a file about every 64 KiB)")
@@ -99,10 +99,10 @@ for huggingface_hub, which shares the cache.`,
 	flags.IntVar(&o.Workers, "workers", 0, "cores to use (0: all); the result is the same")
 	flags.BoolVar(&o.NoBOS, "no-bos", false, "do not put the tokenizer's <s> before each document")
 	flags.BoolVar(&o.NoEOS, "no-eos", false, "do not put the tokenizer's </s> after each document")
-	flags.BoolVar(&o.Fresh, "fresh", false, "replace the shards that are in --out")
+	flags.BoolVar(&o.Fresh, "fresh", false, "replace the shards that are in --output")
 	flags.BoolVar(&from.Partial, "partial", false, "without the hub, use a data set of which only some files are in the cache")
 	flags.BoolVar(&dry, "dry-run", false, "show what it needs, and stop")
-	_ = cmd.MarkFlagRequired("out")
+	_ = cmd.MarkFlagRequired("output")
 	_ = cmd.MarkFlagRequired("tokenizer")
 	return cmd
 }

@@ -43,9 +43,9 @@ func TestDataPartial(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
 	}
 	tok := filepath.Join(dir, "tokenizer")
-	_, _, err := runTokenizer("", "train", repo, "--vocab-size", "270", "--out", tok)
+	_, _, err := runTokenizer("", "train", repo, "--vocab-size", "270", "--output", tok)
 	require.NoError(t, err)
-	args := []string{"prepare", "hub:org/set", "-t", tok, "--out", filepath.Join(dir, "shards")}
+	args := []string{"prepare", "hub:org/set", "-t", tok, "--output", filepath.Join(dir, "shards")}
 	_, _, err = runData(t, args...)
 	require.ErrorContains(t, err, "some may be missing")
 	require.ErrorContains(t, err, "--partial")
@@ -65,13 +65,13 @@ func TestDataCommand(t *testing.T) {
 	}
 	require.NoError(t, os.WriteFile(in, []byte(lines.String()), 0o644))
 	tok := filepath.Join(dir, "tokenizer")
-	_, _, err := runTokenizer("", "train", in, "--field", "story", "--vocab-size", "280", "--out", tok)
+	_, _, err := runTokenizer("", "train", in, "--field", "story", "--vocab-size", "280", "--output", tok)
 	require.NoError(t, err)
 	other := filepath.Join(dir, "other")
-	_, _, err = runTokenizer("", "train", in, "--field", "story", "--vocab-size", "270", "--out", other)
+	_, _, err = runTokenizer("", "train", in, "--field", "story", "--vocab-size", "270", "--output", other)
 	require.NoError(t, err)
 	out := filepath.Join(dir, "shards")
-	prepare := []string{"prepare", in, "--field", "story", "-t", tok, "--out", out}
+	prepare := []string{"prepare", in, "--field", "story", "-t", tok, "--output", out}
 
 	printed, errs, err := runData(t, append(prepare, "--dry-run")...)
 	require.NoError(t, err)
@@ -98,16 +98,16 @@ func TestDataCommand(t *testing.T) {
 	for want, args := range map[string][]string{
 		"needs --tokenizer":          {"info", out, "--sample", "1"},
 		"a different tokenizer than": {"info", out, "--sample", "1", "-t", other},
-		"a different tokenizer":      {"prepare", in, "--field", "story", "-t", other, "--out", out},
-		"no field \"text\"":          {"prepare", in, "-t", tok, "--out", filepath.Join(dir, "new")},
-		"neither a preset":           {"prepare", filepath.Join(dir, "none"), "-t", tok, "--out", out},
+		"a different tokenizer":      {"prepare", in, "--field", "story", "-t", other, "--output", out},
+		"no field \"text\"":          {"prepare", in, "-t", tok, "--output", filepath.Join(dir, "new")},
+		"neither a preset":           {"prepare", filepath.Join(dir, "none"), "-t", tok, "--output", out},
 		"holds no token shards":      {"info", dir},
 	} {
 		_, _, err := runData(t, args...)
 		require.ErrorContains(t, err, want)
 	}
 	for want, args := range map[string][]string{
-		"name a data set": {"prepare", "-t", tok, "--out", out},
+		"name a data set": {"prepare", "-t", tok, "--output", out},
 		"--max-document":  append(prepare, "--max-document", "999999999999"),
 		"--held-out":      append(prepare, "--held-out", "0.9"),
 		"--shard-tokens":  append(prepare, "--shard-tokens", "5"),

@@ -133,7 +133,7 @@ func checkCommand(root *cobra.Command, words []string) error {
 	}
 	for i, w := range rest {
 		if !strings.HasPrefix(w, "-") || w == "-" {
-			if i == 0 && c.HasSubCommands() && c.Args == nil && !placeholder.MatchString(w) {
+			if i == 0 && c.HasSubCommands() && !strings.Contains(c.Use, " ") && !placeholder.MatchString(w) {
 				return fmt.Errorf("%s has no command %s", c.CommandPath(), w)
 			}
 			continue
@@ -217,7 +217,7 @@ func TestCheckCommand(t *testing.T) {
 		{"bitnet status list --json", ""},
 		{"bitnet status my_run", ""},
 		{`bitnet train --exp simple --set output.prompts="[a b]"`, ""},
-		{"bitnet trian", "unknown command"},
+		{"bitnet trian", "no command trian"},
 		{"bitnet bench stop", "no command stop"},
 		{"bitnet train --exq simple", "no flag --exq"},
 		{"bitnet eval RUN -z", "no flag -z"},

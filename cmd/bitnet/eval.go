@@ -78,7 +78,10 @@ their validation documents.
 }
 
 func printEval(out io.Writer, e *runs.Eval) {
-	fmt.Fprintf(out, "step %d: validation loss %.4f over %d tokens, perplexity %.3f\n", e.Step, float64(e.Loss), e.Tokens, float64(e.Perplexity))
+	if e.Step > 0 {
+		fmt.Fprintf(out, "step %d: ", e.Step)
+	}
+	fmt.Fprintf(out, "validation loss %.4f over %d tokens, perplexity %.3f\n", float64(e.Loss), e.Tokens, float64(e.Perplexity))
 	for _, s := range e.Scores {
 		if s.Part == "" {
 			fmt.Fprintf(out, "%s: %s\n", s.Name, s)

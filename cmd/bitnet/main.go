@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func main() {
@@ -59,6 +60,12 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetVersionTemplate("bitnet {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
+	root.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "out" { // as it was called before every command had the same name for it
+			name = "output"
+		}
+		return pflag.NormalizedName(name)
+	})
 	root.AddCommand(trainCommand(), evalCommand(), dataCommand(), tokenizerCommand(), exportCommand(), generateCommand(), chatCommand(), serveCommand(),
 		playCommand(), arenaCommand(), statusCommand(), plotCommand(), dashCommand(), devicesCommand(), doctorCommand(), costCommand(), benchCommand(),
 		tuneCommand(), shaderCommand(), versionCommand())

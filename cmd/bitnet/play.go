@@ -61,6 +61,8 @@ it chooses is played, and an illegal choice loses. q or Ctrl-D leaves the game.
 		},
 	}
 	c.Flags().StringVar(&o.Side, "as", k.Game.Sides[0], "the side that plays against the model: "+k.Game.Sides[0]+" begins")
+	c.Flags().Uint64Var(&o.Seed, "seed", o.Seed, "random seed of a program that plays against the model (default: random)")
+	c.Flags().Lookup("seed").DefValue = "0"
 	c.Flags().StringVar(&o.Opponent, "against", task.Person, "who plays against the model: "+strings.Join(opponents, ", "))
 	f.add(c.Flags())
 	return c

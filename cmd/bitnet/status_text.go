@@ -142,6 +142,9 @@ func firstLine(s *runs.Status) string {
 	if every := s.Config.Output.LogInterval; every > 0 {
 		at = min(at, (s.Step/every+1)*every)
 	}
+	if s.Step == 0 {
+		at = 1 // whatever the interval
+	}
 	if s.State != runs.Running || at <= s.Step {
 		return ""
 	}

@@ -50,14 +50,14 @@ folders of them, and write tokenizer.json, tokenizer_config.json and
 special_tokens_map.json. The merges are the same as those of Hugging Face's
 trainer on the same documents.`,
 		Example: `  # 2,048 tokens from all text below a folder
-  bitnet tokenizer train stories/ --vocab-size 2048 --out stories-tokenizer
+  bitnet tokenizer train stories/ --vocab-size 2048 -o stories-tokenizer
 
   # 32,000 tokens from the first 500 MB of the column "text" of a parquet file
-  bitnet tokenizer train fineweb.parquet --limit-mb 500 --out my-tokenizer`,
+  bitnet tokenizer train fineweb.parquet --limit-mb 500 -o my-tokenizer`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			if _, err := os.Stat(filepath.Join(out, "tokenizer.json")); err == nil && !force {
-				return fmt.Errorf("%s already holds a tokenizer; choose a different --out, or --force to replace it", out)
+				return fmt.Errorf("%s already holds a tokenizer; choose a different --output, or --force to replace it", out)
 			}
 			files, err := text.Find(cmd.Context(), paths...)
 			if err != nil {
@@ -81,11 +81,11 @@ trainer on the same documents.`,
 	flags.IntVar(&o.VocabSize, "vocab-size", 32000, "number of tokens: special tokens, 256 bytes and merges")
 	flags.IntVar(&o.MinFrequency, "min-frequency", 2, "do not merge pairs that are rarer than this")
 	flags.StringSliceVar(&o.Specials, "special", []string{"<pad>", "<s>", "</s>", "<unk>"}, "special tokens, which get the first ids")
-	flags.StringVar(&out, "out", "", "folder to write to (required)")
+	flags.StringVarP(&out, "output", "o", "", "folder to write to (required)")
 	flags.IntVar(&limit, "limit-mb", 0, "stop reading after this many MB of text (0: read all)")
 	flags.StringVar(&reading.Field, "field", "text", "column or field that holds the text, in parquet and JSON lines; a.b is b inside a")
 	flags.BoolVar(&force, "force", false, "replace a tokenizer that is already there")
-	_ = cmd.MarkFlagRequired("out")
+	_ = cmd.MarkFlagRequired("output")
 	return cmd
 }
 

@@ -31,15 +31,15 @@ func TestTokenizerCommand(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "b.jsonl"), []byte(`{"text":"the dog sat on the cat"}`+"\n"), 0o644))
 	out := filepath.Join(dir, "tokenizer")
 
-	printed, errs, err := runTokenizer("", "train", folder, "--vocab-size", "270", "--out", out)
+	printed, errs, err := runTokenizer("", "train", folder, "--vocab-size", "270", "--output", out)
 	require.NoError(t, err)
 	require.Contains(t, printed, "270 tokens, hash ")
 	require.Empty(t, errs, "progress belongs on terminals only")
 	require.FileExists(t, filepath.Join(out, "tokenizer.json"))
 
-	_, _, err = runTokenizer("", "train", folder, "--vocab-size", "270", "--out", out)
+	_, _, err = runTokenizer("", "train", folder, "--vocab-size", "270", "--output", out)
 	require.ErrorContains(t, err, "--force")
-	_, errs, err = runTokenizer("", "train", folder, "--vocab-size", "5000", "--out", out, "--force")
+	_, errs, err = runTokenizer("", "train", folder, "--vocab-size", "5000", "--output", out, "--force")
 	require.NoError(t, err)
 	require.Contains(t, errs, "of 5000 tokens; give more text")
 
@@ -77,17 +77,17 @@ func TestTokenizerCommandErrors(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.txt"), []byte("text"), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "bad.jsonl"), []byte("{"), 0o644))
 	out := filepath.Join(dir, "tok")
-	_, _, err := runTokenizer("", "train", filepath.Join(dir, "a.txt"), "--vocab-size", "260", "--out", out)
+	_, _, err := runTokenizer("", "train", filepath.Join(dir, "a.txt"), "--vocab-size", "260", "--output", out)
 	require.NoError(t, err)
 	for _, test := range []struct {
 		args []string
 		want string
 	}{
-		{[]string{"train", "--out", "x"}, "requires at least 1 arg"},
-		{[]string{"train", dir}, `"out" not set`},
-		{[]string{"train", filepath.Join(dir, "none"), "--out", "x"}, "none"},
-		{[]string{"train", filepath.Join(dir, "a.txt"), "--vocab-size", "100", "--out", filepath.Join(dir, "y")}, "a vocabulary of 100 is too small"},
-		{[]string{"train", filepath.Join(dir, "bad.jsonl"), "--out", filepath.Join(dir, "y")}, "bad.jsonl: line 1"},
+		{[]string{"train", "--output", "x"}, "requires at least 1 arg"},
+		{[]string{"train", dir}, `"output" not set`},
+		{[]string{"train", filepath.Join(dir, "none"), "--output", "x"}, "none"},
+		{[]string{"train", filepath.Join(dir, "a.txt"), "--vocab-size", "100", "--output", filepath.Join(dir, "y")}, "a vocabulary of 100 is too small"},
+		{[]string{"train", filepath.Join(dir, "bad.jsonl"), "--output", filepath.Join(dir, "y")}, "bad.jsonl: line 1"},
 		{[]string{"encode", "text"}, `"tokenizer" not set`},
 		{[]string{"encode", "-t", dir, "text"}, "give a tokenizer.json"},
 		{[]string{"decode", "-t", out, "x"}, `"x" is not a token id`},

@@ -49,6 +49,7 @@ func arguments(args []string) string {
 func refuseUnknown(c *cobra.Command) {
 	if !c.Runnable() && c.HasSubCommands() {
 		c.Args = cobra.ArbitraryArgs
+		c.DisableFlagsInUseLine = true
 		c.RunE = func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return c.Help()
@@ -75,7 +76,7 @@ func flagError(c *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &unknown):
 		name := unknown.GetSpecifiedName()
-		if len(name) == 1 {
+		if unknown.GetSpecifiedShortnames() != "" {
 			err = fmt.Errorf("there is no flag -%s", name)
 			break
 		}

@@ -11,10 +11,10 @@ import (
 // What preparing costs, for the estimates: measured on common machines, to be
 // right within a factor of two.
 const (
-	textPerToken  = 3.5   // bytes; 2.9 (2,048 tokens) to 4.6 (32,000 and more)
-	textPerSecond = 15e6  // bytes that one core encodes
-	lineSpeed     = 12e6  // bytes a second over a line of 100 Mbit/s
-	spare         = 200e6 // bytes to leave free on a disk
+	textPerToken  = 3.5       // bytes; 2.9 (2,048 tokens) to 4.6 (32,000 and more)
+	textPerSecond = 15e6      // bytes that one core encodes
+	lineSpeed     = 12e6      // bytes a second over a line of 100 Mbit/s
+	spare         = 200 << 20 // bytes to leave free on a disk
 )
 
 // Shards is about how many bytes the token shards take.
@@ -56,7 +56,7 @@ func (n Needs) Check(out string, vocab int) (lines []string, err error) {
 	lines = append(lines, fmt.Sprintf("token shards: about %s in %s (%s free), %s on %d cores",
 		disk.Size(shards), out, disk.Size(free), about(float64(n.Text)/textPerSecond/float64(cores)), cores))
 	if need+spare > free {
-		return lines, fmt.Errorf("about %s are needed on the disk of %s, where %s are free and %s must stay free; free some, or choose a different --out",
+		return lines, fmt.Errorf("about %s are needed on the disk of %s, where %s are free and %s must stay free; free some, or choose a different --output",
 			disk.Size(need), out, disk.Size(free), disk.Size(spare))
 	}
 	return lines, nil

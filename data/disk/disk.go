@@ -34,13 +34,13 @@ func Free(path string) (bytes int64, disk string, err error) {
 	return bytes, disk, nil
 }
 
-// Size formats a number of bytes for people.
+// Size formats a number of bytes for people, in binary units.
 func Size(bytes int64) string {
 	switch {
-	case bytes >= 1e9:
-		return fmt.Sprintf("%.1f GB", float64(bytes)/1e9)
-	case bytes >= 1e6:
-		return fmt.Sprintf("%.0f MB", float64(bytes)/1e6)
+	case bytes >= 1<<30:
+		return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
+	case bytes >= 1<<20:
+		return fmt.Sprintf("%.0f MiB", float64(bytes)/(1<<20))
 	}
-	return fmt.Sprintf("%d kB", (bytes+999)/1000)
+	return fmt.Sprintf("%d KiB", (bytes+1023)/1024)
 }

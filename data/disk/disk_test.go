@@ -27,7 +27,7 @@ func TestFree(t *testing.T) {
 }
 
 func TestSize(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 kB", 1: "1 kB", 999_000: "999 kB", 1e6: "1 MB", 27_400_000: "27 MB", 28_440_000_000: "28.4 GB"} {
+	for n, want := range map[int64]string{0: "0 KiB", 1: "1 KiB", 1023 << 10: "1023 KiB", 1 << 20: "1 MiB", 27 << 20: "27 MiB", 1 << 30: "1.0 GiB", 28_440_000_000: "26.5 GiB"} {
 		require.Equal(t, want, Size(n))
 	}
 }

@@ -110,7 +110,7 @@ func Begin(ctx context.Context, dir string, o Options) (*Job, error) {
 	if _, err := lock.TryLockContext(brief, 50*time.Millisecond); ctx.Err() != nil {
 		return nil, ctx.Err()
 	} else if errors.Is(err, context.DeadlineExceeded) {
-		return nil, fmt.Errorf("another process is preparing %s; wait for it, or give a different --out", dir)
+		return nil, fmt.Errorf("another process is preparing %s; wait for it, or give a different --output", dir)
 	} else if err != nil {
 		return nil, fmt.Errorf("preparing token shards: %w", err)
 	}
@@ -156,7 +156,7 @@ func begin(ctx context.Context, dir string, o *Options) (*Manifest, error) {
 			return old, clean(dir, old)
 		}
 		if !o.Fresh {
-			return nil, fmt.Errorf("%s holds shards that were made with %s; give a different --out, or --fresh to replace them",
+			return nil, fmt.Errorf("%s holds shards that were made with %s; give a different --output, or --fresh to replace them",
 				dir, difference(&plan, &old.Plan))
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) && !o.Fresh {
