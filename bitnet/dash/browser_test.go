@@ -180,9 +180,12 @@ func TestPageInChromium(t *testing.T) {
 	require.NoError(t, err)
 	trainer, err := job.Begin(ctx, dev)
 	require.NoError(t, err)
-	defer trainer.Close()
 	done := make(chan error, 1)
-	go func() { done <- trainer.Train(ctx) }()
+	go func() {
+		err := trainer.Train(ctx)
+		trainer.Close()
+		done <- err
+	}()
 	ended := false
 	defer func() {
 		stop()

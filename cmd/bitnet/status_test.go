@@ -83,10 +83,10 @@ func TestFirstLine(t *testing.T) {
 		state                 runs.Condition
 		want                  string
 	}{
-		{0, 100, 10000, runs.Running, ": the first come at step 100"},
+		{0, 100, 10000, runs.Running, ": the first come at step 1"},
 		{30, 100, 60, runs.Running, ": the first come at step 60"},
 		{150, 100, 10000, runs.Running, ": the first come at step 200"},
-		{0, 0, 60, runs.Running, ": the first come at step 60"},
+		{0, 0, 60, runs.Running, ": the first come at step 1"},
 		{0, 100, 10000, runs.Crashed, ""},
 		{60, 100, 60, runs.Running, ""},
 	} {
