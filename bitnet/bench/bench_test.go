@@ -65,5 +65,5 @@ func TestMeasureGenerate(t *testing.T) {
 	}
 	o.Context = 4
 	_, err = MeasureGenerate(context.Background(), "random", m, dev, o)
-	require.ErrorContains(t, err, "too short for 5 and 2")
+	require.ErrorContains(t, err, "too short for prompts of 5 tokens and 2")
 }

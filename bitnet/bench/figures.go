@@ -36,26 +36,26 @@ func machineOf(dev *gpu.Device) Machine {
 	return Machine{a.Name, a.Driver, a.Backend}
 }
 
-// stored is what BenchJSON writes.
+// stored is what JSON writes.
 type stored struct {
 	Bench   string   `json:"bench"`
 	Figures []Figure `json:"figures"`
 	Result  any      `json:"result"`
 }
 
-// JSON is what is kept of a benchmark: its figures, and all of it.
+// JSON is what is stored of a benchmark: its figures, and the whole result.
 func JSON(b Result) ([]byte, error) {
 	text, err := json.Marshal(stored{b.kind(), b.Figures(), b})
 	return append(text, '\n'), err
 }
 
-// Earlier is what can be compared with.
+// Earlier is a stored benchmark to compare with.
 type Earlier struct {
 	file    string
 	figures map[string]float64
 }
 
-// ReadEarlier reads what BenchJSON made of an earlier benchmark of one kind:
+// ReadEarlier reads what JSON made of an earlier benchmark of one kind:
 // "peak", "kernels", "step" or "generate".
 func ReadEarlier(file, kind string) (*Earlier, error) {
 	text, err := os.ReadFile(file)
@@ -67,7 +67,7 @@ func ReadEarlier(file, kind string) (*Earlier, error) {
 		return nil, fmt.Errorf("%s is not the --json output of a benchmark: %w", file, err)
 	}
 	if s.Bench != kind {
-		return nil, fmt.Errorf("%s holds a result of bench %s, not of bench %s: give it one of the same command", file, cmp.Or(s.Bench, "(nothing)"), kind)
+		return nil, fmt.Errorf("%s holds a result of bench %s, not of bench %s: give it a result of the same command", file, cmp.Or(s.Bench, "(nothing)"), kind)
 	}
 	e := &Earlier{file, map[string]float64{}}
 	for _, f := range s.Figures {
@@ -98,7 +98,7 @@ func (e *Earlier) Compare(now Result) ([]Ratio, error) {
 		out = append(out, r)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("%s has no figure in common with this benchmark: give it one of the same shapes", e.file)
+		return nil, fmt.Errorf("%s has no figure in common with this benchmark: give it a result of the same shapes", e.file)
 	}
 	return out, nil
 }

@@ -21,7 +21,7 @@ type GenerateOptions struct {
 	Batches      []int // sequences at once
 	PromptTokens int   // of each sequence
 	Tokens       int   // new ones of each sequence
-	Context      int   // that room is made for; 0 for just enough
+	Context      int   // tokens to make room for; 0 for just enough
 	Repeat       int   // of prompts and texts
 }
 
@@ -117,7 +117,7 @@ func MeasureGenerate(ctx context.Context, name string, m *model.Model, dev *gpu.
 	case o.Context == 0:
 		o.Context = need
 	case o.Context < need:
-		return nil, fmt.Errorf("a context of %d tokens is too short for %d and %d new ones", o.Context, o.PromptTokens, o.Tokens)
+		return nil, fmt.Errorf("a context of %d tokens is too short for prompts of %d tokens and %d new ones", o.Context, o.PromptTokens, o.Tokens)
 	}
 	b := &Generate{Machine: machineOf(dev), Model: name, PromptTokens: o.PromptTokens, NewTokens: o.Tokens, Context: o.Context}
 	var err error

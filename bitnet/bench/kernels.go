@@ -22,7 +22,7 @@ type Kernels struct {
 	Kernels    []KernelShare `json:"kernels"`
 }
 
-// KernelShare is a kernel and what part it reaches of what the adapter can do.
+// KernelShare is a kernel and the share that it reaches of what the adapter can do.
 type KernelShare struct {
 	tune.KernelCost
 	// Limit is what bounds the kernel, "arithmetic" or "bandwidth": what would
@@ -35,9 +35,9 @@ func (*Kernels) kind() string { return "kernels" }
 
 // Figures are the milliseconds that each kernel takes in a step.
 func (b *Kernels) Figures() []Figure {
-	out := []Figure{{"sum of all kernels", "ms a step", 1e3 * b.StepSeconds(), true}}
+	out := []Figure{{"sum of all kernels", "ms per step", 1e3 * b.StepSeconds(), true}}
 	for _, k := range b.Kernels {
-		out = append(out, Figure{k.Op + ": " + k.Kernel, "ms a call", 1e3 * k.Seconds, true})
+		out = append(out, Figure{k.Op + ": " + k.Kernel, "ms per call", 1e3 * k.Seconds, true})
 	}
 	return out
 }
@@ -98,9 +98,9 @@ func MeasureKernels(ctx context.Context, c *train.Config, dev *gpu.Device, note 
 	return b, nil
 }
 
-// share sets a kernel against the rates of its adapter.
+// share compares a kernel with the rates of its adapter.
 func share(k tune.KernelCost, rates []tune.Rate) KernelShare {
-	var arithmetic, bandwidth float64 // a second
+	var arithmetic, bandwidth float64 // per second
 	matrix := func(component string) {
 		for _, r := range rates {
 			if strings.HasPrefix(r.Name, tune.PeakMatrix) && strings.Contains(r.Name, component+" to") {

@@ -43,7 +43,7 @@ func (b *Step) Figures() []Figure {
 		{"arithmetic", "GFLOP/s", b.GFlops, false},
 		{"fastest step", "ms", b.FastestMS, true},
 		{"first step", "s", b.FirstStepS, true},
-		{"host", "ms a step", b.HostMS, true},
+		{"host", "ms per step", b.HostMS, true},
 		{"device memory", "MiB", float64(b.DeviceMemory) / (1 << 20), true},
 	}
 }

@@ -29,7 +29,7 @@ func ReadBench(path string) (*bench.Step, error) {
 }
 
 // Measured estimates a run from a measured step, of this or of another model:
-// the same arithmetic a second.
+// the same arithmetic per second.
 func (r Run) Measured(b *bench.Step) Estimate {
 	return r.at(b.Device, b.GFlops*1e9/r.TokenFlops)
 }

@@ -1,5 +1,5 @@
 // Package cost estimates what a training run takes: arithmetic, memory, time
-// and money. Its formulas stand in docs/cost.md.
+// and money. docs/cost.md explains its formulas.
 package cost
 
 import (
@@ -27,10 +27,10 @@ type Run struct {
 	Tokens     int64   `json:"tokens"`
 	TokenFlops float64 `json:"flops_per_token"` // forward and backward
 	Memory     []Part  `json:"memory"`
-	// What is known of a configuration only; else 0.
+	// Known only of a configuration; otherwise 0.
 	StepTokens int64 `json:"tokens_per_step,omitempty"`
 	Dispatches int   `json:"dispatches_per_step,omitempty"`
-	// Passes over the data set, about, where it is one of the hub's that has a name here.
+	// Passes is about how often the run reads its data set; 0 if its size is unknown.
 	Passes float64 `json:"passes,omitempty"`
 }
 
@@ -38,8 +38,8 @@ type Run struct {
 // backward (Kaplan et al., 2020, without attention).
 func DenseFlops(params int64) float64 { return 6 * float64(params) }
 
-// ChinchillaTokens is where loss is lowest for the arithmetic spent: about 20
-// tokens a parameter (Hoffmann et al., 2022).
+// ChinchillaTokens is the compute-optimal number of tokens: about 20 per
+// parameter (Hoffmann et al., 2022).
 func ChinchillaTokens(params int64) int64 { return 20 * params }
 
 // Params counts the parameters of a model: the table that embedding and head
@@ -68,14 +68,14 @@ func StateBytes(params int64) []Part {
 	}
 }
 
-// OfParams is a run of which the size alone is known: no activations, 6N.
+// OfParams is a run of which only the size is known: no activations, 6N.
 func OfParams(params, tokens int64) Run {
 	return Run{
 		Name: "a model", Params: params, Tokens: tokens, TokenFlops: DenseFlops(params), Memory: StateBytes(params),
 	}
 }
 
-// Card is an adapter to plan for where none is at hand: a GPU that binds 2 GiB at once.
+// Card is an adapter to plan for where none is available: a GPU that binds 2 GiB at once.
 func Card() gpu.Adapter {
 	return gpu.Adapter{Adapter: driver.Adapter{
 		Name: "a card", Kind: gpu.Discrete,
@@ -115,7 +115,7 @@ func OfConfig(c *train.Config, a gpu.Adapter, tokens int64) (Run, error) {
 // Flops are those of the whole run.
 func (r Run) Flops() float64 { return r.TokenFlops * float64(r.Tokens) }
 
-// Bytes is all the memory together.
+// Bytes is the total memory.
 func (r Run) Bytes() int64 {
 	var n int64
 	for _, p := range r.Memory {
@@ -124,16 +124,16 @@ func (r Run) Bytes() int64 {
 	return n
 }
 
-// Shares of a card's peak that a step is taken to reach. The older PyTorch
-// trainer reached 0.55 of an RTX 3060's float32; matrix units do the products
-// alone, and everything around them waits for memory.
+// Shares of a card's peak that a step is assumed to reach. The PyTorch trainer
+// that bitnet re-creates (dcgrigsby/bitnet) reached 0.55 of an RTX 3060's float32;
+// matrix units do only the products, and everything else waits for memory.
 const (
 	F32Share    = 0.35
 	MatrixShare = 0.12
 )
 
 const (
-	updateBytes    = 40.25 // that norm, AdamW and quantisation move for a parameter
+	updateBytes    = 40.25 // that norm, AdamW and quantisation move per parameter
 	bandwidthShare = 0.7   // of the peak, for such kernels
 	dispatchTime   = 5e-6  // seconds from one kernel to the next
 )
@@ -170,8 +170,8 @@ func (r Run) at(device string, tokensPerSec float64) Estimate {
 	return Estimate{Device: device, TokensPerSec: tokensPerSec, Seconds: float64(r.Tokens) / tokensPerSec, Fits: true}
 }
 
-// Money is the price of an estimate at so much an hour.
-func (e Estimate) Money(anHour float64) float64 { return e.Seconds / 3600 * anHour }
+// Money is the price of an estimate at a price per hour.
+func (e Estimate) Money(perHour float64) float64 { return e.Seconds / 3600 * perHour }
 
 // Advice says what the ratio of tokens to parameters means.
 func Advice(params, tokens int64) string {
@@ -180,11 +180,11 @@ func Advice(params, tokens int64) string {
 	case math.IsNaN(ratio) || ratio <= 0:
 		return ""
 	case ratio < 10:
-		return "short of 20: a smaller model trained for longer would be better for the same arithmetic"
+		return "fewer than the compute-optimal 20 or so: a smaller model trained for longer would be better"
 	case ratio <= 40:
-		return "about the 20 that give the lowest loss for the arithmetic spent"
+		return "compute-optimal is about 20"
 	case ratio <= 400:
-		return "beyond 20: more arithmetic than the lowest loss needs, for a small model that is cheap to use"
+		return "more than the compute-optimal 20 or so: right for a small model that must be cheap to use"
 	}
-	return "far beyond 20: gains are slow; see that the text is not read more than about four times"
+	return "far more than the compute-optimal 20 or so: gains are slow, and more than about four passes over the same text bring little"
 }

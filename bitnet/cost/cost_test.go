@@ -29,15 +29,15 @@ func TestFormulas(t *testing.T) {
 		got, want float64
 	}{
 		{"6N", DenseFlops(1e6), 6e6},
-		{"20 tokens a parameter", float64(ChinchillaTokens(1e6)), 20e6},
+		{"20 tokens per parameter", float64(ChinchillaTokens(1e6)), 20e6},
 		// 10*8 + 2*(8*(8+2*4) + 8*8 + 3*8*12 + 3*8+12) + 8
 		{"parameters", float64(Params(small)), 80 + 2*(128+64+288+36) + 8},
 		{"attention", AttentionFlops(small, 15), 9 * 2 * 8 * 16},
 		{"state", float64(bare.Bytes()), 16.25e6},
 		{"6ND", bare.Flops(), 18e15},
 		{"the plan's count", whole.Flops(), 21e15},
-		// 6e6 / (10e12 * 0.5) seconds a token
-		{"tokens a second", on(bare, false, 0.5).TokensPerSec, 5e12 / 6e6},
+		// 6e6 / (10e12 * 0.5) seconds per token
+		{"tokens per second", on(bare, false, 0.5).TokensPerSec, 5e12 / 6e6},
 		{"seconds", on(bare, false, 0.5).Seconds, 3e9 * 6e6 / 5e12},
 		{"seconds of matrix units", on(bare, true, 0.5).Seconds, 3e9 * 6e6 / 20e12},
 		// a step: 7e9 / 5e12 + 40.25e6 / 70e9 + 100 * 5e-6
@@ -150,7 +150,7 @@ func TestAdvice(t *testing.T) {
 	for _, row := range []struct {
 		tokens int64
 		want   string
-	}{{0, ""}, {1e6, "short of 20"}, {20e6, "about the 20"}, {100e6, "beyond 20"}, {1e9, "far beyond"}} {
+	}{{0, ""}, {1e6, "fewer than the compute-optimal 20"}, {20e6, "compute-optimal is about 20"}, {100e6, "more than the compute-optimal 20 or so: right"}, {1e9, "far more than"}} {
 		require.Contains(t, Advice(1e6, row.tokens), row.want)
 	}
 	require.Empty(t, Advice(1e6, 0))

@@ -60,7 +60,7 @@ func Find(want string) (Device, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1 && part != "":
-		return Device{}, fmt.Errorf("%q can be %s: say more of the name", want, strings.Join(names, ", "))
+		return Device{}, fmt.Errorf("%q can be %s: give more of the name", want, strings.Join(names, ", "))
 	}
 	return Device{}, fmt.Errorf("no card in the table is called %q: see docs/cost.md, or measure with --device this or --bench FILE", want)
 }

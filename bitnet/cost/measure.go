@@ -12,7 +12,7 @@ import (
 const cpuStep = 200e9
 
 // Measure trains three steps of a configuration on a device, of one
-// micro-batch each, and on a CPU with no more sequences than are soon done.
+// micro-batch each; on a CPU with only as many sequences as finish soon.
 func Measure(ctx context.Context, c *train.Config, dev *gpu.Device) (*bench.Step, error) {
 	short := *c
 	short.Train.GradAccum = 1

@@ -21,8 +21,8 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
-	"bitnet/bitnet/train"
 	"bitnet/bitnet/dash"
+	"bitnet/bitnet/train"
 	"bitnet/gpu"
 )
 

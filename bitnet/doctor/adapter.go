@@ -27,7 +27,7 @@ func adapter(all []gpu.Adapter, chosen gpu.Adapter, err error) Finding {
 	}
 	more := ""
 	if len(all) > 1 {
-		more = fmt.Sprintf(", the best of %d (another one: --device)", len(all))
+		more = fmt.Sprintf(", the best of %d (choose a different one with --device)", len(all))
 	}
 	return ok("%s: %s, %s through %s%s", chosen.Name, chosen.Kind, chosen.API, chosen.Backend, more)
 }
@@ -41,8 +41,8 @@ type maker struct {
 
 var makers = []maker{
 	{"0x10de", "NVIDIA", "install NVIDIA's driver with its Vulkan part (Debian: nvidia-driver nvidia-vulkan-icd); in a container, set NVIDIA_DRIVER_CAPABILITIES=all"},
-	{"0x1002", "AMD", "install Mesa's Vulkan drivers (Debian: mesa-vulkan-drivers), and let this user into the group render"},
-	{"0x8086", "Intel", "install Mesa's Vulkan drivers (Debian: mesa-vulkan-drivers), and let this user into the group render"},
+	{"0x1002", "AMD", "install Mesa's Vulkan drivers (Debian: mesa-vulkan-drivers), and add this user to the group render"},
+	{"0x8086", "Intel", "install Mesa's Vulkan drivers (Debian: mesa-vulkan-drivers), and add this user to the group render"},
 }
 
 // cards lists the makers of the display controllers (PCI class 3) that Linux
@@ -73,7 +73,7 @@ func card(inside []maker, all []gpu.Adapter) Finding {
 	for _, m := range inside {
 		id, _ := strconv.ParseUint(m.id, 0, 32)
 		if !slices.ContainsFunc(all, func(a gpu.Adapter) bool { return uint64(a.VendorID) == id }) {
-			return warn(m.do, "there is a card by %s in this machine, but no driver that offers it", m.name)
+			return warn(m.do, "this machine has a card by %s, but no driver offers it", m.name)
 		}
 	}
 	if isGPU := func(a gpu.Adapter) bool { return a.Kind != gpu.CPU }; slices.ContainsFunc(all, isGPU) {
@@ -114,7 +114,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 }
 `
 
-// runKernel opens an adapter, compiles a kernel, runs it and looks at what it gives.
+// runKernel opens an adapter, compiles a kernel, runs it and checks its result.
 func runKernel(a gpu.Adapter) Finding {
 	const do = "update the graphics driver, or choose another adapter with --device"
 	began := time.Now()
@@ -133,10 +133,10 @@ func runKernel(a gpu.Adapter) Finding {
 	}
 	for i := range x {
 		if want := x[i]*x[i] + 1; y[i] != want {
-			return fail(do, "a small kernel computed %g where %g is right", y[i], want)
+			return fail(do, "a small kernel computed %g instead of %g", y[i], want)
 		}
 	}
-	return ok("opened, compiled and ran a small kernel in %d ms; its result is right", time.Since(began).Milliseconds())
+	return ok("opened, compiled and ran a small kernel in %d ms; its result is correct", time.Since(began).Milliseconds())
 }
 
 func compute(dev *gpu.Device, x, y []float32) error {
@@ -172,7 +172,7 @@ func timestamps(a gpu.Adapter) Finding {
 	if a.Has(gpu.TimestampQuery) {
 		return ok("kernels can be timed one by one")
 	}
-	return warn("nothing, unless you want bench step to time single kernels: then update the driver",
+	return warn("update the driver if you want bench step to time single kernels",
 		"this adapter has no timestamps: bench step times whole steps only")
 }
 

@@ -1,5 +1,5 @@
 // Package doctor looks at a machine the way training will: adapter, driver,
-// limits, memory, disks, and one kernel that really runs. What is not right
+// limits, memory, disks, and one kernel that really runs. Each problem
 // comes with what to do about it.
 package doctor
 

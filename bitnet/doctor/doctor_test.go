@@ -66,7 +66,7 @@ func TestFindings(t *testing.T) {
 		{"little memory", memory(cpu, 2e9, fits), Warn, "large needs 3.7 GiB"},
 		{"unknown memory", memory(cpu, 0, fits), OK, "not known"},
 		{"shared memory", memory(integrated, 2e9, fits), Warn, "large needs"},
-		{"memory of a card", memory(graphics, 1e6, fits), OK, "drivers do not tell"},
+		{"memory of a card", memory(graphics, 1e6, fits), OK, "drivers do not report"},
 
 		{"Dawn in use", optional(driver.Info{Name: "dawn", Install: "make dawn"}, onDawn, nil), OK, "in use"},
 		{"Dawn there", optional(driver.Info{Name: "dawn", Install: "make dawn"}, cpu, nil), OK, "installed"},

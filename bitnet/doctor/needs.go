@@ -52,11 +52,11 @@ const minBindings = 8
 func limits(a gpu.Adapter, wants []want, err error) Finding {
 	l := a.Limits
 	if err != nil {
-		return fail("build bitnet anew", "the presets cannot be read: %v", err)
+		return fail("build bitnet again", "the presets cannot be read: %v", err)
 	}
 	if l.StorageBindings < minBindings || l.WorkgroupInvocations < 256 || l.WorkgroupMemory < 16<<10 {
 		return fail("update the graphics driver, or choose another adapter with --device",
-			"less than WebGPU guarantees: %d bindings a kernel, %d invocations and %d KiB of memory a workgroup", l.StorageBindings, l.WorkgroupInvocations, l.WorkgroupMemory>>10)
+			"less than WebGPU guarantees: %d bindings per kernel, %d invocations and %d KiB of memory per workgroup", l.StorageBindings, l.WorkgroupInvocations, l.WorkgroupMemory>>10)
 	}
 	var no []string
 	for _, w := range wants {
@@ -86,8 +86,8 @@ func availableMemory(meminfo string) int64 {
 	return 0
 }
 
-// memory holds what presets need against what there is. A card's own memory is
-// not known to WebGPU: there it can only say what is needed.
+// memory compares what presets need with what there is. WebGPU does not know a
+// card's own memory: there it can only report what is needed.
 func memory(a gpu.Adapter, available int64, wants []want) Finding {
 	system := a.Kind == gpu.CPU || a.Kind == gpu.Integrated
 	var most want
@@ -102,7 +102,7 @@ func memory(a gpu.Adapter, available int64, wants []want) Finding {
 	}
 	switch {
 	case !system:
-		return ok("the largest preset, %s, takes %s on the device; how much it has, drivers do not tell", most.preset, disk.Size(most.memory))
+		return ok("the largest preset, %s, takes %s on the device; drivers do not report how much memory it has", most.preset, disk.Size(most.memory))
 	case available == 0:
 		return ok("the largest preset, %s, takes %s; how much is free is not known on this system", most.preset, disk.Size(most.memory))
 	case len(no) > 0:
@@ -148,7 +148,7 @@ func room(path string, free int64, err error, needs []need, elsewhere string) Fi
 		return fail(elsewhere, "%s: %v", path, err)
 	}
 	if free < leastSpace {
-		return fail("free some, or "+elsewhere, "%s: only %s free", path, disk.Size(free))
+		return fail("free some space, or "+elsewhere, "%s: only %s free", path, disk.Size(free))
 	}
 	var no, yes []string
 	for _, n := range needs {
@@ -159,7 +159,7 @@ func room(path string, free int64, err error, needs []need, elsewhere string) Fi
 		}
 	}
 	if len(no) > 0 {
-		return warn("free some, or "+elsewhere, "%s: %s free, but %s", path, disk.Size(free), strings.Join(no, ", "))
+		return warn("free some space, or "+elsewhere, "%s: %s free, but %s", path, disk.Size(free), strings.Join(no, ", "))
 	}
 	if len(yes) == 0 {
 		return ok("%s: %s free", path, disk.Size(free))

@@ -73,7 +73,7 @@ type Options struct {
 func Once(ctx context.Context, m *model.Model, t task.Task, rows, seq int, o Options) (runs.Eval, error) {
 	src, err := t.Validation()
 	if err == nil && src == nil {
-		err = fmt.Errorf("nothing of this data is held out to measure a model on")
+		err = fmt.Errorf("this data has no validation part to measure a model on")
 	}
 	if err != nil {
 		return runs.Eval{}, err

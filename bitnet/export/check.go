@@ -11,15 +11,15 @@ import (
 	"bitnet/bitnet/modelfile/gguf"
 )
 
-// compare finds the first difference between the model and what was read
-// again of an export.
+// compare finds the first difference between the model and an export that was
+// read again.
 func (e *exporter) compare(got *modelfile.Weights) error {
 	w := e.weights
-	if got.Config != w.Config {
-		return fmt.Errorf("the configuration is %+v, not %+v", got.Config, w.Config)
+	if difference := got.Config.Difference(w.Config); difference != "" {
+		return fmt.Errorf("the configuration differs: %s", difference)
 	}
 	if len(got.Float) != len(w.Float) || len(got.Ternary) != len(w.Ternary) {
-		return fmt.Errorf("it has %d and %d tensors, not %d and %d", len(got.Float), len(got.Ternary), len(w.Float), len(w.Ternary))
+		return fmt.Errorf("it has %d float and %d ternary tensors, not %d and %d", len(got.Float), len(got.Ternary), len(w.Float), len(w.Ternary))
 	}
 	for name, want := range w.Float {
 		have := got.Float[name]
@@ -39,9 +39,9 @@ func (e *exporter) compare(got *modelfile.Weights) error {
 		have := got.Ternary[name]
 		switch {
 		case have == nil || have.Rows != want.Rows || have.Cols != want.Cols:
-			return fmt.Errorf("tensor %s is not there or has another shape", name)
+			return fmt.Errorf("tensor %s is missing or has a different shape", name)
 		case !bytes.Equal(have.Codes, want.Codes):
-			return fmt.Errorf("tensor %s has other ternary weights", name)
+			return fmt.Errorf("tensor %s has different ternary weights", name)
 		case have.Scale != want.Scale && !zero(want):
 			return fmt.Errorf("tensor %s has the scale %g, not %g", name, have.Scale, want.Scale)
 		}
@@ -50,21 +50,20 @@ func (e *exporter) compare(got *modelfile.Weights) error {
 	return nil
 }
 
-// zero tells whether all weights are 0, when the scale does not matter.
+// zero reports whether all weights are 0, so that the scale does not matter.
 func zero(m *modelfile.TernaryMatrix) bool {
 	return !slices.ContainsFunc(m.Codes, func(b byte) bool { return b != 0b01010101 })
 }
 
-// LogitsGap says how far what was written is from the model, over a few
-// random tokens.
+// LogitsGap is how far an export is from the model, over a few random tokens.
 type LogitsGap struct {
 	Tokens  int
 	Largest float64    // difference of a logit; both computed as the model does
 	Range   [2]float64 // of the model's logits
-	// What llama.cpp makes of the file: it has no activations of int8 per token.
+	// Elsewhere is how llama.cpp rounds activations: it has no int8 per token.
 	Elsewhere        modelfile.Rounding // "" where they are the model's own
 	ElsewhereLargest float64
-	SameToken        int // at so many of the tokens the likeliest next one is the model's
+	SameToken        int // the tokens after which the likeliest next token is the model's
 }
 
 const gapTokens = 32

@@ -139,7 +139,7 @@ func TestCheckFindsAChangedCode(t *testing.T) {
 				}
 				t.Error("there is no such projection")
 			})
-			require.ErrorContains(t, refused(t, form.format, form.typ), "tensor "+modelfiletest.Projection+" has other ternary weights")
+			require.ErrorContains(t, refused(t, form.format, form.typ), "tensor "+modelfiletest.Projection+" has different ternary weights")
 		})
 	}
 }
@@ -176,11 +176,11 @@ func TestCheckFindsOtherFiles(t *testing.T) {
 		file     string
 		old, new string
 	}{
-		"the configuration is":           {"config.json", `"rope_theta": 10000`, `"rope_theta": 10001`},
-		"the tokenizer has the hash":     {"tokenizer.json", `"b"`, `"B"`},
-		"reading what was written":       {"config.json", `"bitnet"`, `"bitten"`},
-		"there is no":                    {modelfile.WeightsName, "", ""}, // it is gone
-		"not the model, and was removed": {"tokenizer.json", "", ""},
+		"the configuration differs: rope_theta is 10001, not 10000": {"config.json", `"rope_theta": 10000`, `"rope_theta": 10001`},
+		"the tokenizer has the hash":                                {"tokenizer.json", `"b"`, `"B"`},
+		"reading the export again":                                  {"config.json", `"bitnet"`, `"bitten"`},
+		"there is no":                                               {modelfile.WeightsName, "", ""}, // it is gone
+		"differs from the model and was removed":                    {"tokenizer.json", "", ""},
 	} {
 		t.Run(want, func(t *testing.T) {
 			damaged(t, func(path string) {

@@ -23,7 +23,7 @@ type Options struct {
 	Out     string // a new folder; for gguf also a file whose name ends in .gguf
 	Check   bool   // read what was written again, and compare every weight, scale and token
 	Verify  bool   // compare the logits of what was written with those of the model
-	Force   bool   // write a GGUF file that llama.cpp computes otherwise than the model
+	Force   bool   // write a GGUF file that llama.cpp computes differently
 	RunsDir string // where a run's name is looked for
 	Note    func(string)
 }
@@ -49,20 +49,20 @@ type exporter struct {
 
 // Export writes a run's newest checkpoint, a checkpoint or a model for other
 // programs: the folder that transformers reads (hf: float masters, which it
-// quantises at every forward; hf-packed: 2 bits a weight), or llama.cpp's GGUF
-// with a Modelfile for Ollama beside it. Everything is written beside, synced,
-// checked if that is asked for, and renamed.
+// quantises at every forward; hf-packed: 2 bits per weight), or llama.cpp's GGUF
+// with a Modelfile for Ollama next to it. Everything is written under a temporary
+// name, synced, checked if that is asked for, and renamed.
 func Export(ctx context.Context, path string, o Options) (*Result, error) {
 	if o.Note == nil {
 		o.Note = func(string) {}
 	}
 	switch {
 	case !slices.Contains(Formats, o.Format):
-		return nil, fmt.Errorf("--format %s is none of %s", o.Format, strings.Join(Formats, ", "))
+		return nil, fmt.Errorf("--format %s: choose one of %s", o.Format, strings.Join(Formats, ", "))
 	case o.Out == "":
 		return nil, fmt.Errorf("say where to write with --output")
 	case o.Type != "" && o.Format != "gguf":
-		return nil, fmt.Errorf("--type is for --format gguf; %s has a type of its own", o.Format)
+		return nil, fmt.Errorf("--type works only with --format gguf, not with %s", o.Format)
 	}
 	dir, err := modelfile.Resolve(ctx, o.RunsDir, path, o.Note)
 	if err != nil {
@@ -80,7 +80,7 @@ func Export(ctx context.Context, path string, o Options) (*Result, error) {
 			return nil, err
 		}
 		if e.tok.Size() > e.config.VocabSize {
-			return nil, fmt.Errorf("%s: the tokenizer has %d tokens, the model only %d: they do not belong together", dir, e.tok.Size(), e.config.VocabSize)
+			return nil, fmt.Errorf("%s: the tokenizer has %d tokens, but the model only %d: they do not belong together", dir, e.tok.Size(), e.config.VocabSize)
 		}
 	}
 	if o.Format == "gguf" {
@@ -98,7 +98,7 @@ func Export(ctx context.Context, path string, o Options) (*Result, error) {
 func (e *exporter) folder() (err error) {
 	packed := e.Format == "hf-packed"
 	if !packed && e.config.Packed() {
-		return fmt.Errorf("%s holds packed weights, from which no float masters can be had: export with --format hf-packed or gguf", e.dir)
+		return fmt.Errorf("%s holds packed weights without float masters: export with --format hf-packed or gguf", e.dir)
 	}
 	if err := mustBeNew(e.Out); err != nil {
 		return err
@@ -107,7 +107,7 @@ func (e *exporter) folder() (err error) {
 	if err != nil {
 		return fmt.Errorf("making the folder of --output: %w", err)
 	}
-	defer f.Discard() // what is left of it after an error
+	defer f.Discard() // removes what an error leaves
 	tmp := f.Dir
 	if err := e.writeHF(tmp, packed); err != nil {
 		return fmt.Errorf("writing %s: %w", e.Out, err)
@@ -143,17 +143,17 @@ func mustBeNew(dir string) error {
 	return fmt.Errorf("%s exists: give --output a new name, or remove it", dir)
 }
 
-// written is called with what was written before it is checked; tests damage it.
+// written is called with an export before it is checked; tests damage it.
 var written = func(path string) {}
 
-// reread reads what was written and compares it, as far as that is asked for.
+// reread reads an export again and compares it, as far as that is asked for.
 func (e *exporter) reread(read func() (*modelfile.Weights, error), rest func() error) error {
 	if !e.Check && !e.Verify {
 		return nil
 	}
 	got, err := read()
 	if err != nil {
-		return fmt.Errorf("reading what was written: %w", err)
+		return fmt.Errorf("reading the export again: %w", err)
 	}
 	if e.Check {
 		err := e.compare(got)
@@ -161,7 +161,7 @@ func (e *exporter) reread(read func() (*modelfile.Weights, error), rest func() e
 			err = rest()
 		}
 		if err != nil {
-			return fmt.Errorf("what was written is not the model, and was removed: %w", err)
+			return fmt.Errorf("the export differs from the model and was removed: %w", err)
 		}
 	}
 	if e.Verify {

@@ -106,19 +106,19 @@ func TestExportMistakes(t *testing.T) {
 		from string
 		o    Options
 	}{
-		"is none of hf, hf-packed, gguf":     {dir, Options{Format: "onnx", Out: "x"}},
-		"--output":                           {dir, Options{Format: "hf"}},
-		"--type is for":                      {dir, Options{Format: "hf", Type: "f32", Out: "x"}},
-		"is none of f32":                     {dir, Options{Format: "gguf", Type: "q8_0", Out: "x"}},
-		"multiples of 256: use --type f16":   {dir, Options{Format: "gguf", Type: "tq2_0", Out: "x"}},
-		"no float masters":                   {packed, Options{Format: "hf", Out: "x"}},
+		"onnx: choose one of hf, hf-packed, gguf": {dir, Options{Format: "onnx", Out: "x"}},
+		"--output":                             {dir, Options{Format: "hf"}},
+		"--type works only with --format gguf": {dir, Options{Format: "hf", Type: "f32", Out: "x"}},
+		"q8_0: choose one of f32":              {dir, Options{Format: "gguf", Type: "q8_0", Out: "x"}},
+		"multiples of 256: use --type f16":     {dir, Options{Format: "gguf", Type: "tq2_0", Out: "x"}},
+		"without float masters: export with --format hf-packed or gguf": {packed, Options{Format: "hf", Out: "x"}},
 		"it cannot be packed":                {odd, Options{Format: "hf-packed", Out: "x"}},
 		"--force":                            {relu, Options{Format: "gguf", Type: "f32", Out: "x"}},
 		"too large for F16":                  {large, Options{Format: "gguf", Type: "f16", Out: "x"}},
 		"needs a tokenizer":                  {bare, Options{Format: "gguf", Out: "x"}},
 		"they do not belong together":        {other, Options{Format: "hf", Out: "x"}},
 		"exists: give --output":              {dir, Options{Format: "hf", Out: taken}},
-		"was not written by this program":    {dir, Options{Format: "gguf", Out: taken}},
+		"was not written by bitnet":          {dir, Options{Format: "gguf", Out: taken}},
 		"there is no run":                    {filepath.Join(dir, "nothing"), Options{Format: "hf", Out: "x"}},
 		"is a file":                          {filepath.Join(dir, "config.json"), Options{Format: "hf", Out: "x"}},
 		"neither a run nor a checkpoint nor": {taken, Options{Format: "hf", Out: "x"}},
@@ -155,13 +155,13 @@ func TestExportCheck(t *testing.T) {
 	e := &exporter{weights: read()}
 	require.NoError(t, e.compare(read()))
 	for want, change := range map[string]func(w *modelfile.Weights){
-		"configuration":         func(w *modelfile.Weights) { w.Config.Heads = 1 },
-		"tensors, not":          func(w *modelfile.Weights) { delete(w.Float, modelfiletest.Norm) },
-		"elements, not":         func(w *modelfile.Weights) { w.Float[modelfiletest.Norm] = nil },
-		"at element 2":          func(w *modelfile.Weights) { w.Float[modelfiletest.Norm][2] += 1e-6 },
-		"other ternary weights": func(w *modelfile.Weights) { w.Ternary[modelfiletest.Projection].Codes[7] ^= 1 },
-		"has the scale":         func(w *modelfile.Weights) { w.Ternary[modelfiletest.Projection].Scale *= 1.000001 },
-		"another shape":         func(w *modelfile.Weights) { w.Ternary[modelfiletest.Projection].Rows++ },
+		"configuration":             func(w *modelfile.Weights) { w.Config.Heads = 1 },
+		"tensors, not":              func(w *modelfile.Weights) { delete(w.Float, modelfiletest.Norm) },
+		"elements, not":             func(w *modelfile.Weights) { w.Float[modelfiletest.Norm] = nil },
+		"at element 2":              func(w *modelfile.Weights) { w.Float[modelfiletest.Norm][2] += 1e-6 },
+		"different ternary weights": func(w *modelfile.Weights) { w.Ternary[modelfiletest.Projection].Codes[7] ^= 1 },
+		"has the scale":             func(w *modelfile.Weights) { w.Ternary[modelfiletest.Projection].Scale *= 1.000001 },
+		"a different shape":         func(w *modelfile.Weights) { w.Ternary[modelfiletest.Projection].Rows++ },
 	} {
 		w := read()
 		change(w)

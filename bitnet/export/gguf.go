@@ -36,7 +36,7 @@ var ggufTypes = map[string]ggufType{
 // Types lists the types of projections in a GGUF file.
 var Types = []string{"f32", "f16", "tq2_0", "tq1_0", "q4_0"}
 
-// halfEmbedding tells whether the embedding is rounded to F16, as llama.cpp's
+// halfEmbedding reports whether the embedding is rounded to F16, as llama.cpp's
 // own files have it.
 func (e *exporter) halfEmbedding() bool { return e.done.Type != "" && e.done.Type != "f32" }
 
@@ -57,14 +57,14 @@ func (e *exporter) chooseType() error {
 	}
 	t, ok := ggufTypes[e.Type]
 	if !ok {
-		return fmt.Errorf("--type %s is none of %s", e.Type, strings.Join(Types, ", "))
+		return fmt.Errorf("--type %s: choose one of %s", e.Type, strings.Join(Types, ", "))
 	}
 	if !fits(e.Type) {
 		instead := "f16"
 		if fits("q4_0") {
 			instead = "q4_0"
 		}
-		return fmt.Errorf("--type %s wants hidden_size %d and intermediate_size %d to be multiples of %d: use --type %s",
+		return fmt.Errorf("--type %s needs hidden_size %d and intermediate_size %d to be multiples of %d: use --type %s",
 			e.Type, e.config.HiddenSize, e.config.IntermediateSize, t.tensor.Block(), instead)
 	}
 	e.done.Type = e.Type
@@ -79,7 +79,7 @@ func (e *exporter) gguf() error {
 	if e.config.HiddenAct != "silu" {
 		if !e.Force {
 			return fmt.Errorf("hidden_act is %s, and llama.cpp computes silu for every model of this kind: its answers would be wrong; "+
-				"export with --format hf, or with --force if you know better", e.config.HiddenAct)
+				"export with --format hf, or add --force to write it anyway", e.config.HiddenAct)
 		}
 		e.Note(fmt.Sprintf("hidden_act is %s: a llama.cpp that computes silu gives wrong answers with this file", e.config.HiddenAct))
 	}
@@ -150,7 +150,7 @@ var ggufNames = map[string]string{
 	"mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "mlp.ffn_sub_norm": "ffn_sub_norm",
 }
 
-// ggufName is llama.cpp's name of a tensor, without its end.
+// ggufName is llama.cpp's name of a tensor, without its suffix.
 func ggufName(name string) string {
 	switch name {
 	case modelfile.EmbeddingName:
@@ -267,7 +267,7 @@ func readGGUF(path string) (*modelfile.Weights, *ggufVocab, error) {
 
 func decodeGGUF(f *gguf.File) (*modelfile.Weights, *ggufVocab, error) {
 	if arch, _ := gguf.Value[string](f, "general.architecture"); arch != "bitnet" {
-		return nil, nil, fmt.Errorf("general.architecture is %.40q, this program reads bitnet", arch)
+		return nil, nil, fmt.Errorf("general.architecture is %.40q, but bitnet export reads only bitnet", arch)
 	}
 	var missing []string
 	number := func(key string) int {
@@ -353,7 +353,7 @@ func ggufValues(info gguf.Info, raw []byte) ([]float32, error) {
 			values[i] = gguf.Float(binary.LittleEndian.Uint16(raw[2*i:]))
 		}
 	default:
-		return nil, fmt.Errorf("it is %v, wanted is F32 or F16", info.Type)
+		return nil, fmt.Errorf("its type is %v, want F32 or F16", info.Type)
 	}
 	for i, v := range values {
 		if v-v != 0 {
@@ -395,7 +395,7 @@ func readGGUFTernary(f *gguf.File, name string, info gguf.Info, raw []byte) (*mo
 	if !(values[0] > 0) {
 		return nil, fmt.Errorf("its scale is %g", values[0])
 	}
-	if m.Scale == 0 { // F16 without a weight but 0
+	if m.Scale == 0 { // F16 with only zero weights
 		m.Scale = 1
 	}
 	m.Scale *= values[0]
@@ -405,14 +405,14 @@ func readGGUFTernary(f *gguf.File, name string, info gguf.Info, raw []byte) (*mo
 // modelfileMark is the first line of every Modelfile of ours.
 const modelfileMark = "# Written by bitnet export; make a model of it with: ollama create NAME -f Modelfile\n"
 
-// checkModelfile refuses to replace a Modelfile of somebody else's.
+// checkModelfile refuses to replace a Modelfile that bitnet did not write.
 func checkModelfile(path string) error {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err == nil && !strings.HasPrefix(string(text), modelfileMark) {
-		err = fmt.Errorf("%s is there and was not written by this program: give --output another folder, or move it away", path)
+		err = fmt.Errorf("%s exists and was not written by bitnet: move it away, or give --output a different folder", path)
 	}
 	return err
 }

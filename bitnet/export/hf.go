@@ -129,7 +129,7 @@ func (e *exporter) checkHF(dir string, packed bool) error {
 			return err
 		}
 		if !slices.Equal(x, y) {
-			return fmt.Errorf("tensor %s has other masters", t.Name)
+			return fmt.Errorf("tensor %s has different masters", t.Name)
 		}
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 	"bitnet/data/tokenizer"
 )
 
-// ggufVocab is a tokenizer in the words of GGUF.
+// ggufVocab is a tokenizer in the form of GGUF.
 type ggufVocab struct {
 	pre           string // how text is split before merging
 	tokens        []string
@@ -22,17 +22,17 @@ type ggufVocab struct {
 	template      string // for chat, or ""
 }
 
-// unusedKind marks rows of the embedding that no text reaches.
+// unusedKind marks rows of the embedding that no token uses.
 const unusedKind = 5
 
 // newGGUFVocab describes a tokenizer to llama.cpp, for a model of size rows of
 // the embedding.
 func newGGUFVocab(tok *tokenizer.Tokenizer, size int, note func(string)) (*ggufVocab, error) {
 	if tok == nil {
-		return nil, errors.New("it has no tokenizer.json, and a GGUF file needs a tokenizer: put its files beside config.json, or use --format hf")
+		return nil, errors.New("it has no tokenizer.json, and a GGUF file needs a tokenizer: put its files next to config.json, or use --format hf")
 	}
 	if tok.Pre() == "" {
-		return nil, errors.New("llama.cpp has no name for the way in which this tokenizer splits text, and would make other tokens: use --format hf")
+		return nil, errors.New("llama.cpp has no name for the way in which this tokenizer splits text, and would produce different tokens: use --format hf")
 	}
 	v := &ggufVocab{pre: tok.Pre(), template: tok.ChatTemplate(), merges: []string{}}
 	for id := range uint32(size) {
@@ -41,7 +41,7 @@ func newGGUFVocab(tok *tokenizer.Tokenizer, size int, note func(string)) (*ggufV
 		if !ok {
 			token, kind = fmt.Sprintf("[PAD%d]", id), unusedKind
 			if _, taken := tok.ID(token); taken {
-				return nil, fmt.Errorf("the tokenizer has a token %s, which is wanted for a row of the embedding that has none", token)
+				return nil, fmt.Errorf("the tokenizer has a token %s, a name that bitnet export gives to a row of the embedding without a token", token)
 			}
 		}
 		v.tokens, v.kinds = append(v.tokens, token), append(v.kinds, kind)
@@ -60,12 +60,12 @@ func newGGUFVocab(tok *tokenizer.Tokenizer, size int, note func(string)) (*ggufV
 	v.addBOS = v.bos != nil && slices.Equal(before, []uint32{*v.bos})
 	v.addEOS = v.eos != nil && slices.Equal(after, []uint32{*v.eos})
 	if !v.addBOS && len(before) > 0 || !v.addEOS && len(after) > 0 {
-		note("the tokenizer puts tokens around a text that llama.cpp will not")
+		note("the tokenizer adds tokens around a text that llama.cpp does not add")
 	}
 	return v, v.say(tok, note)
 }
 
-// say tells what llama.cpp does otherwise than the tokenizer.
+// say notes what llama.cpp does differently from the tokenizer.
 func (v *ggufVocab) say(tok *tokenizer.Tokenizer, note func(string)) error {
 	text, err := tok.MarshalJSON()
 	if err != nil {
@@ -87,14 +87,14 @@ func (v *ggufVocab) say(tok *tokenizer.Tokenizer, note func(string)) error {
 	}
 	for _, a := range f.Added {
 		if a.LStrip || a.RStrip || a.SingleWord {
-			note(fmt.Sprintf("the token %.40q minds what is around it; in llama.cpp it does not", a.Content))
+			note(fmt.Sprintf("the token %.40q depends on the text around it; in llama.cpp it does not", a.Content))
 		}
 	}
 	if llama := v.pre == "llama-bpe"; f.Model.IgnoreMerges != llama {
-		note(fmt.Sprintf("ignore_merges is %v, in llama.cpp it is %v for this kind of tokenizer: some words may be other tokens there", f.Model.IgnoreMerges, llama))
+		note(fmt.Sprintf("ignore_merges is %v, in llama.cpp it is %v for this kind of tokenizer: some words may become different tokens there", f.Model.IgnoreMerges, llama))
 	}
 	if missing := missingBytes(tok); missing > 0 {
-		note(fmt.Sprintf("the tokenizer knows only %d of 256 bytes; llama.cpp leaves out any other without a word", 256-missing))
+		note(fmt.Sprintf("the tokenizer knows only %d of 256 bytes; llama.cpp silently drops all others", 256-missing))
 	}
 	return nil
 }
@@ -142,7 +142,7 @@ func (v *ggufVocab) keys() []gguf.KeyValue {
 func readGGUFVocab(f *gguf.File) (*ggufVocab, error) {
 	model, _ := gguf.Value[string](f, "tokenizer.ggml.model")
 	if model != "gpt2" {
-		return nil, fmt.Errorf("tokenizer.ggml.model is %.40q, this program reads gpt2", model)
+		return nil, fmt.Errorf("tokenizer.ggml.model is %.40q, but bitnet export reads only gpt2", model)
 	}
 	v := &ggufVocab{}
 	var ok [3]bool
@@ -169,15 +169,15 @@ func (v *ggufVocab) compare(got *ggufVocab) error {
 	same := func(a, b *uint32) bool { return a == nil && b == nil || a != nil && b != nil && *a == *b }
 	switch {
 	case !slices.Equal(v.tokens, got.tokens):
-		return errors.New("the tokens are others")
+		return errors.New("the tokens differ")
 	case !slices.Equal(v.kinds, got.kinds):
-		return errors.New("the token types are others")
+		return errors.New("the token types differ")
 	case !slices.Equal(v.merges, got.merges):
-		return errors.New("the merges are others")
+		return errors.New("the merges differ")
 	case v.pre != got.pre || v.template != got.template || v.addBOS != got.addBOS || v.addEOS != got.addEOS:
-		return errors.New("the tokenizer's settings are others")
+		return errors.New("the tokenizer's settings differ")
 	case !same(v.bos, got.bos) || !same(v.eos, got.eos) || !same(v.pad, got.pad):
-		return errors.New("the special tokens are others")
+		return errors.New("the special tokens differ")
 	}
 	return nil
 }

@@ -26,8 +26,8 @@ type ChatFormat struct {
 	before, after, answer string
 }
 
-// chatFormats are the forms that models have been taught; plain ones have not
-// been taught any, and continue a text.
+// chatFormats are the formats of conversations that models are trained on; plain
+// is for models that were trained on none and continue a text.
 var chatFormats = []ChatFormat{
 	{Name: "plain"},
 	{Name: "chatml", before: "<|im_start|>ROLE\n", after: "<|im_end|>\n", answer: "<|im_start|>assistant\n", Stop: []string{"<|im_end|>"}},

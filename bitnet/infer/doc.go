@@ -2,7 +2,7 @@
 // measures losses.
 //
 // Open loads a model. A Generator continues several sequences at once and keeps
-// what it computed of them; a Session writes one text after another with one;
+// what it computed of them; a Session writes texts one after another with it;
 // a Sampler chooses tokens; a ChatFormat turns a conversation into a text; a
 // Scorer measures the loss over data.
 package infer

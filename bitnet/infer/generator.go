@@ -32,14 +32,14 @@ type forwardPass struct {
 	rows    []uint32 // [n], the last new token of each sequence
 }
 
-// promptTokens is how many tokens of a prompt are computed at once, in all
-// sequences together.
+// promptTokens is how many tokens of prompts are computed at once, in total over
+// all sequences.
 const promptTokens = 512
 
 // NewGenerator makes room for n sequences of at most context tokens.
 func NewGenerator(m *model.Model, n, length int) (*Generator, error) {
 	if length > m.Config.MaxPositions {
-		return nil, fmt.Errorf("a context of %d tokens for a model of %d", length, m.Config.MaxPositions)
+		return nil, fmt.Errorf("a context of %d tokens is longer than the model's, %d", length, m.Config.MaxPositions)
 	}
 	cache, err := m.NewCache(n, length)
 	if err != nil {
@@ -99,7 +99,7 @@ func (g *Generator) Feed(ctx context.Context, tokens [][]uint32) ([][]float32, e
 	longest := 0
 	for i, t := range tokens {
 		if i >= g.n {
-			return nil, fmt.Errorf("%d sequences for a generator of %d", len(tokens), g.n)
+			return nil, fmt.Errorf("%d sequences are more than the generator's %d", len(tokens), g.n)
 		}
 		if int(g.length[i])+len(t) > g.context {
 			return nil, fmt.Errorf("%d tokens do not fit the context of %d", int(g.length[i])+len(t), g.context)

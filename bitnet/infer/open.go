@@ -65,7 +65,7 @@ func Load(dev *gpu.Device, w *modelfile.Weights) (*model.Model, error) {
 // begins a text, if the model has one, and the text.
 func (m *Model) Prompt(text string) ([]uint32, error) { return Prompt(m.Tokenizer, text) }
 
-// Prompt is Model.Prompt for a tokenizer alone. A text that begins with the
+// Prompt is Model.Prompt without a model. A text that begins with the
 // token itself does not get it twice.
 func Prompt(tok *tokenizer.Tokenizer, text string) ([]uint32, error) {
 	bos, ok := tok.BOS()

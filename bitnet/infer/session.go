@@ -52,7 +52,7 @@ type Request struct {
 	TopLogProbs int
 }
 
-// LogProb is the log-probability of a token, by the model alone: before
+// LogProb is the log-probability of a token, as the model gives it, before
 // temperature, penalties and biases.
 type LogProb struct {
 	Token   uint32

@@ -105,7 +105,7 @@ func (m *Model) LoadWeights(w *modelfile.Weights) error {
 	return nil
 }
 
-// words are the codes as the kernels want them: 16 a word, rows padded to whole words.
+// words are the codes as the kernels need them: 16 per word, rows padded to whole words.
 func words(m *modelfile.TernaryMatrix) []uint32 {
 	per, stride := shaders.Words16(m.Cols), m.Stride()
 	out := make([]uint32, m.Rows*per)

@@ -1,6 +1,9 @@
 package modelfile
 
-import "fmt"
+import (
+	"fmt"
+	"reflect"
+)
 
 // Config is the architecture of a model, under the names of transformers'
 // config.json.
@@ -20,7 +23,19 @@ type Config struct {
 // HeadDim is the number of features of an attention head.
 func (c Config) HeadDim() int { return c.HiddenSize / c.Heads }
 
-// Check reports what this program cannot compute of an architecture.
+// Difference names the first value in which c differs from want, with both
+// values; it is "" if they are equal.
+func (c Config) Difference(want Config) string {
+	a, b := reflect.ValueOf(c), reflect.ValueOf(want)
+	for i := range a.NumField() {
+		if x, y := a.Field(i).Interface(), b.Field(i).Interface(); x != y {
+			return fmt.Sprintf("%s is %v, not %v", a.Type().Field(i).Tag.Get("json"), x, y)
+		}
+	}
+	return ""
+}
+
+// Check reports what bitnet cannot compute of an architecture.
 func (c Config) Check() error {
 	// Bounds that keep every product of sizes inside an int and the sums of
 	// int8 products exact in float32 (below 2^24).
@@ -51,7 +66,7 @@ func (c Config) Check() error {
 	return nil
 }
 
-// Names of tensors that stand outside of the layers.
+// Names of tensors outside the layers.
 const (
 	EmbeddingName = "model.embed_tokens.weight"
 	FinalNormName = "model.norm.weight"

@@ -30,7 +30,7 @@ func readJSON(path string, v any) error {
 		return err
 	}
 	if len(text) > maxJSON {
-		return fmt.Errorf("%s is larger than %d MB, which no model's is", path, maxJSON>>20)
+		return fmt.Errorf("%s is larger than %d MiB, too large for a file of a model", path, maxJSON>>20)
 	}
 	if err := json.Unmarshal(text, v); err != nil {
 		return fmt.Errorf("%s: %s", path, oneLine(err))
@@ -85,7 +85,7 @@ func NewHFConfig(m Config, tok *tokenizer.Tokenizer) HFConfig {
 }
 
 // ReadHFConfig reads config.json of a transformers BitNet directory and
-// refuses what this program would compute in another way.
+// refuses what bitnet would compute differently.
 func ReadHFConfig(dir string) (HFConfig, error) {
 	var c HFConfig
 	path := filepath.Join(dir, "config.json")

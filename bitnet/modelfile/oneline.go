@@ -2,5 +2,5 @@ package modelfile
 
 import "strings"
 
-// oneLine makes an error message of several lines one.
+// oneLine turns an error message of several lines into one line.
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

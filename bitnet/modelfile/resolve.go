@@ -41,7 +41,7 @@ func Resolve(ctx context.Context, runsDir, path string, note func(string)) (stri
 	}
 	dir, err := downloadModel(ctx, repo, note)
 	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("there is no run, checkpoint or model %s here, and from the hub: %w", path, err)
+		err = fmt.Errorf("there is no run, checkpoint or model %s here, and it cannot be read from the hub: %w", path, err)
 	}
 	return dir, err
 }
@@ -64,7 +64,7 @@ func resolveDir(path string, note func(string)) (string, error) {
 	return "", fmt.Errorf("%s %w", path, errNoModel)
 }
 
-// modelExtras are the files of a model that it can do without.
+// modelExtras are the optional files of a model.
 var modelExtras = []string{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"}
 
 func downloadModel(ctx context.Context, repo hub.Repo, note func(string)) (string, error) {
@@ -86,7 +86,7 @@ func downloadModel(ctx context.Context, repo hub.Repo, note func(string)) (strin
 			return "", fmt.Errorf("model %s has no %s", repo, name)
 		}
 		if !client.Has(snap, f) {
-			note(fmt.Sprintf("downloading %s of %s (%d MB)", name, repo, max(f.Size, 0)>>20))
+			note(fmt.Sprintf("downloading %s of %s (%d MiB)", name, repo, max(f.Size, 0)>>20))
 		}
 		return client.Download(ctx, snap, f, nil)
 	}

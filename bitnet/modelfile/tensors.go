@@ -32,7 +32,7 @@ type tensorFile struct {
 	path string
 }
 
-// OpenTensors opens the file at path, or where it is missing the files that the index beside it names.
+// OpenTensors opens the file at path, or if it is missing, the files that the index next to it names.
 func OpenTensors(path string) (*Tensors, error) {
 	dir := filepath.Dir(path)
 	names, index, err := weightFiles(path)
@@ -88,7 +88,7 @@ func (t *Tensors) CheckFloats(name string, shape []int) error {
 func (t *Tensors) checkOne(name string, shape []int, dtypes ...string) error {
 	f, ok := t.of[name]
 	if !ok {
-		return fmt.Errorf("%s: tensor %s is missing: the model is incomplete, or its configuration is of another one", t.path, name)
+		return fmt.Errorf("%s: tensor %s is missing: the model is incomplete, or its configuration is that of a different model", t.path, name)
 	}
 	info, _ := f.Info(name)
 	if !slices.Equal(info.Shape, shape) {
@@ -115,7 +115,7 @@ func (t *Tensors) Floats(name string, dst []float32) error {
 	return checkFinite(f.path, name, dst)
 }
 
-// checkFinite says which element of a tensor is no finite number.
+// checkFinite reports an element of a tensor that is not a finite number.
 func checkFinite(path, name string, values []float32) error {
 	for i, v := range values {
 		if v-v != 0 {
@@ -143,7 +143,7 @@ func (t *Tensors) packed(want TensorShape) (*TernaryMatrix, error) {
 	}
 	for i, b := range raw {
 		if b&(b>>1)&0b01010101 != 0 {
-			return nil, fmt.Errorf("%s: tensor %s: byte %d is %#02x, which holds a weight that is none of -1, 0 and 1", f.path, want.Name, i, b)
+			return nil, fmt.Errorf("%s: tensor %s: byte %d is %#02x, which holds a weight other than -1, 0 and 1", f.path, want.Name, i, b)
 		}
 	}
 	m := NewTernaryMatrix(want.Shape[0], want.Shape[1])
@@ -161,7 +161,7 @@ func (t *Tensors) packed(want TensorShape) (*TernaryMatrix, error) {
 	return m, nil
 }
 
-// checkHead allows an output head beside the embedding only if it is the same table.
+// checkHead allows an output head in addition to the embedding only if it is the same table.
 func (t *Tensors) checkHead(embedding []float32) error {
 	f, ok := t.of[headName]
 	if !ok {
@@ -176,8 +176,8 @@ func (t *Tensors) checkHead(embedding []float32) error {
 	return fmt.Errorf("%s: %s is not the embedding; this program has one table for both ends", f.path, headName)
 }
 
-// weightFiles gives the file at path, or where it is missing the files that
-// the index beside it names; index says which tensor is in which.
+// weightFiles gives the file at path, or if it is missing, the files that the
+// index next to it names; index says which tensor is in which.
 func weightFiles(path string) (names []string, index map[string]string, err error) {
 	if _, err := os.Stat(path); err == nil {
 		return []string{filepath.Base(path)}, nil, nil
@@ -189,7 +189,7 @@ func weightFiles(path string) (names []string, index map[string]string, err erro
 	}
 	err = readJSON(path, &f)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("there is no %s, nor an index of several files beside it", missing)
+		return nil, nil, fmt.Errorf("there is no %s, nor an index of several files next to it", missing)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -197,7 +197,7 @@ func weightFiles(path string) (names []string, index map[string]string, err erro
 	for tensor, name := range f.WeightMap {
 		// A file of the folder itself, whatever a stranger's index says.
 		if name != filepath.Base(name) || !filepath.IsLocal(name) || strings.ContainsAny(name, `/\:`) || !strings.HasSuffix(name, ".safetensors") {
-			return nil, nil, fmt.Errorf("%s: tensor %.80q is said to be in %.80q, which is not a .safetensors file of the folder", path, tensor, name)
+			return nil, nil, fmt.Errorf("%s: tensor %.80q is in %.80q according to the index, which is not a .safetensors file of the folder", path, tensor, name)
 		}
 		names = append(names, name)
 	}

@@ -6,8 +6,8 @@ import "math"
 type TernaryMatrix struct {
 	Rows, Cols int
 	// Codes are 2 bits each, row-major: element k of a row is in byte k/4 at
-	// bits 2*(k%4), value w+1. Each row starts on a byte, (Cols+3)/4 bytes a
-	// row; past Cols stands code 1, a zero.
+	// bits 2*(k%4), value w+1. Each row starts on a byte and takes
+	// (Cols+3)/4 bytes; the padding past Cols is code 1, a zero.
 	Codes []byte
 	Scale float32 // mean |w| of the masters
 }
@@ -29,7 +29,7 @@ func NewTernaryMatrix(rows, cols int) *TernaryMatrix {
 	return m
 }
 
-// SetRow stores the codes of a row, 0 to 2, one an element.
+// SetRow stores the codes of a row, 0 to 2, one per element.
 func (m *TernaryMatrix) SetRow(row int, codes []byte) {
 	out := m.Codes[row*m.Stride():][:m.Stride()]
 	whole := len(codes) / 4

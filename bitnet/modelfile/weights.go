@@ -8,7 +8,7 @@ import (
 )
 
 // Weights are a model's weights on the host, as inference and the exporters
-// want them. Keys are transformers' names, such as
+// need them. Keys are transformers' names, such as
 // model.layers.0.self_attn.q_proj.weight.
 type Weights struct {
 	Config  Config
@@ -42,7 +42,7 @@ func ReadWeights(dir string) (*Weights, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(files.of)) {
 		if !known[name] {
-			return nil, fmt.Errorf("%s: tensor %.80q is none of this architecture's; is it another model?", files.of[name].path, name)
+			return nil, fmt.Errorf("%s: tensor %.80q does not belong to this architecture: is the configuration that of a different model?", files.of[name].path, name)
 		}
 	}
 	w := &Weights{Config: c.Config, Float: map[string][]float32{}, Ternary: map[string]*TernaryMatrix{}}

@@ -26,8 +26,8 @@ func TestHostileWeights(t *testing.T) {
 		"weight_scale is missing": {true, func(_ *modelfile.HFConfig, m modelfiletest.Model) {
 			delete(m, modelfile.ScaleName(modelfiletest.Projection))
 		}},
-		`"evil\nname" is none of`: {false, func(_ *modelfile.HFConfig, m modelfiletest.Model) { m["evil\nname"] = m[modelfiletest.Norm] }},
-		"weight_scale\" is none of": {false, func(_ *modelfile.HFConfig, m modelfiletest.Model) {
+		`"evil\nname" does not belong to this architecture`: {false, func(_ *modelfile.HFConfig, m modelfiletest.Model) { m["evil\nname"] = m[modelfiletest.Norm] }},
+		"weight_scale\" does not belong to this architecture": {false, func(_ *modelfile.HFConfig, m modelfiletest.Model) {
 			m[modelfile.ScaleName(modelfiletest.Projection)] = modelfiletest.NewTensor("F32", []int{1}, modelfiletest.Floats(1))
 		}},
 		"has shape [8 16]": {false, func(_ *modelfile.HFConfig, m modelfiletest.Model) {
@@ -48,7 +48,7 @@ func TestHostileWeights(t *testing.T) {
 		"holds -Inf at element 0": {false, func(_ *modelfile.HFConfig, m modelfiletest.Model) {
 			copy(m[modelfiletest.Norm].Data, modelfiletest.Floats(float32(math.Inf(-1))))
 		}},
-		"none of -1, 0 and 1": {true, func(_ *modelfile.HFConfig, m modelfiletest.Model) { m[modelfiletest.Projection].Data[5] = 0b00110000 }},
+		"other than -1, 0 and 1": {true, func(_ *modelfile.HFConfig, m modelfiletest.Model) { m[modelfiletest.Projection].Data[5] = 0b00110000 }},
 		"must be positive": {true, func(_ *modelfile.HFConfig, m modelfiletest.Model) {
 			m[modelfile.ScaleName(modelfiletest.Projection)] = modelfiletest.NewTensor("F32", []int{1}, modelfiletest.Floats(0))
 		}},

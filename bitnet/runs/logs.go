@@ -239,6 +239,29 @@ func (l *Logs) add(name string, v any, also func(Sink) error) error {
 	return nil
 }
 
+// Evaluated reports whether logs/eval.jsonl ends with the evaluation of a step.
+func (l *Logs) Evaluated(step int64) bool { return l.last(evalLog) == step }
+
+// Sampled reports whether logs/samples.jsonl ends with the samples of a step.
+func (l *Logs) Sampled(step int64) bool { return l.last(samplesLog) == step }
+
+// Logged is the step of the last line of logs/metrics.jsonl, 0 without one.
+func (l *Logs) Logged() int64 { return max(l.last(metricsLog), 0) }
+
+// last is the step of the last readable line of a log, -1 without one.
+func (l *Logs) last(name string) int64 {
+	var v values
+	step := int64(-1)
+	// A log that cannot be read has no lines.
+	_ = backward(l.run.Log(name), func(line []byte) bool {
+		if scan(line, &v) {
+			step = whole(v.num[stepKey])
+		}
+		return step < 0
+	})
+	return step
+}
+
 // Sync makes what was logged survive a loss of power. The trainer calls it before
 // each checkpoint, so that no line of a step before it can be missing.
 func (l *Logs) Sync() error {

@@ -18,7 +18,7 @@ import (
 
 // Kind is an entry of the table of tasks.
 type Kind struct {
-	// Name stands in data.source, before the colon of an argument.
+	// Name is what data.source begins with, before the colon of an argument.
 	Name string
 	// Argument is what follows the colon, as help texts write it: "FILE"; ""
 	// for a task that takes none.
@@ -73,7 +73,7 @@ type Options struct {
 	Seq      int    // tokens of a row
 	Seed     uint64
 	Vocab    int   // the vocabulary of the model
-	Tokens   int64 // that the run reads in all; 0 where nothing is trained
+	Tokens   int64 // that the run reads in total; 0 where nothing is trained
 	// Own is the tokenizer of the model that training starts from, or that is
 	// evaluated. It is always used: a model knows no other. nil for a new model.
 	Own *tokenizer.Tokenizer
@@ -90,7 +90,7 @@ type Task interface {
 	// Train gives the training data, without end.
 	Train() data.Source
 	// Validation gives one pass over the data that is never trained on, ending
-	// with io.EOF; nil where nothing is held out.
+	// with io.EOF; nil where there is no validation data.
 	Validation() (data.Source, error)
 	// Tokenizer is nil where the data is ids and nothing else is known.
 	Tokenizer() *tokenizer.Tokenizer
@@ -120,7 +120,7 @@ type Game struct {
 	Contest func(ctx context.Context, m *infer.Model, o Match, each func(string)) ([]runs.Score, error)
 }
 
-// Person is the opponent that is no program.
+// Person is the opponent that is not a program.
 const Person = "person"
 
 // Match says who plays against a model.

@@ -9,7 +9,7 @@ import (
 
 // OwnVocabulary checks the run of a task that brings its own tokenizer: the
 // model must have room for it, and a model or a configuration that names
-// another tokenizer is refused.
+// a different tokenizer is refused.
 func OwnVocabulary(name string, tok *tokenizer.Tokenizer, o Options) error {
 	if n := tok.Size(); n > o.Vocab {
 		return fmt.Errorf("model.vocab_size %d is too small for %s: its tokenizer has %d tokens", o.Vocab, name, n)
@@ -18,7 +18,7 @@ func OwnVocabulary(name string, tok *tokenizer.Tokenizer, o Options) error {
 		return fmt.Errorf("%s has a tokenizer of its own: leave out --tokenizer %s", name, o.Settings.Tokenizer)
 	}
 	if o.Own != nil && o.Own.Hash() != tok.Hash() {
-		return fmt.Errorf("the model was trained with another tokenizer than that of %s: it does not know these tokens", name)
+		return fmt.Errorf("the model was trained with a different tokenizer than that of %s: it does not know these tokens", name)
 	}
 	return nil
 }
@@ -35,7 +35,7 @@ func TextTokenizer(o Options, load func() (*tokenizer.Tokenizer, error)) (*token
 			return nil, err
 		}
 		if named.Hash() != o.Own.Hash() {
-			return nil, errors.New("--tokenizer names another tokenizer than the model was trained with: leave it out")
+			return nil, errors.New("--tokenizer names a different tokenizer than the model was trained with: leave it out")
 		}
 	}
 	return o.Own, nil

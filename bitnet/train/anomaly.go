@@ -23,7 +23,7 @@ var ErrAnomaly = errors.New("training went wrong")
 // What is wrong with a step is judged by the losses and gradient norms of the
 // last runs.RecentSteps steps that were finite.
 const (
-	enoughSteps = 32 // before which nothing is judged but NaN
+	enoughSteps = 32 // with fewer, only NaN and infinity are anomalies
 
 	// A loss spikes if it is over the median by spikeSigmas standard
 	// deviations (estimated by the median absolute deviation), by spikeShare
@@ -65,7 +65,7 @@ func judge(r *runs.Recent, s graph.StepResult, maxNorm float64) []runs.Anomaly {
 	return out
 }
 
-// remember takes in a step if it was finite.
+// remember records a step if its loss and gradient norm are finite.
 func remember(r *runs.Recent, s graph.StepResult) {
 	if loss, norm := float64(s.Loss), float64(s.GradNorm); math.IsNaN(loss-loss) || math.IsNaN(norm-norm) {
 		return
@@ -93,7 +93,7 @@ func medianAndSpread(values []float32) (middle, spread float64) {
 	return float64(m), 1.4826 * float64(sorted[len(sorted)/2])
 }
 
-// collapsed is the share of zeros from which on a projection does nothing.
+// collapsed is the share of zeros at which a projection no longer does anything.
 const collapsed = 0.999
 
 // judgeShares finds projections whose weights are all zero.
@@ -119,13 +119,13 @@ const (
 	phraseTokens = 8
 	repeatTokens = 20
 	// Entropy collapses if the samples' next tokens have less than entropyShare
-	// of the entropy that the training loss speaks of, or if the text itself
-	// has less than a bit a token; with entropyTokens tokens at least.
+	// of the entropy that the training loss implies, or if the text itself has
+	// less than one bit per token; only judged from entropyTokens tokens on.
 	entropyShare  = 0.02
 	entropyOfText = math.Ln2
 	entropyTokens = 32
 	// judgedFrom is the step before which samples are not judged, nor in the
-	// first tenth of a run: all beginnings stammer.
+	// first tenth of a run: early samples always repeat themselves.
 	judgedFrom = 200
 )
 

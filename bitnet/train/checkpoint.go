@@ -23,7 +23,7 @@ const (
 // moments are the forms that optimizer.safetensors holds.
 var moments = []model.Form{{Slot: graph.FirstMoment, Prefix: "m."}, {Slot: graph.SecondMoment, Prefix: "v."}}
 
-// save writes a checkpoint of the present step, unless there is one.
+// save writes a checkpoint of the current step, unless there is one.
 func (t *Trainer) save() error {
 	if t.saved == t.state.Step {
 		return nil
@@ -80,7 +80,7 @@ func (t *Trainer) restore(dir string, state runs.State) error {
 	if err := t.task.Train().Seek(state.Position); err != nil {
 		return err
 	}
-	t.state, t.saved, t.observed, t.unlogged = state, state.Step, state.Step, t.unlogged[:0]
+	t.state, t.saved, t.observed, t.unlogged, t.carried = state, state.Step, state.Step, t.unlogged[:0], 0
 	return nil
 }
 

@@ -29,12 +29,12 @@ type Config struct {
 	Output Output           `yaml:"output"`
 }
 
-// Optimisation says how the weights are found.
+// Optimisation holds the hyperparameters of training.
 type Optimisation struct {
 	Steps            int         `yaml:"steps"`
-	BatchSize        int         `yaml:"batch_size"` // sequences of a micro-batch
+	BatchSize        int         `yaml:"batch_size"` // sequences per micro-batch
 	SeqLen           int         `yaml:"seq_len"`
-	GradAccum        int         `yaml:"grad_accum"` // micro-batches of a step
+	GradAccum        int         `yaml:"grad_accum"` // micro-batches per step
 	LearningRate     float64     `yaml:"learning_rate"`
 	WarmupSteps      int         `yaml:"warmup_steps"`
 	WeightDecay      float64     `yaml:"weight_decay"`      // in the first half of the steps
@@ -56,8 +56,8 @@ type Output struct {
 	EvalInterval       int     `yaml:"eval_interval"`
 	SampleInterval     int     `yaml:"sample_interval"`
 	CheckpointInterval int     `yaml:"checkpoint_interval"`
-	CheckpointMinutes  float64 `yaml:"checkpoint_minutes"` // the longest time without a checkpoint; 0 for any
-	KeepCheckpoints    int     `yaml:"keep_checkpoints"`   // besides those at the stage boundary
+	CheckpointMinutes  float64 `yaml:"checkpoint_minutes"` // save at least every N minutes (0: no time limit)
+	KeepCheckpoints    int     `yaml:"keep_checkpoints"`   // in addition to those at the stage boundary
 	EvalSamples        int     `yaml:"eval_samples"`
 	Prompts            Prompts `yaml:"prompts"`     // what samples continue
 	TensorBoard        bool    `yaml:"tensorboard"` // write event files into the run's folder tensorboard
@@ -102,7 +102,7 @@ func parseConfig(where string, text []byte) (*Config, error) {
 	return &c, nil
 }
 
-// What the YAML decoder says of a mistake, and what is said instead.
+// The messages of the YAML decoder that inWords replaces.
 var (
 	unknownKey = regexp.MustCompile(`(line \d+): field (\S+) not found in type \S+`)
 	wrongType  = regexp.MustCompile("(line \\d+): cannot unmarshal !!\\w+ (`[^`]*` )?into (\\S+)")
@@ -113,7 +113,7 @@ var wanted = map[string]string{
 	"bool": "true or false", "string": "text",
 }
 
-// inWords is a mistake that the YAML decoder found, in one line and in words.
+// inWords describes a mistake that the YAML decoder found, in one line.
 func inWords(err error) string {
 	text := strings.Join(strings.Fields(strings.NewReplacer("yaml: unmarshal errors:", "", "yaml: ", "").Replace(err.Error())), " ")
 	text = unknownKey.ReplaceAllStringFunc(text, func(s string) string {
@@ -124,7 +124,7 @@ func inWords(err error) string {
 		m := wrongType.FindStringSubmatch(s)
 		want := wanted[m[3]]
 		if want == "" {
-			want = "another kind of value"
+			want = "a different kind of value"
 		}
 		if value := strings.Trim(m[2], "` "); value != "" {
 			return fmt.Sprintf("%s: %s is not %s", m[1], value, want)

@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"bitnet/bitnet/modelfile"
+	"bitnet/bitnet/modelfile/modelfiletest"
 )
 
 func TestPresets(t *testing.T) {
@@ -23,6 +26,19 @@ func TestPresets(t *testing.T) {
 	}
 	_, err := Preset("nonsense")
 	require.ErrorContains(t, err, "choose one of arithmetic")
+}
+
+// A model to start from that has other shapes than the configuration is refused
+// by the first value that differs.
+func TestPrepareNamesDifference(t *testing.T) {
+	c, err := Preset("simple")
+	require.NoError(t, err)
+	dir := modelfiletest.Dir(t, false, func(h *modelfile.HFConfig, _ modelfiletest.Model) {
+		h.Config = c.Model
+		h.RopeTheta = 500
+	})
+	_, err = Prepare(t.Context(), c, Start{RunsDir: t.TempDir(), Init: dir}, Events{})
+	require.EqualError(t, err, dir+" holds a different model than the configuration describes: rope_theta is 500, not 10000")
 }
 
 func TestSet(t *testing.T) {

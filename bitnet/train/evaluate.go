@@ -23,13 +23,13 @@ import (
 type EvalOptions struct {
 	eval.Options
 	RunsDir string // where a run's name is looked for
-	Data    string // as in task.Settings.Source; "" for what the model's run holds out
+	Data    string // as in task.Settings.Source; "" for the validation data of the model's run
 	Note    func(string)
 }
 
 // Evaluate measures a model: the newest checkpoint of a run, a checkpoint, a
 // model directory or ORG/NAME of the hub. A model without a run's configuration
-// has no data of its own: Data says what to measure it on.
+// has no data of its own and needs Data.
 func Evaluate(ctx context.Context, dev *gpu.Device, path string, o EvalOptions) (runs.Eval, error) {
 	if o.Note == nil {
 		o.Note = func(string) {}
@@ -76,7 +76,7 @@ func evalConfig(dir, data string) (*Config, int64, error) {
 	case err == nil:
 		step = max(runs.CheckpointStep(dir), 0)
 	case errors.Is(err, os.ErrNotExist) && data == "":
-		return nil, 0, fmt.Errorf("%s has no %s, so nothing is known of its data: say what to measure it on with --data", dir, configName)
+		return nil, 0, fmt.Errorf("%s has no %s, so its data is unknown: name data to measure it on with --data", dir, configName)
 	case errors.Is(err, os.ErrNotExist):
 		c = &Config{Train: Optimisation{BatchSize: 8, SeqLen: min(256, hf.MaxPositions)}}
 	default:

@@ -5,7 +5,7 @@ import (
 	"bitnet/bitnet/task"
 )
 
-// Events get what happens while a run is under way; each may be nil.
+// Events are called when something happens in a run; each may be nil.
 type Events struct {
 	Note       func(string)           // also from another goroutine
 	Prepare    func(task.Preparation) // several times a second, from another goroutine

@@ -23,13 +23,13 @@ type Start struct {
 	Resume         string      // a run or checkpoint directory, or ""
 	State          *runs.State // of Resume if that is a checkpoint that FindCheckpoint found whole, or nil
 	Newest         bool        // Resume is what was the run's newest whole checkpoint when State was read
-	Init           string      // a model directory whose weights to begin with, or ""
+	Init           string      // a model directory whose weights to start with, or ""
 }
 
-// Job is a run that is ready to begin but for the device: its configuration is
-// checked, and its data is open.
+// Job is a run that needs only a device to begin: its configuration is checked,
+// and its data is open.
 type Job struct {
-	config Config // what is left open in it is settled by Begin
+	config Config // Begin fills in what is still open
 	start  Start
 	events Events
 	from   string // the checkpoint or model directory to start from, or ""
@@ -123,7 +123,7 @@ func (j *Job) stillNewest() error {
 		if runs.CheckpointStep(dir) <= j.state.Step {
 			break
 		}
-		if _, err := runs.ReadState(dir, checkpointFiles...); err == nil { // a damaged one was passed over before, too
+		if _, err := runs.ReadState(dir, checkpointFiles...); err == nil { // a damaged one was skipped before, too
 			changed = true
 		}
 	}
@@ -140,8 +140,8 @@ func (j *Job) openModel() (*tokenizer.Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if got != j.config.Model {
-		return nil, fmt.Errorf("%s holds another model than the configuration describes: %+v, not %+v", j.from, got, j.config.Model)
+	if difference := got.Difference(j.config.Model); difference != "" {
+		return nil, fmt.Errorf("%s holds a different model than the configuration describes: %s", j.from, difference)
 	}
 	if _, err := os.Stat(filepath.Join(j.from, "tokenizer.json")); err != nil {
 		return nil, nil

@@ -22,6 +22,7 @@ type report struct {
 
 	observed int64              // the steps before this one were read from the device
 	unlogged []graph.StepResult // those of them that no line of metrics contains
+	carried  int                // of unlogged, the first that a process before this one trained
 	loss     float64            // of the last line of metrics
 	began    time.Time          // of the training that the next line measures
 
@@ -58,9 +59,9 @@ func (t *Trainer) openLogs() error {
 	return err
 }
 
-// sharesDue says whether the line of metrics of the present step has the
-// ternary shares: about a hundred lines of a run have, the first and every
-// tenth at least. They are the most of a line, and change slowly.
+// sharesDue reports whether the metrics of the current step contain the ternary
+// shares: about a hundred lines of a run do, at least the first and every tenth.
+// They take up most of a line, and change slowly.
 func (t *Trainer) sharesDue() bool {
 	each := int64(max(t.Config.Output.LogInterval, 1))
 	lines := int64(t.Config.Train.Steps) / each
@@ -72,7 +73,7 @@ func (t *Trainer) sharesDue() bool {
 func (t *Trainer) measure(withShares bool) error {
 	took, history := time.Since(t.began).Seconds(), t.unlogged
 	c := &t.Config.Train
-	n := float64(len(history))
+	n, timed := float64(len(history)), float64(len(history)-t.carried)
 	last := history[len(history)-1]
 	mean := 0.0
 	for _, h := range history {
@@ -84,8 +85,8 @@ func (t *Trainer) measure(withShares bool) error {
 	m.Set(runs.GradNorm, float64(last.GradNorm))
 	m.Set(runs.LR, c.learningRate(t.state.Step-1))
 	m.Set(runs.WeightDecay, c.weightDecay(t.state.Step-1))
-	m.Set(runs.StepTimeMS, 1000*took/n)
-	m.Set(runs.TokensPerSec, n*float64(t.TokensPerStep())/took)
+	m.Set(runs.StepTimeMS, 1000*took/timed)
+	m.Set(runs.TokensPerSec, timed*float64(t.TokensPerStep())/took)
 	m.Set(runs.TokensSeen, float64(t.state.TokensSeen))
 	m.Set(runs.Memory, float64(t.dev.Stats().Allocated))
 	var shares []graph.Shares
@@ -99,7 +100,7 @@ func (t *Trainer) measure(withShares bool) error {
 			m.Ternary[s.Name] = [3]float64{s.Minus, s.Zero, s.Plus}
 		}
 	}
-	t.unlogged, t.loss = t.unlogged[:0], mean
+	t.unlogged, t.carried, t.loss = t.unlogged[:0], 0, mean
 	if err := t.logs.Metrics(m); err != nil {
 		return err
 	}

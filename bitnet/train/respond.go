@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// maxRollbacks of a run: one that needs more will not get well by leaving
-	// out batches.
+	// maxRollbacks bounds the rollbacks of a run: if it needs more, skipping
+	// batches does not help.
 	maxRollbacks = 8
-	// maxDumps of a kind that one process writes.
+	// maxDumps bounds the dumps of one kind that one process writes.
 	maxDumps = 10
 )
 
@@ -53,8 +53,8 @@ func (t *Trainer) observe() ([]runs.Anomaly, error) {
 	return firsts(found), nil
 }
 
-// lasting leaves of anomalies that are found again and again those that begin
-// now; of are the kinds that were looked for.
+// lasting keeps the anomalies that are new, and drops those that were found the
+// last time too; of lists the kinds that were checked.
 func (w *watch) lasting(found []runs.Anomaly, of ...runs.AnomalyKind) []runs.Anomaly {
 	var begun []runs.Anomaly
 	now := map[runs.AnomalyKind]bool{}
@@ -71,13 +71,13 @@ func (w *watch) lasting(found []runs.Anomaly, of ...runs.AnomalyKind) []runs.Ano
 }
 
 // respond does what the policy says about anomalies, ordered by step. After a
-// rollback the trainer stands at an earlier step; an error ends the run.
+// rollback the trainer is at an earlier step; an error ends the run.
 func (t *Trainer) respond(found []runs.Anomaly, about any) (rolledBack bool, err error) {
 	for _, a := range found {
 		a.Action = t.Config.Train.OnAnomaly
 		switch {
 		case a.Kind == runs.NotFinite && a.Action == runs.Warn:
-			a.Action = runs.Stop // nothing comes of going on
+			a.Action = runs.Stop // continuing cannot help
 		case a.Action == runs.RollBack && !ofStep(a.Kind):
 			a.Action = runs.Warn // no batch is to blame
 		case a.Action == runs.RollBack && t.state.Rollbacks >= maxRollbacks:
@@ -117,14 +117,14 @@ func (t *Trainer) advice() string {
 	if t.saved < 0 {
 		return "there is no checkpoint: start again with a lower --lr or with --on-anomaly rollback"
 	}
-	resume := fmt.Sprintf("go on from step %d with: bitnet train --resume %s", t.saved, t.Run.Dir)
+	resume := fmt.Sprintf("resume from step %d with: bitnet train --resume %s", t.saved, t.Run.Dir)
 	if t.state.Rollbacks >= maxRollbacks {
 		return resume + " and a lower --lr"
 	}
 	return resume + " --on-anomaly rollback, or with a lower --lr"
 }
 
-// rollBack goes back to the newest checkpoint and leaves out the batches of
+// rollBack returns to the newest checkpoint and skips the batches of
 // step (from 0) and those of the step before, whose update may be the cause.
 func (t *Trainer) rollBack(step int64) error {
 	skipped, rollbacks := slices.Clone(t.state.Skipped), t.state.Rollbacks+1
@@ -136,7 +136,11 @@ func (t *Trainer) rollBack(step int64) error {
 		return err
 	}
 	t.state.Skipped, t.state.Rollbacks = skipped, rollbacks
-	return t.logs.Rewind(t.state.Step)
+	if err := t.logs.Rewind(t.state.Step); err != nil {
+		return err
+	}
+	t.carry()
+	return nil
 }
 
 // batchesOf says which batches, counted in steps' worth over all that the data
@@ -151,8 +155,8 @@ func batchesOf(s *runs.State, step int64) int64 {
 	return step
 }
 
-// skipBatches passes over the batches before those of the next step that are
-// to be left out.
+// skipBatches skips the batches before those of the next step that are not to
+// be trained on.
 func (t *Trainer) skipBatches() error {
 	step := t.state.Step
 	if len(t.state.Skipped) == 0 {
@@ -170,8 +174,8 @@ func (t *Trainer) skipBatches() error {
 	return nil
 }
 
-// reread gives the batches of a finished step of the last HistorySlots once
-// more.
+// reread gives the batches of one of the last HistorySlots finished steps
+// again.
 func (t *Trainer) reread(step int64) ([]*data.Batch, error) {
 	now := t.task.Train().Position()
 	if err := t.task.Train().Seek(t.watch.starts[step%graph.HistorySlots]); err != nil {

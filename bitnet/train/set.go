@@ -50,8 +50,8 @@ func (c *Config) Set(assignment string) error {
 	return nil
 }
 
-// holds says whether the value of key is that number: the decoder makes whole
-// numbers of others where a key wants one.
+// holds reports whether the value of key is that number: the decoder converts
+// other numbers where a key needs a whole one.
 func (c *Config) holds(key string, number *yaml.Node) bool {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(c.YAML(), &doc); err != nil {

@@ -18,7 +18,7 @@ import (
 
 // Trainer is a run on a device.
 type Trainer struct {
-	Config Config // settled: nothing changes it any more
+	Config Config // final: it no longer changes
 	Run    *runs.Run
 	Plan   *graph.Plan
 
@@ -38,7 +38,7 @@ type Trainer struct {
 }
 
 // Begin plans the step, compiles it on a device, sets the weights and makes the
-// run directory. It ends the job, with an error too.
+// run directory. It ends the job, even if it fails.
 func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error) {
 	t := &Trainer{
 		Config: j.config, Run: j.run, dev: dev, task: j.task, state: j.state, saved: -1,
@@ -80,8 +80,8 @@ func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error
 	return t, t.openRun(j, variants)
 }
 
-// settlePrecision writes down what auto has become: the run keeps it wherever
-// it is resumed.
+// settlePrecision records the precision that auto stands for here: a resumed run
+// keeps it on every machine.
 func (t *Trainer) settlePrecision() {
 	switch ps, p := t.model.Params, &t.Config.Train.Precision; {
 	case *p == graph.AutoPrecision:
@@ -90,7 +90,7 @@ func (t *Trainer) settlePrecision() {
 			t.events.note(fmt.Sprintf("precision %s: gradients and output head are computed on matrix units (--precision f32 keeps them in float32)", ps.Precision))
 		}
 	case !ps.Limits.Speeds(ps.Precision):
-		t.events.note(fmt.Sprintf("precision %s: %s has no matrix units for it, or its backend does not reach them, so it rounds the same but gains no speed", ps.Precision, t.dev.Adapter().Name))
+		t.events.note(fmt.Sprintf("precision %s: %s has no matrix units for it, or its backend cannot use them: rounding is the same, but it is not faster", ps.Precision, t.dev.Adapter().Name))
 	}
 }
 
@@ -212,13 +212,13 @@ func (t *Trainer) readBatches(batches []*data.Batch) error {
 	return nil
 }
 
-// firstLines are the steps after which metrics are logged whatever the
-// interval: that a run learns shows at once.
+// firstLines reports whether metrics are logged after a step whatever the
+// interval is, so that a user soon sees whether a run learns.
 func firstLines(step int64) bool { return step == 1 || step == 10 }
 
 // Train runs to the last step, or until ctx ends; then it saves a checkpoint
-// and returns ctx's error. Only what a person waits for is left out then:
-// samples and evaluations.
+// and returns ctx's error. What a person would wait for, samples and evaluations,
+// is left out then; a resumed run catches up on it.
 func (t *Trainer) Train(ctx context.Context) error {
 	if err := t.Run.SetAside(t.state.Step, t.events.note); err != nil {
 		return fmt.Errorf("setting aside checkpoints: %w", err)
@@ -233,11 +233,16 @@ func (t *Trainer) Train(ctx context.Context) error {
 	}
 	c, o := &t.Config.Train, &t.Config.Output
 	if c.OnAnomaly == runs.RollBack && t.saved < 0 {
-		if err := t.save(); err != nil { // to have one to go back to
+		if err := t.save(); err != nil { // a rollback needs one
 			return err
 		}
 	}
 	every := func(interval int) bool { return interval > 0 && t.state.Step%int64(interval) == 0 }
+	if t.state.Step > 0 {
+		if err := t.catchUp(ctx, every(o.EvalInterval), every(o.SampleInterval)); err != nil {
+			return err
+		}
+	}
 	t.began = time.Now()
 	t.savedAt = t.began
 	for t.state.Step < int64(c.Steps) {
@@ -255,12 +260,8 @@ func (t *Trainer) Train(ctx context.Context) error {
 		if (log || save) && !t.present() {
 			return t.rescue()
 		}
-		if log || save { // nothing that is not finite gets into a checkpoint
-			found, err := t.observe()
-			if err != nil {
-				return err
-			}
-			rolledBack, err := t.respond(found, nil)
+		if log || save { // no checkpoint may hold NaN or infinity
+			rolledBack, err := t.review()
 			if err != nil {
 				return err
 			}
@@ -277,8 +278,18 @@ func (t *Trainer) Train(ctx context.Context) error {
 		}
 		pause := time.Now() // what follows is not training time
 		err := t.examine(ctx, evaluate, last || every(o.SampleInterval))
-		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-			err, stop, save = nil, true, true
+		if err != nil && errors.Is(err, ctx.Err()) {
+			rolledBack := false
+			if err = nil; !log && !save {
+				rolledBack, err = t.review()
+			}
+			if err == nil && !rolledBack && !log {
+				err = t.measure(true)
+			}
+			if err == nil && rolledBack {
+				continue
+			}
+			stop, save = true, true
 		}
 		if err != nil {
 			return err
@@ -296,15 +307,58 @@ func (t *Trainer) Train(ctx context.Context) error {
 	return nil
 }
 
-// examine evaluates and samples, unless ctx has ended or ends meanwhile.
+// catchUp takes over what the process before left undone at the step that the run is
+// resumed from: the steps that no line of metrics contains yet, and the evaluation and
+// the samples, if they are due and a signal kept it from making them.
+func (t *Trainer) catchUp(ctx context.Context, evaluate, sample bool) error {
+	if losses := t.state.Recent.Loss; len(losses) > 0 {
+		t.loss = float64(losses[len(losses)-1]) // samples are judged by it
+	}
+	t.carry()
+	return t.examine(ctx, evaluate && !t.logs.Evaluated(t.state.Step), sample && !t.logs.Sampled(t.state.Step))
+}
+
+// carry takes over the steps since the last line of metrics, so that the next line
+// is the one of a run that was not interrupted.
+func (t *Trainer) carry() {
+	recent := &t.state.Recent
+	last := len(recent.Loss)
+	n := int(t.state.Step - t.logs.Logged())
+	if n > last {
+		return
+	}
+	for i := last - n; i < last; i++ {
+		t.unlogged = append(t.unlogged, graph.StepResult{Loss: recent.Loss[i], GradNorm: recent.Norm[i]})
+	}
+	t.carried = len(t.unlogged)
+}
+
+// review reads the steps since the last time from the device, and responds to what
+// is wrong with them.
+func (t *Trainer) review() (rolledBack bool, err error) {
+	found, err := t.observe()
+	if err != nil {
+		return false, err
+	}
+	return t.respond(found, nil)
+}
+
+// examine evaluates and samples. If ctx ends before or meanwhile, the rest is left
+// out and ctx's error is returned.
 func (t *Trainer) examine(ctx context.Context, evaluate, sample bool) error {
-	if evaluate && ctx.Err() == nil {
-		if err := t.evaluate(ctx); err != nil {
+	for _, do := range []struct {
+		due bool
+		do  func(context.Context) error
+	}{{evaluate, t.evaluate}, {sample, t.sample}} {
+		if !do.due {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-	}
-	if sample && ctx.Err() == nil {
-		return t.sample(ctx)
+		if err := do.do(ctx); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ const (
 )
 
 // When a run begins, what is not stored is measured for this long, if the run
-// has so much arithmetic that it can pay: minutes on a fast GPU.
+// has so much arithmetic that measuring pays off: minutes on a fast GPU.
 const (
 	tuneAtStart = 25 * time.Second
 	tuneFrom    = 1e16
@@ -37,9 +37,9 @@ type TuneReport struct {
 	tune.File
 }
 
-// Tune measures the products of a run and stores what it finds at path, or
-// where runs look for it if that is "". What is stored there already is only
-// measured again with force. If ctx ends, what was measured is stored.
+// Tune measures the products of a run and stores the results at path, or where
+// runs look for them if that is "". With force it also measures what is stored
+// there already. If ctx ends, what was measured is stored.
 func Tune(ctx context.Context, c *Config, dev *gpu.Device, path string, force bool, o tune.Options) (*TuneReport, error) {
 	a := dev.Adapter()
 	_, plan, err := Plan(c, a)
@@ -51,7 +51,7 @@ func Tune(ctx context.Context, c *Config, dev *gpu.Device, path string, force bo
 			return nil, err
 		}
 	} else if t, err := tune.ReadFile(path); err == nil && t.Fits(a) != nil {
-		return nil, fmt.Errorf("%s is kept: %w: choose another file", path, t.Fits(a))
+		return nil, fmt.Errorf("%s is kept: %w: choose a different file", path, t.Fits(a))
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func ChooseTuning(ctx context.Context, c *Config, dev *gpu.Device, plan *graph.P
 			return nil, fmt.Errorf("--tuning %s: %w: make one here with bitnet tune, or use --tuning auto", c.Train.Tuning, err)
 		}
 		if !t.Fresh() {
-			note(fmt.Sprintf("%s was made with other kernels: what it chose is used where it still exists", c.Train.Tuning))
+			note(fmt.Sprintf("%s was made with other kernels: its choices are used where they still exist", c.Train.Tuning))
 		}
 		return t, nil
 	}
@@ -141,14 +141,14 @@ func (c *Config) measures(p *graph.Plan, a gpu.Adapter) bool {
 	return c.Train.Tuning == TuneAuto && a.Kind != gpu.CPU && p.FlopsPerToken()*float64(c.Tokens()) >= tuneFrom
 }
 
-// complete measures what a plan needs and a tuning does not have, in short, and
-// stores it. It fails only where the run cannot continue.
+// complete measures for a short time what a plan needs and a tuning does not
+// have, and stores it. It fails only where the run cannot continue.
 func complete(ctx context.Context, t *tune.File, dev *gpu.Device, plan *graph.Plan, path string, note func(string)) error {
 	missing := len(plan.Products()) - len(t.Products.Of(plan))
 	if missing == 0 {
 		return nil
 	}
-	note(fmt.Sprintf("measuring the variants of %d matrix products, for at most %.0f s (bitnet tune does it beforehand, --tuning off leaves it out)", missing, tuneAtStart.Seconds()))
+	note(fmt.Sprintf("measuring the variants of %d matrix products, for at most %.0f s (bitnet tune does it beforehand, --tuning off skips it)", missing, tuneAtStart.Seconds()))
 	found, err := tune.Measure(ctx, dev, plan.Products(), tune.Options{Known: t.Products, Budget: tuneAtStart, Note: note})
 	maps.Copy(t.Products, found)
 	if len(found) > 0 {
@@ -166,8 +166,8 @@ func complete(ctx context.Context, t *tune.File, dev *gpu.Device, plan *graph.Pl
 }
 
 // runTuning is what the run of a checkpoint was begun with, so that it continues
-// bit for bit. nil means: choose again, as where train.tuning was changed, or on
-// another adapter.
+// bit for bit. nil means: choose again, because train.tuning was changed or the
+// adapter is a different one.
 func runTuning(run *runs.Run, checkpoint string, c *Config, a gpu.Adapter, note func(string)) *tune.File {
 	if before, err := LoadConfig(filepath.Join(checkpoint, configName)); err == nil && before.Train.Tuning != c.Train.Tuning {
 		return nil
@@ -183,7 +183,7 @@ func runTuning(run *runs.Run, checkpoint string, c *Config, a gpu.Adapter, note 
 		note(fmt.Sprintf("the kernels of the run are chosen again: %v", t.Fits(a)))
 		return nil
 	case !t.Fresh():
-		note("the kernels have changed since the run began: it may continue with another rounding")
+		note("the kernels have changed since the run began: results may be rounded differently from here on")
 	}
 	return t
 }

@@ -169,7 +169,7 @@ func TestChooseTuning(t *testing.T) {
 	require.Len(t, notes, 1)
 	check(path, file.Products) // a file that was asked for
 	require.Len(t, notes, 1)
-	require.Contains(t, notes[0], "where it still exists")
+	require.Contains(t, notes[0], "where they still exist")
 
 	file.Driver = "older"
 	require.NoError(t, file.Write(path))

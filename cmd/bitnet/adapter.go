@@ -11,7 +11,7 @@ import (
 )
 
 // backendHelp is the help of --backend, wherever there is one.
-var backendHelp = "what reaches the adapter: " + gpu.BackendList() + "; default $BITNET_BACKEND, else auto"
+var backendHelp = "GPU backend: " + gpu.BackendList() + "; default $BITNET_BACKEND, else auto"
 
 // adapterFlags say what to compute on.
 type adapterFlags struct{ name, backend string }
@@ -25,7 +25,7 @@ func (f *adapterFlags) device() bitnet.Device {
 	return bitnet.Device{Backend: f.backend, Adapter: f.name}
 }
 
-// open opens the adapter that was chosen, and says what of it is not used.
+// open opens the adapter that was chosen, and notes which of its features are not used.
 func (f *adapterFlags) open(c *cobra.Command) (*gpu.Device, error) { return f.device().Open(noteTo(c)) }
 
 // noteTo writes notes to standard error.

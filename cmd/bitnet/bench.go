@@ -14,8 +14,8 @@ func benchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure speed",
-		Long: `Measure speed. With --json a result can be kept, and with --compare FILE a later
-one is set against it. On a machine that does other work, compare in one sitting.`,
+		Long: `Measure speed. Keep a result with --json, and compare a later one with it with
+--compare FILE. On a busy machine, take both measurements shortly after each other.`,
 		Example: `  bitnet bench peak
   bitnet bench step --exp arithmetic --batch-size 64
   bitnet bench step --exp arithmetic --json > before.json
@@ -39,8 +39,8 @@ func (f *benchFlags) add(c *cobra.Command) {
 	fl.StringVar(&f.compare, "compare", "", "print ratios to an earlier result, a file with the --json output of the same command")
 }
 
-// run opens the device, measures and tells. The command's name is its kind.
-func (f *benchFlags) run(c *cobra.Command, measure func(*gpu.Device) (bench.Result, error), tell func(io.Writer)) error {
+// run opens the device, measures and shows the result. The command's name is its kind.
+func (f *benchFlags) run(c *cobra.Command, measure func(*gpu.Device) (bench.Result, error), show func(io.Writer)) error {
 	var earlier *bench.Earlier
 	if f.compare != "" {
 		var err error
@@ -69,7 +69,7 @@ func (f *benchFlags) run(c *cobra.Command, measure func(*gpu.Device) (bench.Resu
 	} else {
 		a := dev.Adapter()
 		fmt.Fprintf(out, "%s through %s (%s)\n", a.Name, a.Backend, a.Driver)
-		tell(out)
+		show(out)
 	}
 	if earlier == nil {
 		return nil

@@ -21,10 +21,10 @@ func benchGenerateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "generate [MODEL]",
 		Short: "Measure how fast a model reads prompts and writes",
-		Long: `Measure how fast a model reads prompts and writes: tokens a second, and the bytes
-that a token needs against the adapter's bandwidth, which is measured first. MODEL
-is what bitnet generate takes; without one, --exp gives an experiment's model with
-random weights.`,
+		Long: `Measure how fast a model reads prompts and writes: tokens per second, and the bytes
+that a token needs compared with the adapter's bandwidth, which is measured first.
+MODEL is what bitnet generate takes; without one, --exp gives an experiment's model
+with random weights.`,
 		Example: `  bitnet bench generate runs/my_run
   bitnet bench generate --exp baseline --batch 1,8,32`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -55,18 +55,18 @@ random weights.`,
 		}, func(out io.Writer) {
 			fmt.Fprintf(out, "%s: prompts of %d tokens, %d new ones, context %d; bandwidth %.1f GB/s (%s)\n",
 				b.Model, b.PromptTokens, b.NewTokens, b.Context, b.Bandwidth.Median, b.Bandwidth.Name)
-			fmt.Fprintf(out, "%8s %10s %10s %9s  %-30s %10s %6s\n", "at once", "prompt t/s", "new t/s", "ms a step", "MB a step: ternary+float+cache", "MB a token", "GB/s")
+			fmt.Fprintf(out, "%8s %10s %10s %9s  %-30s %10s %6s\n", "at once", "prompt t/s", "new t/s", "ms/step", "MiB/step: ternary+float+cache", "MiB/token", "GB/s")
 			for _, r := range b.Runs {
-				parts := fmt.Sprintf("%.1f + %.1f + %.1f", float64(r.TernaryBytes)/1e6, float64(r.FloatBytes)/1e6, float64(r.CacheBytes)/1e6)
+				parts := fmt.Sprintf("%.1f + %.1f + %.1f", float64(r.TernaryBytes)/(1<<20), float64(r.FloatBytes)/(1<<20), float64(r.CacheBytes)/(1<<20))
 				fmt.Fprintf(out, "%8d %10.1f %10.1f %9.2f  %-30s %10.2f %6.2f, %.0f%% of the bandwidth\n",
-					r.Batch, r.PromptPerSec, r.TokensPerSec, r.StepMS, parts, r.BytesPerToken/1e6, r.GBPerSec, 100*r.ShareOfMeasured)
+					r.Batch, r.PromptPerSec, r.TokensPerSec, r.StepMS, parts, r.BytesPerToken/(1<<20), r.GBPerSec, 100*r.ShareOfMeasured)
 			}
 		})
 	}
 	return c
 }
 
-// benchModel opens a model, or makes one of an experiment's shapes up.
+// benchModel opens a model, or makes one with an experiment's shapes.
 func benchModel(c *cobra.Command, dev *gpu.Device, exp string, args []string) (string, *model.Model, error) {
 	if len(args) > 0 {
 		m, err := infer.Open(c.Context(), dev, "runs", args[0], noteTo(c))

@@ -19,15 +19,15 @@ func benchKernelsCommand() *cobra.Command {
 		Use:   "kernels",
 		Short: "Measure each kernel of a training step against what the adapter can do",
 		Long: `Time each kernel of a training step by itself, at the real shapes of an
-experiment, and set it against the rates of bench peak, which are measured first.
+experiment, and compare it with the rates of bench peak, which are measured first.
 The share is that of the rate which bounds the kernel: arithmetic, or bandwidth if
-moving its data takes longer. Data that caches hold can move faster than that.`,
+moving its data takes longer. Cached data can move faster than that.`,
 		Example: `  bitnet bench kernels --exp baseline
   bitnet bench kernels --exp baseline --batch-size 2 --grad-accum 1`,
 		Args: exactly(0, "flags only"),
 	}
 	var everyKernel bool
-	c.Flags().BoolVar(&everyKernel, "all", false, "list kernels that take next to no time as well")
+	c.Flags().BoolVar(&everyKernel, "all", false, "also list kernels that take almost no time")
 	f.add(c)
 	addShapeFlags(c, &t)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -42,7 +42,7 @@ moving its data takes longer. Data that caches hold can move faster than that.`,
 		}, func(out io.Writer) {
 			printRates(out, b.Rates)
 			fmt.Fprintf(out, "\n%s, step of %d x %d x %d tokens: %.1f ms in all kernels, one after another\n", b.Experiment, b.BatchSize, b.SeqLen, b.GradAccum, 1e3*b.StepSeconds())
-			fmt.Fprintf(out, "%9s %6s %6s %10s %9s %8s %6s  %s\n", "ms", "calls", "time", "ms a call", "GFLOP/s", "GB/s", "share", "of, kernel, variant")
+			fmt.Fprintf(out, "%9s %6s %6s %10s %9s %8s %6s  %s\n", "ms", "calls", "time", "ms/call", "GFLOP/s", "GB/s", "share", "of, kernel, variant")
 			slices.SortStableFunc(b.Kernels, func(x, y bench.KernelShare) int {
 				return -cmp.Compare(float64(x.Calls)*x.Seconds, float64(y.Calls)*y.Seconds)
 			})

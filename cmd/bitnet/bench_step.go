@@ -31,7 +31,7 @@ func benchStepCommand() *cobra.Command {
 	f.add(c)
 	addShapeFlags(c, &t)
 	c.Flags().IntVar(&repeat, "repeat", 7, "steps to measure")
-	c.Flags().BoolVar(&kernels, "kernels", false, "list each kernel and not each operation")
+	c.Flags().BoolVar(&kernels, "kernels", false, "list each kernel instead of each operation")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		cfg, err := t.benchConfiguration(c)
 		if err != nil {
@@ -44,7 +44,7 @@ func benchStepCommand() *cobra.Command {
 		}, func(out io.Writer) {
 			fmt.Fprintf(out, "%s, step of %d x %d x %d tokens: median %.1f ms of %d (fastest %.1f), %.0f tokens/s, %.2f GFLOP/s\n",
 				b.Experiment, b.BatchSize, b.SeqLen, b.GradAccum, b.StepMS, repeat, b.FastestMS, b.TokensPerSec, b.GFlops)
-			fmt.Fprintf(out, "first step with compiling %.1f s; device memory %d MiB; host %.2f ms a step; %.1f allocations, %d readbacks a step\n",
+			fmt.Fprintf(out, "first step, including compilation, %.1f s; device memory %d MiB; host %.2f ms per step; %.1f allocations, %d readbacks per step\n",
 				b.FirstStepS, b.DeviceMemory>>20, b.HostMS, b.AllocsPerStep, b.ReadsPerStep)
 			if b.Profile == nil {
 				fmt.Fprintln(out, "this adapter has no timestamps: no profile by kernel (bench kernels needs none)")
@@ -61,9 +61,9 @@ func addShapeFlags(c *cobra.Command, f *trainFlags) {
 	fl := c.Flags()
 	fl.StringVar(&f.exp, "exp", "arithmetic", "experiment: "+strings.Join(train.Presets(), ", "))
 	fl.StringArrayVar(&f.set, "set", nil, "change a value of the configuration: key=value")
-	fl.IntVar(&f.batch, "batch-size", 0, "sequences of a micro-batch")
-	fl.IntVar(&f.seq, "seq-len", 0, "tokens of a sequence")
-	fl.IntVar(&f.accum, "grad-accum", 0, "micro-batches of a step")
+	fl.IntVar(&f.batch, "batch-size", 0, "sequences per micro-batch")
+	fl.IntVar(&f.seq, "seq-len", 0, "tokens per sequence")
+	fl.IntVar(&f.accum, "grad-accum", 0, "micro-batches per step")
 	fl.StringVar(&f.precision, "precision", "", precisionHelp)
 	fl.StringVar(&f.tuning, "tuning", train.TuneStored, tuningHelp)
 }

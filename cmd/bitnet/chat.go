@@ -78,7 +78,7 @@ continues your text instead of answering.
 		return chat.run(c.Context(), c.InOrStdin())
 	}
 	fl := c.Flags()
-	fl.StringVar(&format, "format", "", "form of a conversation: "+strings.Join(infer.ChatFormats(), ", ")+" (default: that of the model's chat template)")
+	fl.StringVar(&format, "format", "", "conversation format: "+strings.Join(infer.ChatFormats(), ", ")+" (default: that of the model's chat template)")
 	fl.StringVar(&system, "system", "", "instructions to the model that come before the conversation")
 	fl.IntVar(&limit, "max-tokens", 256, "at most N tokens per answer")
 	fl.IntVar(&contextLen, "context", 0, "at most N tokens of conversation (default: the model's context, up to 4096)")
@@ -86,7 +86,7 @@ continues your text instead of answering.
 	return c
 }
 
-// conversation is a chat that is under way.
+// conversation is a running chat.
 type conversation struct {
 	model    *infer.Model
 	session  *infer.Session
@@ -101,7 +101,7 @@ type conversation struct {
 
 func (t *conversation) run(ctx context.Context, in io.Reader) error {
 	t.reset()
-	// Ctrl-C belongs to the answers from here on.
+	// From here on, Ctrl-C stops an answer.
 	signal.Reset(os.Interrupt)
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, os.Interrupt)
@@ -151,7 +151,7 @@ func (t *conversation) line(ctx context.Context, line string, interrupts <-chan 
 			err = next.Check()
 		}
 		if err != nil {
-			fmt.Fprintln(t.out, "/temp wants a number, 0 or more, such as 0.7")
+			fmt.Fprintln(t.out, "/temp needs a number, 0 or more, such as 0.7")
 			return false, nil
 		}
 		t.sampling = next
@@ -206,7 +206,7 @@ func (t *conversation) answer(ctx context.Context, text string, interrupts <-cha
 
 func (t *conversation) save(path string) error {
 	if path == "" {
-		return errors.New("/save wants a file's name")
+		return errors.New("/save needs a file name")
 	}
 	var b strings.Builder
 	for _, m := range t.messages {

@@ -19,8 +19,8 @@ import (
 // takesRun finds commands whose arguments are runs or models by their usage.
 var takesRun = regexp.MustCompile(`\b(RUN|CHECKPOINT|MODEL)\b`)
 
-// addCompletions tells shells what can stand where, in all commands: runs,
-// experiments, adapters, backends.
+// addCompletions adds shell completion to all commands: runs, experiments,
+// adapters, backends.
 func addCompletions(c *cobra.Command) {
 	for flag, values := range map[string]cobra.CompletionFunc{
 		"exp":     matching(func(*cobra.Command) []string { return train.Presets() }),

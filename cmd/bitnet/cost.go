@@ -43,8 +43,7 @@ func costCommand() *cobra.Command {
 		Use:   "cost",
 		Short: "Estimate parameters, arithmetic, memory, time and money of a run",
 		Long: `Estimate what a run takes. The time comes from public datasheet figures of
-cards and a share of them that is taken to be reached (--share), or from this
-machine's own speed: --bench FILE, with the output of bitnet bench step --json,
+cards and an assumed share of them (--share), or from this machine's own speed: --bench FILE, with the output of bitnet bench step --json,
 or --device this, which measures a few steps. docs/cost.md has every formula.`,
 		Example: `  bitnet cost --exp baseline --device 4090 --price 0.40
   bitnet cost --params 350M --tokens 7B
@@ -63,20 +62,20 @@ or --device this, which measures a few steps. docs/cost.md has every formula.`,
 		},
 	}
 	fl := c.Flags()
-	fl.StringVar(&f.params, "params", "", "a model of so many parameters: 350M, 1.3B")
+	fl.StringVar(&f.params, "params", "", "number of parameters: 350M, 1.3B")
 	fl.StringVar(&f.exp, "exp", "", "experiment: "+strings.Join(train.Presets(), ", "))
 	fl.StringVar(&f.config, "config", "", "configuration file")
 	fl.StringArrayVar(&f.set, "set", nil, "change a value of the configuration: key=value")
-	fl.StringVar(&f.tokens, "tokens", "", "tokens to train on: 500M, 7B (default: the steps of the configuration, or 20 a parameter)")
-	fl.IntVar(&f.batch, "batch-size", 0, "sequences of a micro-batch")
-	fl.IntVar(&f.seq, "seq-len", 0, "tokens of a sequence")
-	fl.IntVar(&f.accum, "grad-accum", 0, "micro-batches of a step")
+	fl.StringVar(&f.tokens, "tokens", "", "tokens to train on: 500M, 7B (default: the steps of the configuration, or 20 per parameter)")
+	fl.IntVar(&f.batch, "batch-size", 0, "sequences per micro-batch")
+	fl.IntVar(&f.seq, "seq-len", 0, "tokens per sequence")
+	fl.IntVar(&f.accum, "grad-accum", 0, "micro-batches per step")
 	fl.StringVar(&f.name, "device", "", "card of the table, or \"this\" to measure this machine (default: the whole table)")
 	fl.StringVar(&f.backend, "backend", "", "with --device this: "+backendHelp)
 	fl.StringVar(&f.bench, "bench", "", "take the speed from a file with the output of bitnet bench step --json")
-	fl.Float64Var(&f.share, "share", 0, fmt.Sprintf("share of the card's peak that is reached, 0 to 1 (default %g, with --matrix %g)", cost.F32Share, cost.MatrixShare))
-	fl.BoolVar(&f.matrix, "matrix", false, "take the peak of the card's matrix units (f16) and not that of its shaders (f32)")
-	fl.Float64Var(&f.price, "price", 0, "price of the device for an hour, in any currency")
+	fl.Float64Var(&f.share, "share", 0, fmt.Sprintf("assumed share of the card's peak, 0 to 1 (default %g, with --matrix %g)", cost.F32Share, cost.MatrixShare))
+	fl.BoolVar(&f.matrix, "matrix", false, "use the peak of the card's matrix units (f16) instead of that of its shaders (f32)")
+	fl.Float64Var(&f.price, "price", 0, "price per hour of the device, in any currency")
 	fl.BoolVar(&f.json, "json", false, "print JSON")
 	return c
 }
@@ -92,13 +91,13 @@ func (f *costFlags) report(c *cobra.Command) (*costReport, error) {
 	case named != 1:
 		return nil, usageError{errors.New("say what to estimate: one of --params 350M, --exp NAME, --config FILE")}
 	case f.bench != "" && f.name != "":
-		return nil, usageError{errors.New("give --bench or --device, not both: both say how fast it is")}
+		return nil, usageError{errors.New("give --bench or --device, not both: each of them sets the speed")}
 	case f.params != "" && f.name == "this":
-		return nil, usageError{errors.New("--device this trains a few steps: say of what with --exp or --config")}
+		return nil, usageError{errors.New("--device this trains a few steps: choose the model with --exp or --config")}
 	case f.price < 0 || math.IsNaN(f.price) || math.IsInf(f.price, 0):
 		return nil, usageError{fmt.Errorf("--price %g: it must not be negative", f.price)}
 	case c.Flags().Changed("share") && !(f.share > 0 && f.share <= 1):
-		return nil, usageError{fmt.Errorf("--share %g: it must lie above 0 and not above 1", f.share)}
+		return nil, usageError{fmt.Errorf("--share %g: it must be more than 0 and at most 1", f.share)}
 	case f.share == 0 && f.matrix:
 		f.share = cost.MatrixShare
 	case f.share == 0:
@@ -226,20 +225,20 @@ func printCost(out io.Writer, r *costReport) error {
 	if r.Passes > 0 {
 		row("", "about %.2g passes over the data set", r.Passes)
 	}
-	row("ratio", "%.3g tokens a parameter: %s", r.Ratio, r.Advice)
-	row("", "20 a parameter would be %s tokens", thousands(r.Chinchilla))
-	row("arithmetic", "%.3g FLOP, %.1f MFLOP a token, forward and backward", r.Flops, r.TokenFlops/1e6)
+	row("ratio", "%.3g tokens per parameter (%s)", r.Ratio, r.Advice)
+	row("", "20 per parameter would be %s tokens", thousands(r.Chinchilla))
+	row("arithmetic", "%.3g FLOP, %.1f MFLOP per token, forward and backward", r.Flops, r.TokenFlops/1e6)
 	if r.StepTokens > 0 {
-		row("", "6ND is %.3g FLOP: parameters alone, without attention", r.SixND)
+		row("", "6ND is %.3g FLOP: only the parameters, without attention", r.SixND)
 	}
 	row("memory", "%s", bytesText(r.Bytes()))
 	for _, p := range r.Memory {
 		if 100*p.Bytes >= r.Bytes() {
-			row("", "%9s  %s", bytesText(p.Bytes), p.Name)
+			row("", "%10s  %s", bytesText(p.Bytes), p.Name)
 		}
 	}
 	if r.StepTokens == 0 {
-		row("", "and activations, which depend on shape and batch: --exp or --config counts them")
+		row("", "plus activations, which depend on shape and batch: --exp or --config counts them")
 	}
 	row("speed", "%s", r.Source)
 	fmt.Fprintf(out, "\n%-34s %12s %10s", "device", "tokens/s", "time")
@@ -262,12 +261,12 @@ func printCost(out io.Writer, r *costReport) error {
 
 func bytesText(n int64) string {
 	switch {
-	case n >= 1e9:
-		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
-	case n >= 1e6:
-		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 	}
-	return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
 }
 
 // duration writes seconds with the two units that matter.

@@ -41,7 +41,7 @@ func dataPrepareCommand() *cobra.Command {
 	)
 	var presets []string
 	for _, p := range corpus.Presets {
-		presets = append(presets, fmt.Sprintf("  %-12s %s (about %.0f GB to download)", p.Name, p.About, float64(p.Bytes)/1e9))
+		presets = append(presets, fmt.Sprintf("  %-12s %s (about %.2g GiB to download)", p.Name, p.About, float64(p.Bytes)/(1<<30)))
 	}
 	cmd := &cobra.Command{
 		Use:   "prepare NAME|PATH...",
@@ -136,8 +136,8 @@ func prepare(ctx context.Context, stdout, stderr io.Writer, names []string, out,
 	}
 	begun := time.Now()
 	done := make(chan struct{})
-	var told sync.WaitGroup
-	told.Go(func() {
+	var reporting sync.WaitGroup
+	reporting.Go(func() {
 		status(stderr, done, func() string {
 			mu.Lock()
 			defer mu.Unlock()
@@ -148,13 +148,13 @@ func prepare(ctx context.Context, stdout, stderr io.Writer, names []string, out,
 	c.Start(ctx)
 	m, err := shard.Prepare(ctx, out, o)
 	close(done)
-	told.Wait()
+	reporting.Wait()
 	if err != nil {
 		return err
 	}
 	if last.Text.Done > 0 {
 		d := time.Since(begun).Seconds()
-		fmt.Fprintf(stderr, "%.1f s, %.1f MB/s, %.0f tokens/s\n", d, last.Text.Rate/1e6, last.IDs.Rate)
+		fmt.Fprintf(stderr, "%.1f s, %.1f MiB/s, %.0f tokens/s\n", d, last.Text.Rate/(1<<20), last.IDs.Rate)
 	}
 	printShards(stdout, out, m)
 	return nil
@@ -163,15 +163,15 @@ func prepare(ctx context.Context, stdout, stderr io.Writer, names []string, out,
 // prepareParts says how far the downloads, if any are running, and the shards are.
 func prepareParts(p shard.Progress, d meter.Reading, fetched, files int) (parts []string) {
 	if d.Total > 0 && d.Done < d.Total {
-		s := fmt.Sprintf("download %d of %d files, %.0f of %.0f MB, %.1f MB/s", fetched, files, float64(d.Done)/1e6, float64(d.Total)/1e6, d.Rate/1e6)
+		s := fmt.Sprintf("download %d of %d files, %d of %d MiB, %.1f MiB/s", fetched, files, d.Done>>20, d.Total>>20, d.Rate/(1<<20))
 		if d.ETA >= 0 {
 			s += fmt.Sprintf(", %s left", d.ETA.Round(time.Second))
 		}
 		parts = append(parts, s)
 	}
 	if p.Documents > 0 {
-		s := fmt.Sprintf("%d%%, %d documents, %d shards, %.1f MB/s, %.0f tokens/s",
-			100*p.Inputs.Done/max(p.Inputs.Total, 1), p.Documents, p.Shards, p.Text.Rate/1e6, p.IDs.Rate)
+		s := fmt.Sprintf("%d%%, %d documents, %d shards, %.1f MiB/s, %.0f tokens/s",
+			100*p.Inputs.Done/max(p.Inputs.Total, 1), p.Documents, p.Shards, p.Text.Rate/(1<<20), p.IDs.Rate)
 		if p.Inputs.ETA >= 0 {
 			s += fmt.Sprintf(", %s left", p.Inputs.ETA.Round(time.Second))
 		}
@@ -250,7 +250,7 @@ func printShards(w io.Writer, dir string, m *shard.Manifest) {
 	row("train", "%d tokens in %d documents", train.IDs, train.Documents)
 	row("validation", "%d tokens in %d documents", val.IDs, val.Documents)
 	if n := train.IDs + val.IDs; n > 0 {
-		row("text", "%.1f MB, %.2f bytes per token", float64(bytes)/1e6, float64(bytes)/float64(n))
+		row("text", "%.1f MiB, %.2f bytes per token", float64(bytes)/(1<<20), float64(bytes)/float64(n))
 	}
 	row("inputs", "%d files, first %s", len(m.Inputs), show.String(m.Inputs[0].Name))
 	row("tokenizer", "%d tokens, hash %s", m.Vocab, m.Tokenizer)

@@ -36,7 +36,7 @@ func devicesCommand() *cobra.Command {
 			for i, a := range all {
 				fmt.Fprintf(out, "%d  %s\n   %s, %s through %s, driver %s\n", i, a.Name, a.Kind, a.API, a.Backend, a.Driver)
 				l := a.Limits
-				fmt.Fprintf(out, "   buffer %d MiB, binding %d MiB, %d bindings a kernel, workgroup memory %d KiB, %d invocations\n",
+				fmt.Fprintf(out, "   buffer %d MiB, binding %d MiB, %d bindings per kernel, workgroup memory %d KiB, %d invocations\n",
 					l.BufferSize>>20, l.BindingSize>>20, l.StorageBindings, l.WorkgroupMemory>>10, l.WorkgroupInvocations)
 				features := "none"
 				if len(a.Features) > 0 {
@@ -49,7 +49,7 @@ func devicesCommand() *cobra.Command {
 			}
 			why := "the only one"
 			if len(all) > 1 {
-				why = "the first " + all[chosen].Kind.String() + "; another one with --device"
+				why = "the first " + all[chosen].Kind.String() + "; choose a different one with --device"
 			}
 			fmt.Fprintf(out, "training uses %d (%s)\n", chosen, why)
 			return nil

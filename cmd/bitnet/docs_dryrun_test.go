@@ -136,7 +136,7 @@ func TestDryRunExamples(t *testing.T) {
 	output, err := dryRunOnCard([]string{"train", "--exp", "simple", "--num-steps", "10", "--batch-size", "4", "--grad-accum", "2", "--set", "vocab_size=64", "--dry-run"})
 	require.NoError(t, err)
 	require.Empty(t, missingLine(output, []string{
-		"tokens a step     256 (4 sequences x 32 tokens x 2 micro-batches)", "tokens in all     2560", "first loss        about 4.16 = ln(64)",
+		"tokens per step     256 (4 sequences x 32 tokens x 2 micro-batches)", "total tokens        2560", "first loss          about 4.16 = ln(64)",
 	}), output)
 	_, err = dryRunOnCard([]string{"train", "--exp", "simple", "--lr", "1", "--dry-run"})
 	require.ErrorContains(t, err, "--lr")

@@ -18,7 +18,8 @@ func doctorCommand() *cobra.Command {
 		Short: "Check adapter, driver, limits, memory and disks, and say what to fix",
 		Long: `Check what training needs of this machine: an adapter and its driver, its
 limits, one small kernel that really runs, memory, disks, and the cache. Each
-line says ok, warn or fail, and what to do. Exit code 1 if something fails.`,
+line says ok, warn or fail; a line with "->" says what to do. The exit code is 1
+if a check fails.`,
 		Example: `  bitnet doctor
   bitnet doctor --device 1 --json`,
 		Args: exactly(0, "no arguments"),
@@ -48,9 +49,9 @@ line says ok, warn or fail, and what to do. Exit code 1 if something fails.`,
 			case 0:
 				return nil
 			case 1:
-				return errors.New("one check failed: do what stands behind its arrow")
+				return errors.New(`1 check failed: follow the advice after "->"`)
 			}
-			return fmt.Errorf("%d checks failed: do what stands behind their arrows", failed)
+			return fmt.Errorf(`%d checks failed: follow the advice after "->"`, failed)
 		},
 	}
 	fl := c.Flags()

@@ -24,12 +24,12 @@ func TestDoctorCommand(t *testing.T) {
 		return out.String(), err
 	}
 	text, err := run()
-	require.ErrorContains(t, err, "failed: do what")
+	require.ErrorContains(t, err, `failed: follow the advice after "->"`)
 	require.Contains(t, text, "fail  adapter")
 	require.Contains(t, text, "-> ")
 
 	text, err = run("--json")
-	require.ErrorContains(t, err, "failed: do what")
+	require.ErrorContains(t, err, `failed: follow the advice after "->"`)
 	var report struct {
 		Failed   int
 		Findings []doctor.Finding

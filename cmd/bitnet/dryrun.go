@@ -17,23 +17,23 @@ func dryRun(out io.Writer, cfg *train.Config, a gpu.Adapter) error {
 		return err
 	}
 	t := cfg.Train
-	fmt.Fprintf(out, "experiment        %s\n", cfg.Name)
-	fmt.Fprintf(out, "device            %s\n", a.Name)
-	fmt.Fprintf(out, "data              %s\n", cfg.Data.Source)
+	fmt.Fprintf(out, "experiment          %s\n", cfg.Name)
+	fmt.Fprintf(out, "device              %s\n", a.Name)
+	fmt.Fprintf(out, "data                %s\n", cfg.Data.Source)
 	if p, ok := catalog.Known(cfg.Data.Source); ok {
-		fmt.Fprintf(out, "download          about %.0f GB: %s\n", float64(p.Bytes)/1e9, p.About)
+		fmt.Fprintf(out, "download            about %.2g GiB: %s\n", float64(p.Bytes)/(1<<30), p.About)
 	}
-	fmt.Fprintf(out, "parameters        %d\n", m.Params.Count())
-	fmt.Fprintf(out, "tokens a step     %d (%d sequences x %d tokens x %d micro-batches)\n", t.BatchSize*t.SeqLen*t.GradAccum, t.BatchSize, t.SeqLen, t.GradAccum)
-	fmt.Fprintf(out, "tokens in all     %d\n", int64(t.BatchSize*t.SeqLen*t.GradAccum)*int64(t.Steps))
-	fmt.Fprintf(out, "dispatches a step %d\n", plan.Dispatches(t.GradAccum))
-	fmt.Fprintf(out, "MFLOP a token     %.1f, forward and backward\n", plan.FlopsPerToken()/1e6)
-	fmt.Fprintf(out, "first loss        about %.2f = ln(%d)\n", math.Log(float64(cfg.Model.VocabSize)), cfg.Model.VocabSize)
+	fmt.Fprintf(out, "parameters          %d\n", m.Params.Count())
+	fmt.Fprintf(out, "tokens per step     %d (%d sequences x %d tokens x %d micro-batches)\n", t.BatchSize*t.SeqLen*t.GradAccum, t.BatchSize, t.SeqLen, t.GradAccum)
+	fmt.Fprintf(out, "total tokens        %d\n", int64(t.BatchSize*t.SeqLen*t.GradAccum)*int64(t.Steps))
+	fmt.Fprintf(out, "dispatches per step %d\n", plan.Dispatches(t.GradAccum))
+	fmt.Fprintf(out, "MFLOP per token     %.1f, forward and backward\n", plan.FlopsPerToken()/1e6)
+	fmt.Fprintf(out, "first loss          about %.2f = ln(%d)\n", math.Log(float64(cfg.Model.VocabSize)), cfg.Model.VocabSize)
 	var total int64
 	for _, x := range plan.Memory() {
-		fmt.Fprintf(out, "memory            %9.2f MiB  %s\n", float64(x.Bytes)/(1<<20), x.Arena)
+		fmt.Fprintf(out, "memory              %9.2f MiB  %s\n", float64(x.Bytes)/(1<<20), x.Arena)
 		total += x.Bytes
 	}
-	fmt.Fprintf(out, "memory            %9.2f MiB  in all\n", float64(total)/(1<<20))
+	fmt.Fprintf(out, "memory              %9.2f MiB  total\n", float64(total)/(1<<20))
 	return nil
 }

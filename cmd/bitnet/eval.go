@@ -23,11 +23,11 @@ func evalCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "eval MODEL",
-		Short: "Measure validation loss, perplexity, and answers or games where a model gives them",
-		Long: `Measure a model: the loss over data that it was never trained on, and what its
-task examines, such as answers to sums or games.
+		Short: "Measure validation loss and perplexity, and exact match or games where a task has them",
+		Long: `Measure a model: the validation loss, over data that it was never trained on, and
+what its task examines, such as exact match in arithmetic, or games.
 
-Without --data a run is measured on what it holds out. With --data, text and
+Without --data, a run is measured on its validation data. With --data, text and
 token files are measured whole, with the model's own tokenizer; token shards on
 their validation documents.
 
@@ -69,7 +69,7 @@ their validation documents.
 			return nil
 		},
 	}
-	c.Flags().StringVar(&o.Data, "data", "", "data to measure on: "+catalog.Help()+" (default: what the run holds out)")
+	c.Flags().StringVar(&o.Data, "data", "", "data to measure on: "+catalog.Help()+" (default: the run's validation data)")
 	c.Flags().StringVar(&logprobs, "logprobs", "", "write the log-probability of every token to a file, as JSON lines")
 	c.Flags().IntVar(&o.Rows, "rows", 0, "at most N sequences, and N problems or games (default: all)")
 	f.add(c.Flags())

@@ -15,11 +15,11 @@ func exportCommand() *cobra.Command {
 		Use:   "export MODEL",
 		Short: "Write a model for transformers, llama.cpp or Ollama",
 		Long: `Write a model for other programs: the newest checkpoint of a run, a checkpoint,
-a folder in the form of transformers, or ORG/NAME on the hub.
+a model directory of transformers, or ORG/NAME on the hub.
 
   hf         a folder for transformers with float masters, quantised at every forward
-  hf-packed  the same with 2 bits a weight
-  gguf       a file for llama.cpp, and a Modelfile for Ollama beside it
+  hf-packed  the same with 2 bits per weight
+  gguf       a file for llama.cpp, and a Modelfile for Ollama next to it
 
 The types of a GGUF file's projections: f32 and f16, tq2_0 (2.06 bits) and tq1_0
 (1.69 bits) for widths that are multiples of 256, q4_0 (4.5 bits) for multiples
@@ -43,14 +43,14 @@ tq2_0, q4_0 and f16 that fits.`,
 			if e.Type != "" {
 				form += " " + e.Type
 			}
-			fmt.Fprintf(out, "wrote %s, %.4g MB: %s\n", form, float64(e.Bytes)/1e6, strings.Join(e.Files, ", "))
+			fmt.Fprintf(out, "wrote %s, %.4g MiB: %s\n", form, float64(e.Bytes)/(1<<20), strings.Join(e.Files, ", "))
 			if o.Check {
-				fmt.Fprintf(out, "read again: all %d tensors and the tokenizer are the model's\n", e.Tensors)
+				fmt.Fprintf(out, "read again: all %d tensors and the tokenizer match the model\n", e.Tensors)
 			}
 			if v := e.Verified; v != nil {
-				fmt.Fprintf(out, "largest difference of logits over %d random tokens: %.2g (they run from %.1f to %.1f)\n", v.Tokens, v.Largest, v.Range[0], v.Range[1])
+				fmt.Fprintf(out, "largest difference of logits over %d random tokens: %.2g (logits range from %.1f to %.1f)\n", v.Tokens, v.Largest, v.Range[0], v.Range[1])
 				if v.Elsewhere != "" {
-					fmt.Fprintf(out, "expect of llama.cpp, where activations are %s: %.2g, and the same likeliest token at %d of %d\n",
+					fmt.Fprintf(out, "expect from llama.cpp, where activations are %s: %.2g, and the same likeliest token at %d of %d\n",
 						v.Elsewhere, v.ElsewhereLargest, v.SameToken, v.Tokens)
 				}
 			}
@@ -62,8 +62,8 @@ tq2_0, q4_0 and f16 that fits.`,
 	fl.StringVar(&o.Format, "format", "hf", strings.Join(export.Formats, ", "))
 	fl.StringVar(&o.Type, "type", "", "of a GGUF file: "+strings.Join(export.Types, ", "))
 	fl.StringVarP(&o.Out, "output", "o", "", "new folder, or for gguf a file whose name ends in .gguf (required)")
-	fl.BoolVar(&o.Check, "check", false, "read what was written again, and compare every weight, scale and token")
-	fl.BoolVar(&o.Verify, "verify", false, "print the largest difference of logits between the model and what was written")
-	fl.BoolVar(&o.Force, "force", false, "write a GGUF file of a relu2 model, which llama.cpp computes otherwise")
+	fl.BoolVar(&o.Check, "check", false, "read the output again, and compare every weight, scale and token")
+	fl.BoolVar(&o.Verify, "verify", false, "print the largest difference of logits between the model and the output")
+	fl.BoolVar(&o.Force, "force", false, "write a GGUF file of a relu2 model, which llama.cpp computes differently")
 	return c
 }

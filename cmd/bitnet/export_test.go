@@ -16,7 +16,7 @@ func TestExport(t *testing.T) {
 	root.SetOut(&stdout)
 	require.NoError(t, root.Execute())
 	require.FileExists(t, out)
-	for _, want := range []string{"wrote gguf q4_0", "read again: all 35 tensors", "largest difference of logits", "expect of llama.cpp"} {
+	for _, want := range []string{"wrote gguf q4_0", "read again: all 35 tensors", "largest difference of logits", "expect from llama.cpp"} {
 		require.Contains(t, stdout.String(), want)
 	}
 

@@ -12,11 +12,13 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"bitnet/data/printable"
 )
 
 func main() {
 	stops := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
 		stops = append(stops, syscall.SIGHUP)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), stops...)
@@ -37,7 +39,7 @@ func run(ctx context.Context, root *cobra.Command) int {
 	case errors.Is(err, context.Canceled):
 		return 130
 	}
-	fmt.Fprintln(root.ErrOrStderr(), "bitnet:", err)
+	fmt.Fprintln(root.ErrOrStderr(), "bitnet:", printable.String(err.Error()))
 	if isUsage(err) {
 		return 2
 	}

@@ -33,8 +33,8 @@ func playGameCommand(k task.Kind) *cobra.Command {
 		Use:   k.Name + " [MODEL]",
 		Short: "Play " + k.Name,
 		Long: fmt.Sprintf(`Play %s with a model that was trained on it (without MODEL, the newest run),
-or watch it play one game against another player. The model chooses alone: what
-it chooses is played, and an illegal choice loses. q or Ctrl-D leaves the game.
+or watch it play one game against a program. No rule corrects the model: an
+illegal choice loses the game. q or Ctrl-D leaves the game.
 
 `, k.Name) + modelHelp,
 		Example: fmt.Sprintf(`  bitnet play %[1]s my_run
@@ -81,7 +81,7 @@ func arenaCommand() *cobra.Command {
 	first := games[0].Game
 	c := &cobra.Command{
 		Use:   "arena MODEL",
-		Short: "Let a model play many games and count",
+		Short: "Let a model play many games and count the results",
 		Long: `Let a model play many games against a program. The model chooses its likeliest
 token, and no rule corrects it: an illegal choice loses the game and is counted.
 

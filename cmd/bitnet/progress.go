@@ -20,8 +20,8 @@ import (
 	"bitnet/gpu"
 )
 
-// progress tells a person what happens in a run: on a terminal by a line at
-// the bottom that is written over, else by a line now and then.
+// progress shows a person what happens in a run: on a terminal in a line at the
+// bottom that is redrawn, otherwise in a line now and then.
 type progress struct {
 	mu    sync.Mutex
 	out   io.Writer
@@ -248,8 +248,8 @@ func (p *progress) end(t *train.Trainer, err error) error {
 	return err
 }
 
-// evalLine is an evaluation in one line. Of the parts of an examination it has
-// those that are named by a word or a sign.
+// evalLine is an evaluation in one line: the loss, and the scores of the whole
+// examination without those of its parts.
 func evalLine(r runs.Eval) string {
 	s := fmt.Sprintf("loss %.4f, perplexity %.2f", float64(r.Loss), float64(r.Perplexity))
 	for _, score := range r.Scores {
@@ -265,7 +265,7 @@ func preparationLine(now task.Preparation) string {
 	parts := prepareParts(now.Shards, now.Downloads, now.Fetched, now.Files)
 	if now.Sample > 0 && now.Shards.Documents == 0 {
 		if now.Sampled < now.Sample {
-			parts = append(parts, fmt.Sprintf("tokenizer: read %d of %d MB", now.Sampled/1e6, now.Sample/1e6))
+			parts = append(parts, fmt.Sprintf("tokenizer: read %d of %d MiB", now.Sampled>>20, now.Sample>>20))
 		} else {
 			parts = append(parts, "tokenizer: merging")
 		}

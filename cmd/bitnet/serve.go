@@ -25,13 +25,14 @@ func serveCommand() *cobra.Command {
 	limits := serve.DefaultLimits()
 	c := &cobra.Command{
 		Use:   "serve MODEL",
-		Short: "Serve a trained model in the form of OpenAI's API",
+		Short: "Serve a trained model through OpenAI's API",
 		Long: `Serve a model at /v1/completions, /v1/chat/completions (both also streamed) and
 /v1/models, for programs that speak OpenAI's API.
 
 Only programs on this machine can use it. --addr opens it to other machines and
 then needs --api-key; --allow-origin lets the pages of a web site use it.
-SIGTERM and Ctrl-C refuse what waits, and let the answer under way finish.
+After SIGTERM or Ctrl-C the server refuses waiting requests, finishes the current
+answer and stops.
 
 ` + modelHelp,
 		Example: `  bitnet serve runs/my_run
@@ -94,7 +95,7 @@ SIGTERM and Ctrl-C refuse what waits, and let the answer under way finish.
 			case err = <-ended:
 			case <-c.Context().Done():
 				api.Stop()
-				fmt.Fprintf(c.ErrOrStderr(), "stopping: the answer under way has %s\n", limits.Drain)
+				fmt.Fprintf(c.ErrOrStderr(), "stopping: the current answer has %s to finish\n", limits.Drain)
 				stop, cancel := context.WithTimeout(context.Background(), limits.Drain+5*time.Second)
 				defer cancel()
 				if err = server.Shutdown(stop); err != nil {
@@ -110,10 +111,10 @@ SIGTERM and Ctrl-C refuse what waits, and let the answer under way finish.
 	fl := c.Flags()
 	fl.StringVar(&address, "addr", "127.0.0.1:8080", "address and port to listen on")
 	fl.StringVar(&key, "api-key", "", "key that clients must send (default $BITNET_API_KEY); required beyond this machine")
-	fl.StringArrayVar(&hosts, "allow-host", nil, "a further name that clients may address the server by; may be repeated")
+	fl.StringArrayVar(&hosts, "allow-host", nil, "an additional host name by which clients may address the server; may be repeated")
 	fl.StringArrayVar(&origins, "allow-origin", nil, "a web site whose pages may use the server, such as https://example.org; may be repeated")
 	fl.StringVar(&name, "name", "", "name of the model for clients (default: that of the folder)")
-	fl.StringVar(&format, "format", "", "form of a conversation: "+strings.Join(infer.ChatFormats(), ", ")+" (default: that of the model's chat template)")
+	fl.StringVar(&format, "format", "", "conversation format: "+strings.Join(infer.ChatFormats(), ", ")+" (default: that of the model's chat template)")
 	fl.IntVar(&contextLen, "context", 0, "at most N tokens of prompt and answer (default: the model's context, up to 4096)")
 	fl.IntVar(&limits.MaxTokens, "max-tokens", limits.MaxTokens, "at most N tokens per answer")
 	fl.IntVar(&limits.Queue, "queue", limits.Queue, "at most N requests wait; more are refused")

@@ -100,8 +100,8 @@ continues without it.`,
 
 // Help of flags that several commands have.
 const (
-	precisionHelp = "products of gradients and of the head in f32; mixed: in f16 with sums in f32; int8: those of projections in int8; auto: mixed on a GPU with matrix units for it, else f32 (default auto)"
-	tuningHelp    = "variants of kernels: stored, as bitnet tune has found; auto, and on a GPU measure what is not stored; off, the defaults; or a FILE of bitnet tune"
+	precisionHelp = "precision of gradients and head: f32, mixed (products in f16, sums in f32), int8 (projections in int8), or auto (mixed on a GPU with matrix units for it, else f32) (default auto)"
+	tuningHelp    = "variants of kernels: stored (what bitnet tune found), auto (on a GPU, also measure what is not stored), off (the defaults), or a FILE of bitnet tune"
 )
 
 // configuration puts together the experiment and the flags.
@@ -146,7 +146,7 @@ func (f *trainFlags) configuration(c *cobra.Command) (*train.Config, error) {
 		}
 	}
 	if changed("num-steps") && !changed("log-interval") && f.resume == "" {
-		// A run that was made short has curves to look at all the same.
+		// A run that was made short still has curves to look at.
 		cfg.Output.LogInterval = min(cfg.Output.LogInterval, max(cfg.Train.Steps/10, 1))
 	}
 	if changed("checkpoint-minutes") {

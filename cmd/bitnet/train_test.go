@@ -205,11 +205,11 @@ func TestPreparationLine(t *testing.T) {
 		want string
 	}{
 		{task.Preparation{}, ""},
-		{task.Preparation{Downloads: meter.Reading{Done: 5e6, Total: 2e7, Rate: 1e6, ETA: 15 * time.Second}, Fetched: 1, Files: 4, Sample: 1e8, Sampled: 3e6},
-			"download 1 of 4 files, 5 of 20 MB, 1.0 MB/s, 15s left; tokenizer: read 3 of 100 MB"},
+		{task.Preparation{Downloads: meter.Reading{Done: 5 << 20, Total: 20 << 20, Rate: 1 << 20, ETA: 15 * time.Second}, Fetched: 1, Files: 4, Sample: 100 << 20, Sampled: 3 << 20},
+			"download 1 of 4 files, 5 of 20 MiB, 1.0 MiB/s, 15s left; tokenizer: read 3 of 100 MiB"},
 		{task.Preparation{Sample: 1e8, Sampled: 1e8}, "tokenizer: merging"},
 		{task.Preparation{Sample: 1e8, Sampled: 1e8, Shards: shard.Progress{Documents: 7, Shards: 1, Inputs: meter.Reading{Done: 1, Total: 4, ETA: -1}}},
-			"25%, 7 documents, 1 shards, 0.0 MB/s, 0 tokens/s"},
+			"25%, 7 documents, 1 shards, 0.0 MiB/s, 0 tokens/s"},
 	} {
 		require.Equal(t, row.want, preparationLine(row.now))
 	}

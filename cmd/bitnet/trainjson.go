@@ -15,13 +15,13 @@ import (
 	"bitnet/gpu"
 )
 
-// jsonReporter writes one JSON object a line: "event" says what it is, the rest
+// jsonReporter writes one JSON object per line: "event" says what it is, the rest
 // is as in the logs of a run.
 type jsonReporter struct {
-	mu    sync.Mutex
-	out   io.Writer
-	began time.Time
-	told  time.Time // of the preparation
+	mu       sync.Mutex
+	out      io.Writer
+	began    time.Time
+	prepared time.Time // the last report of the preparation
 }
 
 func newJSONReporter(out io.Writer) *jsonReporter { return &jsonReporter{out: out, began: time.Now()} }
@@ -51,10 +51,10 @@ func (j *jsonReporter) events() train.Events {
 	return train.Events{
 		Note: note,
 		Prepare: func(now task.Preparation) {
-			if time.Since(j.told) < prepareEvery {
+			if time.Since(j.prepared) < prepareEvery {
 				return
 			}
-			j.told = time.Now()
+			j.prepared = time.Now()
 			if s := preparationLine(now); s != "" {
 				note(s)
 			}

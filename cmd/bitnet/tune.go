@@ -26,8 +26,8 @@ func tuneCommand() *cobra.Command {
 		Short: "Measure which variants of the kernels are fastest on an adapter",
 		Long: `Measure the variants of the matrix products of a training step, and store which
 are the fastest: training with the same shapes on the same adapter and driver takes
-them from there. What is stored already is not measured again. A variant that
-computes anything else than the default is left out.
+them from there. What is stored already is not measured again. A variant whose
+result differs from that of the default is skipped.
 
 On a CPU each variant takes seconds to compile, so this can take many minutes;
 Ctrl-C keeps what was measured.`,
@@ -42,12 +42,12 @@ Ctrl-C keeps what was measured.`,
 	fl.StringVar(&t.exp, "exp", "", "experiment: "+strings.Join(train.Presets(), ", "))
 	fl.StringVar(&t.config, "config", "", "configuration file instead of an experiment")
 	fl.StringArrayVar(&t.set, "set", nil, "change a value of the configuration: key=value")
-	fl.IntVar(&t.batch, "batch-size", 0, "sequences of a micro-batch")
-	fl.IntVar(&t.seq, "seq-len", 0, "tokens of a sequence")
+	fl.IntVar(&t.batch, "batch-size", 0, "sequences per micro-batch")
+	fl.IntVar(&t.seq, "seq-len", 0, "tokens per sequence")
 	fl.StringVar(&t.precision, "precision", "", precisionHelp)
 	t.adapterFlags.add(fl)
-	fl.StringVarP(&path, "output", "o", "", "file to store into (default: one for the adapter in the user's cache, which training finds)")
-	fl.BoolVar(&force, "force", false, "measure what is stored, too")
+	fl.StringVarP(&path, "output", "o", "", "file to write (default: one for the adapter in the user's cache, which training finds)")
+	fl.BoolVar(&force, "force", false, "also measure what is already stored")
 	fl.BoolVar(&asJSON, "json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		cfg, err := t.configuration(c)
@@ -115,5 +115,5 @@ func printTuning(out io.Writer, r *train.TuneReport) {
 		}
 		fmt.Fprintf(out, "%10.3f %10.3f %5.2fx  %s: %s\n", 1e3*p.DefaultSeconds, 1e3*p.Seconds, p.Gain(), name, variant)
 	}
-	fmt.Fprintf(out, "%d products, %d measured now, %d with another variant than the default; stored in %s\n", len(products), r.Measured, changed, r.Path)
+	fmt.Fprintf(out, "%d products, %d measured now, %d with a variant other than the default; stored in %s\n", len(products), r.Measured, changed, r.Path)
 }

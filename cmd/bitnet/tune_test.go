@@ -59,7 +59,7 @@ func TestTuneCommand(t *testing.T) {
 	first := plan.Products()[0]
 	require.Contains(t, out, "   250.000    125.000  2.00x  "+first.Key+": "+first.Variants[1].Name+"\n")
 	require.Contains(t, out, " (the default)\n")
-	require.Contains(t, out, " products, 0 measured now, 1 with another variant than the default; stored in "+path+"\n")
+	require.Contains(t, out, " products, 0 measured now, 1 with a variant other than the default; stored in "+path+"\n")
 	out, _, err = run(append([]string{"tune", "-o", path, "--json"}, shape...)...)
 	require.NoError(t, err)
 	var report train.TuneReport

@@ -116,7 +116,7 @@ func kindOf(f *pflag.Flag) string {
 	case "intSlice":
 		return "whole numbers separated by commas"
 	}
-	return "another value"
+	return "a different value"
 }
 
 // oneOf is an error for a value that is not one of some names.

@@ -97,6 +97,9 @@ func TestErrorsOfARun(t *testing.T) {
 		require.Equal(t, 1, code, stderr)
 		require.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
 	}
+	_, stderr, code := command(t, "eval", none+"\x1b]0;title\a\n\u202e", "--runs-dir", t.TempDir())
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, none+`\x1b]0;title\a\n\u202e`, "a name cannot steer the terminal")
 }
 
 func TestVersion(t *testing.T) {

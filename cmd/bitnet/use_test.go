@@ -71,7 +71,7 @@ func TestChatCommand(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	require.Len(t, lines[0], 8, "the rest of the game")
 	require.Contains(t, lines[1], "token")
-	require.Contains(t, lines[2], "/temp wants a number")
+	require.Contains(t, lines[2], "/temp needs a number")
 	require.Contains(t, lines[3], "/nonsense")
 	require.Contains(t, lines[4], "saved")
 	require.Contains(t, lines[5], "nothing saved")

@@ -49,6 +49,10 @@ const (
 // it sends a sign of life each second.
 var silence = 2 * time.Minute
 
+// mostWords is how long an answer may be that is not what was asked to be read: a
+// list of adapters, the message of an error.
+const mostWords = 16 << 20
+
 // message is the head of a message to the child.
 type message struct {
 	op, id uint32
@@ -111,7 +115,8 @@ func (p *process) watchOn() {
 	p.watch.Reset(silence / 2)
 }
 
-// ask sends a message and returns the answer's payload: in dst, if it has room.
+// ask sends a message and returns the answer's payload: in dst, which it has to fill,
+// if that is not nil.
 func (p *process) ask(doing string, m message, data, dst []byte) ([]byte, error) {
 	if err := p.send(m, data); err != nil {
 		return nil, p.lost(doing, err)
@@ -163,7 +168,12 @@ func (p *process) receive(doing string, dst []byte) ([]byte, error) {
 		if state > stateAlive {
 			return nil, p.lost(doing, fmt.Errorf("something other than package dawn wrote to the child's standard output: %q", p.answer))
 		}
-		if state != stateOK || size > len(dst) {
+		switch {
+		case state == stateOK && dst != nil && size != len(dst):
+			return nil, p.lost(doing, fmt.Errorf("it sent %d bytes instead of %d", size, len(dst)))
+		case size > len(dst) && size > mostWords:
+			return nil, p.lost(doing, fmt.Errorf("it sent an answer of %d bytes", size))
+		case state != stateOK || dst == nil:
 			dst = make([]byte, size)
 		}
 		dst = dst[:size]

@@ -101,7 +101,7 @@ const (
 func size(t Type, shape []int) (int64, error) {
 	l, ok := layouts[t]
 	if !ok {
-		return 0, fmt.Errorf("its type is number %d, which is none of F32, F16, Q4_0, TQ1_0 and TQ2_0", uint32(t))
+		return 0, fmt.Errorf("its type is number %d, which is not one of F32, F16, Q4_0, TQ1_0 and TQ2_0", uint32(t))
 	}
 	if len(shape) < 1 || len(shape) > maxAxes {
 		return 0, fmt.Errorf("it has %d axes, not 1 to %d", len(shape), maxAxes)

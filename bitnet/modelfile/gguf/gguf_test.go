@@ -57,7 +57,7 @@ func TestWriteMistakes(t *testing.T) {
 		"name comes twice":  {tensors: []Tensor{{"a", F32, []int{1}, bytesOf(make([]byte, 4))}, {"a", F32, []int{1}, nil}}},
 		"multiple of 256":   {tensors: []Tensor{{"a", TQ1_0, []int{2, 128}, nil}}},
 		"axes":              {tensors: []Tensor{{"a", F32, nil, nil}}},
-		"none of F32":       {tensors: []Tensor{{"a", Type(8), []int{32}, nil}}},
+		"not one of F32":    {tensors: []Tensor{{"a", Type(8), []int{32}, nil}}},
 		"for 8":             {tensors: []Tensor{{"a", F32, []int{2}, bytesOf(make([]byte, 4))}}},
 	} {
 		path := filepath.Join(t.TempDir(), "m.gguf")

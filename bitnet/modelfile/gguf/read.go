@@ -25,7 +25,7 @@ type File struct {
 }
 
 // Open reads and checks the header of the file at path: keys, tensors, and
-// that each tensor lies inside of the file and none over another.
+// that each tensor lies inside the file and no two overlap.
 func Open(path string) (*File, error) {
 	file, size, err := tensorfile.Open(path, "GGUF", ".gguf")
 	if err != nil {
@@ -44,7 +44,7 @@ func newFile(path string, r io.ReaderAt, size int64) (*File, error) {
 	f := &File{path: path, file: r, values: map[string]any{}, byName: map[string]int{}}
 	d := &decoder{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 1<<16), left: size}
 	if err := f.readHeader(d, size); err != nil {
-		return nil, fmt.Errorf("%s: %w; the file is damaged or no GGUF file that this program reads, get it again", path, err)
+		return nil, fmt.Errorf("%s: %w; the file is damaged or not a GGUF file that bitnet reads: get it again", path, err)
 	}
 	return f, nil
 }
@@ -54,7 +54,7 @@ func (f *File) readHeader(d *decoder, size int64) error {
 		return errors.New("it does not begin with GGUF")
 	}
 	if v := d.u32(); v != version && d.err == nil {
-		return fmt.Errorf("it is version %d, wanted is %d", v, version)
+		return fmt.Errorf("it is version %d, want %d", v, version)
 	}
 	tensors, keys := d.u64(), d.u64()
 	switch {
@@ -76,7 +76,7 @@ func (f *File) readHeader(d *decoder, size int64) error {
 		f.values[key] = value
 	}
 	if a, ok := f.values["general.alignment"]; ok && a != uint32(alignment) {
-		return fmt.Errorf("general.alignment is %s, wanted is %d", short(fmt.Sprint(a)), alignment)
+		return fmt.Errorf("general.alignment is %s, want %d", short(fmt.Sprint(a)), alignment)
 	}
 	for range tensors {
 		if err := f.readInfo(d); err != nil {

@@ -10,7 +10,7 @@ import (
 var le = binary.LittleEndian
 
 // AppendTernary appends the row (code-1) * scale as it is stored in type t.
-// Codes are 0, 1 and 2, one an element; their number must be a multiple of
+// Codes are 0, 1 and 2, one per element; their number must be a multiple of
 // t.Block(). The block types and F16 round the scale to a half: give 1, and
 // the scale in full as a tensor of its own.
 func AppendTernary(dst []byte, t Type, codes []byte, scale float32) ([]byte, error) {
@@ -81,7 +81,7 @@ func tq1(b int) (first, stride, digits int) {
 // scale 0.
 func Ternary(t Type, raw []byte, codes []byte) (scale float32, err error) {
 	if t.Block() == 0 || len(codes)%t.Block() != 0 || len(raw) != t.RowBytes(len(codes)) {
-		return 0, fmt.Errorf("%d bytes of %v are no row of %d", len(raw), t, len(codes))
+		return 0, fmt.Errorf("%d bytes of %v are not a row of %d", len(raw), t, len(codes))
 	}
 	if t == F32 || t == F16 {
 		return plainTernary(t, raw, codes)
@@ -116,7 +116,7 @@ func Ternary(t Type, raw []byte, codes []byte) (scale float32, err error) {
 		}
 		for i, c := range out {
 			if c > 2 {
-				return 0, fmt.Errorf("element %d is none of -1, 0 and 1", at+i)
+				return 0, fmt.Errorf("element %d is not one of -1, 0 and 1", at+i)
 			}
 		}
 		d := Float(le.Uint16(half))

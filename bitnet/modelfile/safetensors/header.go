@@ -148,7 +148,7 @@ func (p parser) delim(want json.Delim) error {
 		if want == '[' {
 			kind = "an array"
 		}
-		return fmt.Errorf("where %s belongs stands %s", kind, short(fmt.Sprint(tok)))
+		return fmt.Errorf("want %s, got %s", kind, short(fmt.Sprint(tok)))
 	}
 	return nil
 }
@@ -160,7 +160,7 @@ func (p parser) text() (string, error) {
 	}
 	s, ok := tok.(string)
 	if !ok {
-		return "", fmt.Errorf("where a string belongs stands %s", short(fmt.Sprint(tok)))
+		return "", fmt.Errorf("want a string, got %s", short(fmt.Sprint(tok)))
 	}
 	return s, nil
 }
@@ -179,7 +179,7 @@ func (p parser) numbers(limit int) ([]int64, error) {
 		num, ok := tok.(json.Number)
 		v, err := strconv.ParseUint(string(num), 10, 63)
 		if !ok || err != nil {
-			return nil, fmt.Errorf("%s is no integer from 0 to 2^63-1", short(fmt.Sprint(tok)))
+			return nil, fmt.Errorf("%s is not an integer from 0 to 2^63-1", short(fmt.Sprint(tok)))
 		}
 		if len(out) == limit {
 			return nil, fmt.Errorf("the array has more than %d numbers", limit)
@@ -246,7 +246,7 @@ func (p parser) tensor(name string) (Info, error) {
 		return t, err
 	}
 	if len(offsets) != 2 || offsets[0] > offsets[1] {
-		return t, fmt.Errorf("data_offsets %v are no range", offsets)
+		return t, fmt.Errorf("data_offsets %v are not a range", offsets)
 	}
 	t.Offset = offsets[0]
 	if have := offsets[1] - offsets[0]; have != t.Size {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"bitnet/bitnet/modelfile/tensorfile"
 )
@@ -41,7 +42,7 @@ func Open(path string) (*File, error) {
 func newFile(path string, r io.ReaderAt, size int64) (*File, error) {
 	h, err := readHeader(r, size)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; the file is damaged or no safetensors file, get it again", path, err)
+		return nil, fmt.Errorf("%s: %w; the file is damaged or not a safetensors file: get it again", path, err)
 	}
 	f := &File{path: path, file: r, header: h, byName: make(map[string]int, len(h.tensors))}
 	for i, t := range h.tensors {
@@ -53,7 +54,7 @@ func newFile(path string, r io.ReaderAt, size int64) (*File, error) {
 // Close ends the use of the file.
 func (f *File) Close() error { return f.close() }
 
-// Metadata is a copy of the strings stored beside the tensors.
+// Metadata is a copy of the strings stored along with the tensors.
 func (f *File) Metadata() map[string]string { return maps.Clone(f.header.metadata) }
 
 // Tensors lists the tensors in the order of their bytes.
@@ -84,7 +85,7 @@ func (f *File) Float32s(name string, dst []float32) error {
 		return err
 	}
 	if len(dst) != t.Elements() {
-		return f.wrong(name, fmt.Errorf("it has %d elements %v, not %d; is the model of another size?", t.Elements(), t.Shape, len(dst)))
+		return f.wrong(name, fmt.Errorf("it has %d elements %v, not %d; is the model of a different size?", t.Elements(), t.Shape, len(dst)))
 	}
 	if t.DType != "F32" {
 		return f.chunks(t, func(at int, raw []byte) error {
@@ -163,7 +164,7 @@ func (f *File) want(name string, dtypes ...string) (*Info, error) {
 	}
 	t := &f.header.tensors[i]
 	if len(dtypes) > 0 && !slices.Contains(dtypes, t.DType) {
-		return nil, f.wrong(name, fmt.Errorf("its dtype is %s, wanted is one of %v", t.DType, dtypes))
+		return nil, f.wrong(name, fmt.Errorf("its dtype is %s, want %s", t.DType, strings.Join(dtypes, ", ")))
 	}
 	return t, nil
 }
@@ -191,7 +192,7 @@ func (f *File) read(t *Info, raw []byte, at int64) error {
 }
 
 // chunkBytes is a multiple of every element width, and large enough that the
-// system calls cost nothing beside the copying.
+// system calls cost nothing compared with the copying.
 const chunkBytes = 1 << 20
 
 // chunks reads the tensor part by part; at is the index of a part's first element.

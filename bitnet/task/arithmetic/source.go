@@ -53,13 +53,13 @@ func (p Problem) Digits() int {
 
 const (
 	maxOperand = 100
-	// heldOutOneIn is how many pairs of operands share one that is held out.
+	// heldOutOneIn: one pair of operands in so many is held out.
 	heldOutOneIn = 10
 )
 
-// heldOut tells whether the pair of operands is never trained on, with any
+// heldOut reports whether the pair of operands is never trained on, with any
 // operator and in either order: a model that has seen 17 + 25 and answers
-// 25 + 17 shows nothing. It depends on the pair alone, so that every run keeps
+// 25 + 17 shows nothing. It depends only on the pair, so that every run keeps
 // the same problems out.
 func (p Problem) heldOut() bool {
 	a, b := uint64(min(p.A, p.B)), uint64(max(p.A, p.B))
@@ -70,14 +70,14 @@ func (p Problem) heldOut() bool {
 type Options struct {
 	Seq  int    // positions in a row
 	Seed uint64 // decides the order of the training problems
-	// Pack fills each row with as many whole samples as fit, where one sample a
+	// Pack fills each row with as many whole samples as fit, where one sample per
 	// row leaves most of it padding. A sample then sees those before it.
 	Pack bool
 	// LossOnAll makes the task carry loss too, not only the answer and its end.
 	LossOnAll bool
 }
 
-// Source gives problems as text, "<s>25 + 17 = 42</s>", one token a
+// Source gives problems as text, "<s>25 + 17 = 42</s>", one token per
 // character. An epoch is a permutation of all problems but those held out.
 type Source struct {
 	*rows.Source // training
@@ -157,7 +157,7 @@ func newRows(tok *tokenizer.Tokenizer, problems []Problem, lossOnAll bool, o row
 func (a *Source) Tokenizer() *tokenizer.Tokenizer { return a.tokenizer }
 
 // HeldOut lists the problems that are never trained on, the same in every run.
-// They are mixed, so that the first of them stand for all.
+// They are shuffled, so that the first of them are representative.
 func (a *Source) HeldOut() []Problem { return slices.Clone(a.heldOut) }
 
 // HeldOutSource gives one pass over the problems of HeldOut, in that order and

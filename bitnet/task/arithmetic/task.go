@@ -1,4 +1,4 @@
-// Package arithmetic is the task of sums: "25 + 17 = 42". A tenth of all pairs
+// Package arithmetic is the task of arithmetic: "25 + 17 = 42". A tenth of all pairs
 // of operands is never trained on, and a model is examined on those.
 package arithmetic
 
@@ -49,7 +49,7 @@ func (s sums) Prompts() []string                { return prompts }
 // <s>100 * 100 = 10000.
 const longestText = 24
 
-// longestAnswer is what an answer may have of tokens, the end included.
+// longestAnswer is the most tokens that an answer may have, including the end.
 const longestAnswer = 8
 
 // atOnce is how many problems are answered at once.

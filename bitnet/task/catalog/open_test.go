@@ -103,7 +103,7 @@ func TestOpenTokens(t *testing.T) {
 	require.Equal(t, tok.Hash(), opened.Tokenizer().Hash())
 	o.Own = other
 	_, err = Open(t.Context(), o)
-	require.ErrorContains(t, err, "another tokenizer than the model was trained with")
+	require.ErrorContains(t, err, "a different tokenizer than the model was trained with")
 	o.Settings.Tokenizer = ""
 	opened, err = Open(t.Context(), o)
 	require.NoError(t, err)
@@ -160,7 +160,7 @@ func TestOpenWithItsOwnTokenizer(t *testing.T) {
 		foreign := o
 		foreign.Own = other
 		_, err = Open(t.Context(), foreign)
-		require.ErrorContains(t, err, "trained with another tokenizer")
+		require.ErrorContains(t, err, "trained with a different tokenizer")
 		named := o
 		named.Settings.Tokenizer = dir
 		_, err = Open(t.Context(), named)
@@ -276,7 +276,7 @@ func TestTextKeepsTheModelsTokenizer(t *testing.T) {
 	require.Equal(t, foreign.Hash(), same.Tokenizer().Hash())
 	other.Own = first.Tokenizer()
 	_, err := Open(t.Context(), other)
-	require.ErrorContains(t, err, "another tokenizer than the model was trained with")
+	require.ErrorContains(t, err, "a different tokenizer than the model was trained with")
 }
 
 // A folder that data.dir names is not used with a tokenizer that it was not made with.
@@ -293,7 +293,7 @@ func TestTextFolderOfAnotherTokenizer(t *testing.T) {
 	require.NotContains(t, strings.Join(notes, "\n"), "making")
 	o.Own, _ = characters(t, "abcdefghijklmnopqrstuvwxyz0123456789. ")
 	_, err := Open(t.Context(), o)
-	require.ErrorContains(t, err, "set data.dir to another folder")
+	require.ErrorContains(t, err, "set data.dir to a different folder")
 	require.NotContains(t, err.Error(), "\n")
 	require.Empty(t, prepared())
 }

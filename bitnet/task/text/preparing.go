@@ -18,8 +18,8 @@ type preparing struct {
 	now task.Preparation
 }
 
-// report hands on the state of the preparation now and then, until its result
-// is called.
+// report reports the state of the preparation several times a second, until its
+// result is called.
 func (p *preparing) report(to func(task.Preparation)) (done func()) {
 	if to == nil {
 		return func() {}

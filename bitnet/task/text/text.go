@@ -76,9 +76,9 @@ const tokenizerSample = 100 << 20
 // textSpecials are the special tokens of a tokenizer that is trained here.
 var textSpecials = []string{"<pad>", "<s>", "</s>"}
 
-// openText brings text from where it is named to token shards: it trains or
-// loads the tokenizer, and makes the shards in the background. What an earlier
-// run has made is used again.
+// openText turns the text that is named into token shards: it trains or
+// loads the tokenizer, and makes the shards in the background. It reuses what an
+// earlier run has made.
 func openText(ctx context.Context, o task.Options) (task.Task, error) {
 	if o.Whole {
 		o.HeldOut = 0
@@ -162,15 +162,15 @@ func openText(ctx context.Context, o task.Options) (task.Task, error) {
 	return t, nil
 }
 
-// passes tells how often the run reads the text if that is more than once or
-// twice: a model learns a small text by heart.
+// passes notes how often the run reads the text if that is at least twice: a
+// model memorizes a small text.
 func passes(o task.Options, m *shard.Manifest) {
 	train, _, _ := m.Totals()
 	if train.IDs == 0 || o.Whole {
 		return
 	}
 	if times := float64(o.Tokens) / float64(train.IDs); times >= 2 {
-		o.Note(fmt.Sprintf("the run reads the text %.0f times: beyond about four, more text teaches more than more steps", times))
+		o.Note(fmt.Sprintf("the run reads the text %.0f times: beyond about four, more text helps more than more steps", times))
 	}
 }
 
@@ -225,7 +225,7 @@ func textTokenizer(ctx context.Context, o task.Options, dir string, p *preparing
 			return corpus.LoadTokenizer(ctx, o.Settings.Tokenizer)
 		}
 		if p.source == nil {
-			return nil, fmt.Errorf("%s is gone, but the token shards next to it are there: remove %s", dir, filepath.Dir(dir))
+			return nil, fmt.Errorf("%s is missing, but the token shards next to it exist: remove %s", dir, filepath.Dir(dir))
 		}
 		o.Note(fmt.Sprintf("training a tokenizer of %d tokens on the first %d MiB of text", o.Vocab, tokenizerSample>>20))
 		docs, failed := p.source.Sample(ctx, tokenizerSample)
@@ -270,7 +270,7 @@ func folder(o task.Options) (string, error) {
 		return dir, nil
 	}
 	if _, err := os.Stat(filepath.Join(dir, "tokenizer", "tokenizer.json")); err == nil {
-		return "", fmt.Errorf("%s holds token shards of another tokenizer than the model's: set data.dir to another folder", dir)
+		return "", fmt.Errorf("%s holds token shards of a different tokenizer than the model's: set data.dir to a different folder", dir)
 	}
 	return dir, nil
 }

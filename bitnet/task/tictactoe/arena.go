@@ -25,8 +25,8 @@ func opponentMove(b Board, opponent string, rng *rand.Rand) int {
 	return moves[rng.IntN(len(moves))]
 }
 
-// result counts how the model's games ended. It chooses by itself, its
-// likeliest token: whatever is not a legal move loses the game.
+// result counts how the model's games ended. The model always plays its likeliest
+// token: one that is not a legal move loses the game.
 type result struct {
 	games, wins, draws int
 	losses             int // illegal choices included
@@ -57,11 +57,11 @@ func contest(ctx context.Context, m *infer.Model, o task.Match, each func(string
 		return nil, err
 	}
 	defer p.Release()
-	var told func(string, byte, string)
+	var report func(string, byte, string)
 	if each != nil {
-		told = func(moves string, side byte, end string) { each(fmt.Sprintf("%-9s model %c: %s", moves, side, end)) }
+		report = func(moves string, side byte, end string) { each(fmt.Sprintf("%-9s model %c: %s", moves, side, end)) }
 	}
-	r, err := p.contest(ctx, o, told)
+	r, err := p.contest(ctx, o, report)
 	return r.scores(), err
 }
 

@@ -3,6 +3,8 @@ package tictactoe
 import (
 	"fmt"
 	"math/bits"
+	"strconv"
+	"strings"
 )
 
 // position is which cells X and O hold: bit c-1 stands for cell c.
@@ -24,7 +26,7 @@ func hasLine(held uint16) bool {
 	return false
 }
 
-// xToMove tells whether it is X's turn; X begins.
+// xToMove reports whether it is X's turn; X begins.
 func (p position) xToMove() bool { return bits.OnesCount16(p.x) == bits.OnesCount16(p.o) }
 
 func (p position) free() uint16 { return fullBoard &^ (p.x | p.o) }
@@ -58,7 +60,7 @@ func (b *Board) Play(cell int) error {
 	case b.Over():
 		return fmt.Errorf("the game is over; start a new one")
 	case b.Mark(cell) != 0:
-		return fmt.Errorf("cell %d is taken; choose one of %v", cell, b.Legal())
+		return fmt.Errorf("cell %d is taken; choose one of %s", cell, b.legalText())
 	}
 	b.position = b.position.play(cell)
 	b.moves[b.played] = '0' + byte(cell)
@@ -76,6 +78,15 @@ func (b *Board) Legal() []int {
 		out = append(out, bits.TrailingZeros16(free)+1)
 	}
 	return out
+}
+
+// legalText is Legal in words, "2, 3, 6".
+func (b *Board) legalText() string {
+	var out []string
+	for _, cell := range b.Legal() {
+		out = append(out, strconv.Itoa(cell))
+	}
+	return strings.Join(out, ", ")
 }
 
 // Mark is who holds the cell: 'X', 'O', or 0 for nobody.
@@ -103,7 +114,7 @@ func (b *Board) Turn() byte {
 	return 'O'
 }
 
-// Over tells whether somebody has won or the board is full.
+// Over reports whether somebody has won or the board is full.
 func (b *Board) Over() bool { return b.position.over() }
 
 // Winner is 'X', 'O', or 0 for nobody (yet).
@@ -118,5 +129,5 @@ func (b *Board) Winner() byte {
 }
 
 // Text is the game as a model reads it: the cells in the order of the moves,
-// "5137". After it (behind <s>) comes the next move, or </s> at the end.
+// "5137". The next token (after <s> and this) is the next move, or </s> at the end.
 func (b *Board) Text() string { return string(b.moves[:b.played]) }

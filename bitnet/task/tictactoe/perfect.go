@@ -27,7 +27,7 @@ var solved = sync.OnceValue(func() solution {
 
 // solve is minimax: the value of p for the side to move is positive if it can
 // force a win, negative if it cannot prevent a loss. Its size is 10 less the
-// moves until then: better sooner won and later lost.
+// moves until then: an early win is better, and so is a late loss.
 func (s solution) solve(p position) int {
 	if hasLine(p.x) || hasLine(p.o) {
 		return -10 // the other side has just won

@@ -14,8 +14,8 @@ import (
 	"bitnet/bitnet/task"
 )
 
-// play plays one game on a terminal. The model chooses by itself, and an
-// illegal choice loses.
+// play plays one game on a terminal. No rule corrects the model: an illegal
+// choice loses.
 func play(ctx context.Context, m *infer.Model, o task.Match, in io.Reader, out io.Writer) error {
 	p, err := newPlayer(m.Model, m.Tokenizer, 1)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"bitnet/data/tokenizer"
 )
 
-// tokens makes the tokenizer of games: a token a cell.
+// tokens makes the tokenizer of games: one token per cell.
 func tokens() (*tokenizer.Tokenizer, error) { return tokenizer.Characters("123456789") }
 
 // player lets a model choose moves in several games at once.

@@ -19,7 +19,7 @@ type Options struct {
 }
 
 // Source gives games as text, "<s>512837469</s>": the cells in the
-// order of the moves, one token a move. Loss lies on the moves that are those of
+// order of the moves, one token per move. Loss lies on the moves that are those of
 // PerfectMove, whichever side makes them, and on the end of the game: a model
 // that learns them answers any game so far with the perfect move.
 //
@@ -28,7 +28,7 @@ type Options struct {
 //     the other side does;
 //   - for every position that is not over, perfect players' or not, one game
 //     through it: up to there the moves in a random order, from there the side
-//     to move perfect and the other random, all drawn anew in each epoch.
+//     to move perfect and the other random, all drawn again in each epoch.
 type Source struct {
 	*rows.Source
 	tokenizer *tokenizer.Tokenizer

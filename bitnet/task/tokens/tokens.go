@@ -1,5 +1,5 @@
 // Package tokens is the task of raw token ids in a file, for comparing this
-// program with another one: see the README.
+// program with others.
 package tokens
 
 import (
@@ -62,7 +62,7 @@ func (t *ids) Tokenizer() *tokenizer.Tokenizer { return t.tok }
 func (t *ids) Prompts() []string               { return nil }
 
 // Validation gives every window once where all of the data is to be measured;
-// of a file that is trained on, nothing is held out.
+// a file that is trained on has no validation data.
 func (t *ids) Validation() (data.Source, error) {
 	if !t.o.Whole {
 		return nil, nil
