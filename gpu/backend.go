@@ -46,11 +46,8 @@ func AdaptersOf(backend string) ([]Adapter, error) {
 }
 
 // Open opens the adapter that Choose picks for want.
-func Open(want string) (*Device, error) { return OpenOn("", want) }
-
-// OpenOn opens the adapter that Choose picks for want among those of a backend.
-func OpenOn(backend, want string) (*Device, error) {
-	adapters, err := AdaptersOf(backend)
+func Open(want string) (*Device, error) {
+	adapters, err := Adapters()
 	if err != nil {
 		return nil, err
 	}

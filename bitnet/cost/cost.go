@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 
-	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/task/catalog"
 	"bitnet/bitnet/train"
 	"bitnet/data/corpus"
@@ -41,24 +40,6 @@ func DenseFlops(params int64) float64 { return 6 * float64(params) }
 // ChinchillaTokens is the compute-optimal number of tokens: about 20 per
 // parameter (Hoffmann et al., 2022).
 func ChinchillaTokens(params int64) int64 { return 20 * params }
-
-// Params counts the parameters of a model: the table that embedding and head
-// share, and in each layer the projections and the norms.
-func Params(m modelfile.Config) int64 {
-	h, f := int64(m.HiddenSize), int64(m.IntermediateSize)
-	kv := h / int64(m.Heads) * int64(m.KVHeads)
-	attention := h*(h+2*kv) + h*h
-	feedForward := 3 * h * f
-	norms := 3*h + f
-	return int64(m.VocabSize)*h + int64(m.Layers)*(attention+feedForward+norms) + h
-}
-
-// AttentionFlops is what attention adds to 6N for a token, on average over a
-// sequence: scores and sums over half of the positions, 2 products forward, 7
-// backward, which computes the scores again.
-func AttentionFlops(m modelfile.Config, seq int) float64 {
-	return 9 * float64(m.Layers) * float64(m.HiddenSize) * float64(seq+1)
-}
 
 // StateBytes is the memory that does not depend on the batch: weights,
 // gradients and AdamW's two moments in float32, and the ternary weights in two bits.

@@ -31,8 +31,8 @@ func TestFormulas(t *testing.T) {
 		{"6N", DenseFlops(1e6), 6e6},
 		{"20 tokens per parameter", float64(ChinchillaTokens(1e6)), 20e6},
 		// 10*8 + 2*(8*(8+2*4) + 8*8 + 3*8*12 + 3*8+12) + 8
-		{"parameters", float64(Params(small)), 80 + 2*(128+64+288+36) + 8},
-		{"attention", AttentionFlops(small, 15), 9 * 2 * 8 * 16},
+		{"parameters", float64(params(small)), 80 + 2*(128+64+288+36) + 8},
+		{"attention", attentionFlops(small, 15), 9 * 2 * 8 * 16},
 		{"state", float64(bare.Bytes()), 16.25e6},
 		{"6ND", bare.Flops(), 18e15},
 		{"the plan's count", whole.Flops(), 21e15},
@@ -63,9 +63,9 @@ func TestPresets(t *testing.T) {
 			require.NoError(t, err)
 			r, err := OfConfig(c, Card(), 0)
 			require.NoError(t, err)
-			require.Equal(t, Params(c.Model), r.Params)
+			require.Equal(t, params(c.Model), r.Params)
 			// What 6N and attention leave out: norms, activations, rope, the loss.
-			formula := DenseFlops(r.Params) + AttentionFlops(c.Model, c.Train.SeqLen)
+			formula := DenseFlops(r.Params) + attentionFlops(c.Model, c.Train.SeqLen)
 			require.InEpsilon(t, r.TokenFlops, formula, 0.03)
 			var state int64
 			for _, p := range StateBytes(r.Params) {
@@ -167,4 +167,24 @@ func TestDocumentedDevices(t *testing.T) {
 		}
 		require.Contains(t, string(page), fmt.Sprintf("| %s | %v | %s | %v | %v |\n", d.Name, d.F32, matrix, d.Memory, d.Bandwidth))
 	}
+}
+
+// The formulas of docs/cost.md, which the plan of every preset is held against.
+
+// params counts the parameters of a model: the table that embedding and head
+// share, and in each layer the projections and the norms.
+func params(m modelfile.Config) int64 {
+	h, f := int64(m.HiddenSize), int64(m.IntermediateSize)
+	kv := h / int64(m.Heads) * int64(m.KVHeads)
+	attention := h*(h+2*kv) + h*h
+	feedForward := 3 * h * f
+	norms := 3*h + f
+	return int64(m.VocabSize)*h + int64(m.Layers)*(attention+feedForward+norms) + h
+}
+
+// attentionFlops is what attention adds to 6N for a token, on average over a
+// sequence: scores and sums over half of the positions, 2 products forward, 7
+// backward, which computes the scores again.
+func attentionFlops(m modelfile.Config, seq int) float64 {
+	return 9 * float64(m.Layers) * float64(m.HiddenSize) * float64(seq+1)
 }

@@ -43,7 +43,7 @@ func fail(do, format string, values ...any) Finding {
 
 // Options say what to look at.
 type Options struct {
-	Backend, Device string // as in gpu.OpenOn
+	Backend, Device string // as in gpu.AdaptersOf and gpu.Choose
 	RunsDir         string
 }
 

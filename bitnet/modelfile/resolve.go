@@ -32,8 +32,12 @@ func Resolve(ctx context.Context, runsDir, path string, note func(string)) (stri
 		}
 		return dir, err
 	}
-	if run, err := runs.Find(runsDir, path); err == nil {
+	run, err := runs.Find(runsDir, path)
+	switch {
+	case err == nil:
 		return resolveDir(run.Dir, note)
+	case errors.Is(err, runs.ErrAmbiguous):
+		return "", err
 	}
 	repo, err := hub.ParseRepo(hub.Model, path)
 	if err != nil || !strings.Contains(repo.Name, "/") {

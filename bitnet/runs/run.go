@@ -150,24 +150,12 @@ func Find(root, name string) (*Run, error) {
 	case 0:
 		return nil, fmt.Errorf("there is no run %s, here or in %s: bitnet status list --runs-dir %s shows those there are", printable.String(name), root, root)
 	}
-	return nil, fmt.Errorf("%d runs in %s begin with %s, for example %s and %s: write more of the name",
-		len(match), root, printable.String(name), printable.String(match[0].Name), printable.String(match[1].Name))
+	return nil, fmt.Errorf("%w: %d runs in %s begin with %s, for example %s and %s: write more of the name",
+		ErrAmbiguous, len(match), root, printable.String(name), printable.String(match[0].Name), printable.String(match[1].Name))
 }
 
-// FindModel resolves what a user named as a model: a file or folder that exists,
-// as it is, or else the folder of the run that Find finds.
-func FindModel(root, name string) (path string, err error) {
-	if name != "" {
-		if _, err := os.Stat(name); err == nil {
-			return name, nil
-		}
-	}
-	r, err := Find(root, name)
-	if err != nil {
-		return "", err
-	}
-	return r.Dir, nil
-}
+// ErrAmbiguous says that the beginning of a name fits several runs.
+var ErrAmbiguous = errors.New("the name is ambiguous")
 
 // Log is the path of a log: metrics, samples, eval or anomalies.
 func (r *Run) Log(name string) string { return filepath.Join(r.Dir, "logs", name+".jsonl") }

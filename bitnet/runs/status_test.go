@@ -153,13 +153,8 @@ func TestFind(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, row.want, r.Name)
 	}
-	for name, want := range map[string]string{"tw": filepath.Join(root, "two"), root: root, filepath.Join(root, "two", "config.yaml"): filepath.Join(root, "two", "config.yaml")} {
-		path, err := FindModel(root, name)
-		require.NoError(t, err)
-		require.Equal(t, want, path)
-	}
-	_, err := FindModel(root, "one")
-	require.ErrorContains(t, err, "write more of the name")
+	_, err := Find(root, "one")
+	require.ErrorIs(t, err, ErrAmbiguous)
 	list, err := List(root)
 	require.NoError(t, err)
 	require.Len(t, list, 5)

@@ -17,7 +17,7 @@ func BenchmarkDownload(b *testing.B) {
 		c := client(b, s, nil)
 		snap, err := c.List(b.Context(), dataset(b, "org/name"))
 		require.NoError(b, err)
-		_, err = c.DownloadAll(b.Context(), snap, snap.Files, 2)
+		_, err = c.downloadAll(b.Context(), snap, snap.Files, 2)
 		require.NoError(b, err)
 	}
 }

@@ -99,7 +99,7 @@ func TestDownloadAll(t *testing.T) {
 					require.Equal(t, hubtest.Hash(f.Path, files[f.Path]), f.Hash)
 				}
 			}
-			paths, err := c.DownloadAll(t.Context(), snap, snap.Files, 3)
+			paths, err := c.downloadAll(t.Context(), snap, snap.Files, 3)
 			require.NoError(t, err)
 			for i, p := range paths {
 				got, err := os.ReadFile(p)
@@ -121,7 +121,7 @@ func TestDownloadAll(t *testing.T) {
 
 			// What is there is not asked for again.
 			before := len(s.Requests())
-			_, err = c.DownloadAll(t.Context(), snap, snap.Files, 3)
+			_, err = c.downloadAll(t.Context(), snap, snap.Files, 3)
 			require.NoError(t, err)
 			if !noTree {
 				require.Len(t, s.Requests(), before)
@@ -137,7 +137,7 @@ func TestDownloadAll(t *testing.T) {
 				require.NoError(t, err)
 				require.True(t, snap.Cached)
 				require.False(t, snap.Partial)
-				got, err := off.DownloadAll(t.Context(), snap, snap.Files, 3)
+				got, err := off.downloadAll(t.Context(), snap, snap.Files, 3)
 				require.NoError(t, err)
 				require.Equal(t, paths, got)
 			}
@@ -409,7 +409,7 @@ func TestHelperProcess(t *testing.T) {
 	require.NoError(t, err)
 	snap, err := cl.List(t.Context(), dataset(t, "org/name"))
 	require.NoError(t, err)
-	_, err = cl.DownloadAll(t.Context(), snap, snap.Files, 2)
+	_, err = cl.downloadAll(t.Context(), snap, snap.Files, 2)
 	require.NoError(t, err)
 }
 
@@ -489,7 +489,7 @@ func TestRedirects(t *testing.T) {
 	require.NoError(t, err)
 	snap, err := c.List(t.Context(), repo)
 	require.NoError(t, err)
-	paths, err := c.DownloadAll(t.Context(), snap, snap.Files, 2)
+	paths, err := c.downloadAll(t.Context(), snap, snap.Files, 2)
 	require.NoError(t, err)
 	require.Len(t, paths, len(files))
 	require.False(t, s.Leaked())
@@ -791,7 +791,7 @@ func TestUnreachable(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, snap.Cached)
 	require.Equal(t, first.Files, snap.Files)
-	_, err = lost.DownloadAll(t.Context(), snap, snap.Files, 2)
+	_, err = lost.downloadAll(t.Context(), snap, snap.Files, 2)
 	require.ErrorContains(t, err, "HF_HUB_OFFLINE=1")
 	require.ErrorContains(t, err, "--data PATH")
 
@@ -804,7 +804,7 @@ func TestUnreachable(t *testing.T) {
 	require.ErrorContains(t, err, "is not in the cache")
 	require.ErrorContains(t, err, "--data PATH")
 	off = client(t, s, func(n *Config) { n.Offline, n.Cache = true, c.Cache })
-	_, err = off.DownloadAll(t.Context(), first, first.Files, 2)
+	_, err = off.downloadAll(t.Context(), first, first.Files, 2)
 	require.ErrorContains(t, err, "HF_HUB_OFFLINE is set")
 }
 
@@ -844,7 +844,7 @@ func TestWithoutSymlinks(t *testing.T) {
 	c := client(t, s, nil)
 	snap, err := c.List(t.Context(), dataset(t, "org/name"))
 	require.NoError(t, err)
-	paths, err := c.DownloadAll(t.Context(), snap, snap.Files, 2)
+	paths, err := c.downloadAll(t.Context(), snap, snap.Files, 2)
 	require.NoError(t, err)
 	for i, p := range paths {
 		info, err := os.Lstat(p)
@@ -871,7 +871,7 @@ func TestCancel(t *testing.T) {
 		}
 		return false
 	})
-	_, err = c.DownloadAll(ctx, snap, snap.Files, 1)
+	_, err = c.downloadAll(ctx, snap, snap.Files, 1)
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -985,4 +985,20 @@ func TestNextLink(t *testing.T) {
 	} {
 		require.Equal(t, want, nextLink(http.Header{"Link": {in}}), in)
 	}
+}
+
+// downloadAll brings all files into the cache and gives their paths, in order.
+func (c *Client) downloadAll(ctx context.Context, s *Snapshot, files []File, parallel int) ([]string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	t := c.Start(ctx, s, files, parallel)
+	var first error
+	for i := range files {
+		<-t.done[i]
+		if first == nil && t.errs[i] != nil {
+			first = t.errs[i]
+			cancel()
+		}
+	}
+	return t.paths, first
 }

@@ -83,19 +83,3 @@ func (t *Transfer) Wait(ctx context.Context, i int) (string, error) {
 func (t *Transfer) Progress() (bytes meter.Reading, files int) {
 	return t.meter.Read(), int(t.ready.Load())
 }
-
-// DownloadAll brings all files into the cache and gives their paths, in order.
-func (c *Client) DownloadAll(ctx context.Context, s *Snapshot, files []File, parallel int) ([]string, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	t := c.Start(ctx, s, files, parallel)
-	var first error
-	for i := range files {
-		<-t.done[i]
-		if first == nil && t.errs[i] != nil {
-			first = t.errs[i]
-			cancel()
-		}
-	}
-	return t.paths, first
-}

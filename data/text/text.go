@@ -79,10 +79,6 @@ const (
 	Text
 )
 
-func (f Format) String() string {
-	return [...]string{"unknown", "parquet", "JSON lines", "text"}[f]
-}
-
 // FormatOf tells the format from the name of a file.
 func FormatOf(path string) Format {
 	switch extension(path) {

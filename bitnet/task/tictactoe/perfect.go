@@ -65,12 +65,8 @@ func (s solution) positions() []position {
 	return out
 }
 
-// PerfectMove is the move of a player that wins where it can and never loses a
-// game that it need not lose; always the same for the same marks. It is 0 when
-// the game is over.
-func PerfectMove(b Board) int { return solved()[b.position].cell }
-
-// PerfectMoves are all moves as good as PerfectMove, in ascending order.
+// PerfectMoves are all moves with which a player wins where it can and never
+// loses a game that it need not lose, in ascending order.
 func PerfectMoves(b Board) []int {
 	s := solved()
 	var out []int

@@ -20,7 +20,7 @@ type Options struct {
 
 // Source gives games as text, "<s>512837469</s>": the cells in the
 // order of the moves, one token per move. Loss lies on the moves that are those of
-// PerfectMove, whichever side makes them, and on the end of the game: a model
+// a perfect player, whichever side makes them, and on the end of the game: a model
 // that learns them answers any game so far with the perfect move.
 //
 // An epoch holds, in an order of its own,

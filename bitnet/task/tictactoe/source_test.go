@@ -77,7 +77,7 @@ func TestBoardRefuses(t *testing.T) {
 	require.Zero(t, b.Mark(10))
 	b = board(t, "14253")
 	require.ErrorContains(t, b.Play(9), "the game is over")
-	require.Zero(t, PerfectMove(b))
+	require.Zero(t, perfectMove(b))
 }
 
 // The numbers of tic-tac-toe are known: 255,168 games, 549,946 beginnings of
@@ -119,7 +119,7 @@ func TestPerfectMove(t *testing.T) {
 		"152847": 3, // stop 7 5 3
 	} {
 		b := board(t, moves)
-		got := PerfectMove(b)
+		got := perfectMove(b)
 		if want != 0 {
 			require.Equal(t, want, got, moves)
 		}
@@ -139,7 +139,7 @@ func TestPerfectNeverLoses(t *testing.T) {
 			case b.Over():
 				ends[b.Winner()]++
 			case b.Turn() == perfect:
-				require.NoError(t, b.Play(PerfectMove(b)))
+				require.NoError(t, b.Play(perfectMove(b)))
 				walk(b)
 			default:
 				for _, cell := range b.Legal() {
@@ -171,7 +171,7 @@ func gamesOf(t testing.TB, s *Source, in, out []uint32) []string {
 		for i++; in[i] != eos; i++ {
 			cell := int(in[i]-s.ids[1]) + 1
 			want := data.Ignore
-			if cell == PerfectMove(b) {
+			if cell == perfectMove(b) {
 				want = in[i]
 			}
 			if out[i-1] != want {
@@ -225,7 +225,7 @@ func TestTicTacToeEpochs(t *testing.T) {
 				count[game]++
 				var b Board
 				for _, c := range game {
-					if cell := int(c - '0'); PerfectMove(b) == cell {
+					if cell := int(c - '0'); perfectMove(b) == cell {
 						learned[b.position] = true
 					}
 					require.NoError(t, b.Play(int(c-'0')))
@@ -307,3 +307,8 @@ func BenchmarkTicTacToeNext(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*32*64/b.Elapsed().Seconds(), "tokens/s")
 }
+
+// perfectMove is the move of a player that wins where it can and never loses a
+// game that it need not lose; always the same for the same marks. It is 0 when
+// the game is over.
+func perfectMove(b Board) int { return solved()[b.position].cell }
