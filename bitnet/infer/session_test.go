@@ -132,3 +132,42 @@ func TestChatFormats(t *testing.T) {
 	_, _, err = f.Fit(tok, []Message{{Role: "user", Content: "abcdefghij"}}, 8, 3)
 	require.ErrorContains(t, err, "shorten it")
 }
+
+// cancelling is a context that ends after it was asked so many times.
+type cancelling struct {
+	context.Context
+	left int
+}
+
+func (c *cancelling) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// A long prompt is given up between two of its chunks, and what was computed of
+// it is known to the next request.
+func TestPromptIsCancelled(t *testing.T) {
+	dev := modeltest.Device(t)
+	tok, err := tokenizer.Characters("abcdefghij ")
+	require.NoError(t, err)
+	o := &Model{Model: modeltest.Random(t, dev, modeltest.Tiny(16, 600), graph.TargetOf(dev.Adapter())), Tokenizer: tok}
+	s, err := o.NewSession(0)
+	require.NoError(t, err)
+	defer s.Release()
+	ids, err := o.Prompt(strings.Repeat("abcdefghij", 50))
+	require.NoError(t, err)
+	request := Request{Tokens: ids, Limit: 1, Sampling: Sampling{TopP: 1, RepetitionPenalty: 1}}
+	_, err = s.Complete(&cancelling{context.Background(), 2}, request, nil)
+	require.ErrorIs(t, err, context.Canceled)
+	c, err := s.Complete(context.Background(), request, nil)
+	require.NoError(t, err)
+	require.Equal(t, 256, c.Cached, "two chunks of 128 tokens")
+	whole, err := o.NewSession(0)
+	require.NoError(t, err)
+	defer whole.Release()
+	want, err := whole.Complete(context.Background(), request, nil)
+	require.NoError(t, err)
+	require.Equal(t, want.Tokens, c.Tokens)
+}

@@ -4,11 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 
+	"bitnet/data/plainfile"
 	"bitnet/data/tokenizer"
 )
 
@@ -16,21 +15,9 @@ import (
 const maxJSON = 64 << 20
 
 func readJSON(path string, v any) error {
-	// Asked before opening: opening a named pipe would wait for a writer.
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
+	text, err := plainfile.Read(path, maxJSON)
 	if err != nil {
-		return err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxJSON+1))
-	if err != nil {
-		return err
-	}
-	if len(text) > maxJSON {
-		return fmt.Errorf("%s is larger than %d MiB, too large for a file of a model", path, maxJSON>>20)
+		return fmt.Errorf("reading %s: %w", path, err)
 	}
 	if err := json.Unmarshal(text, v); err != nil {
 		return fmt.Errorf("%s: %s", path, oneLine(err))

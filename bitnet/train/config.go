@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/suggest"
 	"bitnet/bitnet/task"
+	"bitnet/data/plainfile"
 	"bitnet/graph"
 )
 
@@ -74,11 +74,14 @@ func (p Prompts) MarshalYAML() (any, error) {
 	return []string(p), nil
 }
 
+// maxConfig is the largest size of a configuration file in bytes.
+const maxConfig = 1 << 20
+
 // LoadConfig reads a config.yaml.
 func LoadConfig(path string) (*Config, error) {
-	text, err := os.ReadFile(path)
+	text, err := plainfile.Read(path, maxConfig)
 	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+		return nil, fmt.Errorf("reading the configuration %s: %w", path, err)
 	}
 	return parseConfig(path, text)
 }

@@ -84,6 +84,8 @@ func TestCheck(t *testing.T) {
 		"hidden_size=8":             "multiple of 4",
 		"vocab_size=99999999":       "between 1 and",
 		"intermediate_size=9999999": "between 1 and",
+		"grad_accum=2000000000":     "tokens per step",
+		"batch_size=1000000000":     "tokens per step",
 	} {
 		c, err := Preset("simple")
 		require.NoError(t, err)

@@ -6,8 +6,9 @@ package mapped
 import (
 	"errors"
 	"fmt"
-	"os"
 	"runtime/debug"
+
+	"bitnet/data/plainfile"
 )
 
 // File is a file mapped for reading.
@@ -18,17 +19,14 @@ type File struct {
 
 // Open maps the regular file at path. An empty file gives empty Bytes.
 func Open(path string) (*File, error) {
-	f, err := os.Open(path)
+	f, err := plainfile.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	defer f.Close() // the mapping outlives the descriptor
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", path)
 	}
 	if info.Size() == 0 {
 		return &File{path: path}, nil

@@ -22,7 +22,7 @@ func TestOpen(t *testing.T) {
 		require.NoError(t, f.Close())
 	}
 	_, err := Open(dir)
-	require.ErrorContains(t, err, "not a regular file")
+	require.ErrorContains(t, err, "this is a folder, not a file")
 	_, err = Open(filepath.Join(dir, "missing"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 }

@@ -40,9 +40,16 @@ func Read(path string, limit int64) ([]byte, error) {
 		return nil, cause(err)
 	}
 	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("the file is larger than %d bytes, the most that is read here", limit)
+		return nil, fmt.Errorf("the file is larger than %s, the most that is read here", size(limit))
 	}
 	return b, nil
+}
+
+func size(n int64) string {
+	if n%(1<<20) == 0 {
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%d bytes", n)
 }
 
 func check(mode fs.FileMode) error {

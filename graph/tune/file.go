@@ -5,13 +5,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 
 	"bitnet/data/atomicfile"
+	"bitnet/data/plainfile"
 	"bitnet/gpu"
 	"bitnet/shaders/matmul"
 )
@@ -55,19 +55,12 @@ const mostBytes = 4 << 20
 // ReadFile reads a tuning file. Nothing in it can do harm: a variant that does
 // not exist or does not fit is not used.
 func ReadFile(path string) (*File, error) {
-	f, err := os.Open(path)
+	text, err := plainfile.Read(path, mostBytes)
 	if err != nil {
-		return nil, fmt.Errorf("reading the tuning: %w", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, mostBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the tuning: %w", err)
+		return nil, fmt.Errorf("reading the tuning %s: %w", path, err)
 	}
 	var t File
 	switch err := json.Unmarshal(text, &t); {
-	case len(text) > mostBytes:
-		return nil, fmt.Errorf("%s is not a tuning file: it is larger than %d MiB", path, mostBytes>>20)
 	case err != nil:
 		return nil, fmt.Errorf("%s is not a tuning file: it is not valid JSON of that form: make one with bitnet tune", path)
 	case t.Products == nil:

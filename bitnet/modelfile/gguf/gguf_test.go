@@ -2,12 +2,14 @@ package gguf
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -195,4 +197,29 @@ func FuzzOpen(f *testing.F) {
 			_, _ = Ternary(info.Type, raw[:info.Type.RowBytes(cols)], codes)
 		}
 	})
+}
+
+// An array takes about the memory that it has in the file, whatever its numbers
+// are: 16 MiB of bytes once took 256 MiB.
+func TestArrayMemory(t *testing.T) {
+	const n = 1 << 24
+	var b bytes.Buffer
+	b.WriteString(magic)
+	for _, v := range []any{uint32(version), uint64(0), uint64(1), uint64(1), byte('k'), uint32(kindArray), uint32(kindUint8), uint64(n)} {
+		require.NoError(t, binary.Write(&b, binary.LittleEndian, v))
+	}
+	b.Write(make([]byte, n))
+	b.Write(make([]byte, 64))
+	path := filepath.Join(t.TempDir(), "large.gguf")
+	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f, err := Open(path)
+	runtime.ReadMemStats(&after)
+	require.NoError(t, err)
+	defer f.Close()
+	v, ok := Value[[]byte](f, "k")
+	require.True(t, ok)
+	require.Len(t, v, n)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(2*n))
 }
