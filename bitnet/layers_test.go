@@ -48,9 +48,9 @@ func layerOf(pkg string) (int, string) {
 	return line, best
 }
 
-// No package imports upward: the map in doc.go is true.
+// No package imports upward: the map in doc.go is true. Each says what it is for.
 func TestLayers(t *testing.T) {
-	seen := map[string]bool{}
+	seen, documented := map[string]bool{}, map[string]bool{}
 	for _, top := range []string{"bitnet", "cmd", "data", "gpu", "graph", "shaders"} {
 		err := filepath.WalkDir(filepath.Join("..", top), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
@@ -60,8 +60,9 @@ func TestLayers(t *testing.T) {
 			from, folder := layerOf(pkg)
 			require.GreaterOrEqual(t, from, 0, "%s has no place in the layers", pkg)
 			seen[folder] = true
-			f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+			f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly|parser.ParseComments)
 			require.NoError(t, err)
+			documented[pkg] = documented[pkg] || f.Doc != nil
 			for _, i := range f.Imports {
 				name, _ := strconv.Unquote(i.Path.Value)
 				imported, ours := strings.CutPrefix(name, "bitnet/")
@@ -76,6 +77,9 @@ func TestLayers(t *testing.T) {
 			return nil
 		})
 		require.NoError(t, err)
+	}
+	for pkg, doc := range documented {
+		require.True(t, doc, "package %s has no comment that says what it is for", pkg)
 	}
 	for _, names := range layers {
 		for _, name := range names {
