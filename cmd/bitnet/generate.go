@@ -55,17 +55,11 @@ func generateCommand() *cobra.Command {
 			return usageError{errors.New("-n: want 1 or more texts")}
 		}
 		if promptFile != "" {
-			var text []byte
-			var err error
-			if promptFile == "-" {
-				text, err = io.ReadAll(c.InOrStdin())
-			} else {
-				text, err = os.ReadFile(promptFile)
-			}
+			text, err := readPrompt(c, promptFile)
 			if err != nil {
 				return fmt.Errorf("--prompt-file: %w", err)
 			}
-			prompt = string(text)
+			prompt = text
 		}
 		dev, m, err := f.openModel(c, args[0])
 		if err != nil {
@@ -80,35 +74,17 @@ func generateCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		out := c.OutOrStdout()
-		seed := sampling.Seed
 		for i := range n {
 			request := infer.Request{Tokens: ids, Limit: limit, Sampling: *sampling, Stop: stop}
-			request.Sampling.Seed = seed + uint64(i)
-			var emit func(string) error
-			if !asJSON {
-				if n > 1 {
-					fmt.Fprintf(out, "--- %d\n", i+1)
-				}
-				fmt.Fprint(out, printable.Text(prompt))
-				emit = func(text string) error { _, err := fmt.Fprint(out, printable.Text(text)); return err }
+			request.Sampling.Seed += uint64(i)
+			if n > 1 && !asJSON {
+				fmt.Fprintf(c.OutOrStdout(), "--- %d\n", i+1)
 			}
-			done, err := s.Complete(c.Context(), request, emit)
-			if !asJSON {
-				fmt.Fprintln(out)
+			write := writeText
+			if asJSON {
+				write = writeJSON
 			}
-			if err != nil {
-				return err
-			}
-			if !asJSON {
-				fmt.Fprintf(os.Stderr, "[%d + %d tokens, %s; prompt %.2f s, %.1f tokens/s]\n", done.PromptTokens, len(done.Tokens), done.Reason,
-					done.PromptTime.Seconds(), done.TokensPerSecond())
-				continue
-			}
-			if err := json.NewEncoder(out).Encode(map[string]any{
-				"prompt": prompt, "text": done.Text, "tokens": done.Tokens, "reason": done.Reason, "seed": request.Sampling.Seed,
-				"prompt_tokens": done.PromptTokens, "prompt_seconds": done.PromptTime.Seconds(), "tokens_per_sec": done.TokensPerSecond(),
-			}); err != nil {
+			if err := write(c, s, prompt, request); err != nil {
 				return err
 			}
 		}
@@ -124,4 +100,43 @@ func generateCommand() *cobra.Command {
 	f.add(fl)
 	fl.BoolVar(&asJSON, "json", false, "print one line of JSON per text")
 	return c
+}
+
+// readPrompt reads a file, or standard input for "-".
+func readPrompt(c *cobra.Command, file string) (string, error) {
+	if file == "-" {
+		text, err := io.ReadAll(c.InOrStdin())
+		return string(text), err
+	}
+	text, err := os.ReadFile(file)
+	return string(text), err
+}
+
+// writeText writes the prompt, its continuation as it comes, and a line of figures.
+func writeText(c *cobra.Command, s *infer.Session, prompt string, request infer.Request) error {
+	out := c.OutOrStdout()
+	fmt.Fprint(out, printable.Text(prompt))
+	done, err := s.Complete(c.Context(), request, func(text string) error {
+		_, err := fmt.Fprint(out, printable.Text(text))
+		return err
+	})
+	fmt.Fprintln(out)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "[%d + %d tokens, %s; prompt %.2f s, %.1f tokens/s]\n", done.PromptTokens, len(done.Tokens), done.Reason,
+		done.PromptTime.Seconds(), done.TokensPerSecond())
+	return nil
+}
+
+// writeJSON writes the continuation and its figures as one line.
+func writeJSON(c *cobra.Command, s *infer.Session, prompt string, request infer.Request) error {
+	done, err := s.Complete(c.Context(), request, nil)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(c.OutOrStdout()).Encode(map[string]any{
+		"prompt": prompt, "text": done.Text, "tokens": done.Tokens, "reason": done.Reason, "seed": request.Sampling.Seed,
+		"prompt_tokens": done.PromptTokens, "prompt_seconds": done.PromptTime.Seconds(), "tokens_per_sec": done.TokensPerSecond(),
+	})
 }

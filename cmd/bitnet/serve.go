@@ -49,14 +49,11 @@ answer and stops.
 					return usageError{fmt.Errorf("--allow-origin: %w", err)}
 				}
 			}
-			listener, err := net.Listen("tcp", address)
+			listener, err := listen(address, key)
 			if err != nil {
-				return fmt.Errorf("%w: choose another address with --addr", err)
+				return err
 			}
 			defer listener.Close()
-			if key == "" && !listener.Addr().(*net.TCPAddr).IP.IsLoopback() {
-				return usageError{fmt.Errorf("--addr %s is reachable from other machines: give --api-key KEY, or set BITNET_API_KEY", address)}
-			}
 			dev, m, err := f.openModel(c, args[0])
 			if err != nil {
 				return err
@@ -80,32 +77,9 @@ answer and stops.
 				access.Hosts = hosts // any, if none is named
 			}
 			api := serve.New(m, session, name, form, limits, access)
-			server := &http.Server{
-				Handler:           api.Handler(),
-				ReadHeaderTimeout: 10 * time.Second,
-				ReadTimeout:       30 * time.Second,
-				IdleTimeout:       2 * time.Minute,
-				MaxHeaderBytes:    64 << 10,
-			}
 			fmt.Fprintf(c.OutOrStdout(), "serving %s on http://%s/v1 (%s), %d tokens of context; Ctrl-C stops\n",
 				name, listener.Addr(), dev.Adapter().Name, session.Context())
-			ended := make(chan error, 1)
-			go func() { ended <- server.Serve(listener) }()
-			select {
-			case err = <-ended:
-			case <-c.Context().Done():
-				api.Stop()
-				fmt.Fprintf(c.ErrOrStderr(), "stopping: the current answer has %s to finish\n", limits.Drain)
-				stop, cancel := context.WithTimeout(context.Background(), limits.Drain+5*time.Second)
-				defer cancel()
-				if err = server.Shutdown(stop); err != nil {
-					err = server.Close()
-				}
-			}
-			if errors.Is(err, http.ErrServerClosed) {
-				err = nil
-			}
-			return err
+			return answerUntilStopped(c, listener, api, limits)
 		},
 	}
 	fl := c.Flags()
@@ -120,4 +94,47 @@ answer and stops.
 	fl.IntVar(&limits.Queue, "queue", limits.Queue, "at most N requests wait; more are refused")
 	f.add(fl)
 	return c
+}
+
+// listen opens the address; one that other machines reach needs a key.
+func listen(address, key string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: choose another address with --addr", err)
+	}
+	if key == "" && !listener.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		listener.Close()
+		return nil, usageError{fmt.Errorf("--addr %s is reachable from other machines: give --api-key KEY, or set BITNET_API_KEY", address)}
+	}
+	return listener, nil
+}
+
+// answerUntilStopped serves until the command's context ends, then lets the
+// current answer finish.
+func answerUntilStopped(c *cobra.Command, listener net.Listener, api *serve.Server, limits serve.Limits) error {
+	server := &http.Server{
+		Handler:           api.Handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-c.Context().Done():
+		api.Stop()
+		fmt.Fprintf(c.ErrOrStderr(), "stopping: the current answer has %s to finish\n", limits.Drain)
+		stop, cancel := context.WithTimeout(context.Background(), limits.Drain+5*time.Second)
+		defer cancel()
+		if err = server.Shutdown(stop); err != nil {
+			err = server.Close()
+		}
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
 }

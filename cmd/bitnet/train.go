@@ -106,30 +106,55 @@ const (
 
 // configuration puts together the experiment and the flags.
 func (f *trainFlags) configuration(c *cobra.Command) (*train.Config, error) {
-	var cfg *train.Config
-	var err error
+	cfg, err := f.base(c)
+	if err != nil {
+		return nil, err
+	}
+	f.override(c, cfg)
+	if f.init != "" {
+		if f.init, err = modelfile.Resolve(c.Context(), f.runsDir, f.init, noteTo(c)); err != nil {
+			return nil, err
+		}
+		if cfg.Model, err = modelfile.ReadTrainable(f.init); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range f.set {
+		if err := cfg.Set(s); err != nil {
+			return nil, usageError{err}
+		}
+	}
+	if f.exp != "" && !f.sets("warmup_steps") {
+		cfg.LimitWarmup()
+	}
+	return cfg, nil
+}
+
+// base is the configuration that the other flags change: that of the run to
+// resume, of a file or of an experiment.
+func (f *trainFlags) base(c *cobra.Command) (*train.Config, error) {
 	switch {
 	case f.resume != "" && (f.exp != "" || f.config != "" || f.init != ""):
 		return nil, usageError{errors.New("--resume takes everything from the run: leave out --exp, --config and --init")}
 	case f.exp != "" && f.config != "":
 		return nil, usageError{errors.New("give --exp or --config, not both")}
 	case f.resume != "":
-		var state runs.State
-		if f.from, state, err = train.FindCheckpoint(f.resumed(), noteTo(c)); err != nil {
+		from, state, err := train.FindCheckpoint(f.resumed(), noteTo(c))
+		if err != nil {
 			return nil, err
 		}
-		f.state = &state
-		cfg, err = train.LoadConfig(filepath.Join(f.from, "config.yaml"))
+		f.from, f.state = from, &state
+		return train.LoadConfig(filepath.Join(from, "config.yaml"))
 	case f.config != "":
-		cfg, err = train.LoadConfig(f.config)
+		return train.LoadConfig(f.config)
 	case f.exp != "":
-		cfg, err = train.Preset(f.exp)
-	default:
-		return nil, usageError{fmt.Errorf("choose what to train: --exp %s", strings.Join(train.Presets(), "|"))}
+		return train.Preset(f.exp)
 	}
-	if err != nil {
-		return nil, err
-	}
+	return nil, usageError{fmt.Errorf("choose what to train: --exp %s", strings.Join(train.Presets(), "|"))}
+}
+
+// override puts the values of the flags that were given into the configuration.
+func (f *trainFlags) override(c *cobra.Command, cfg *train.Config) {
 	changed := c.Flags().Changed
 	for _, v := range []struct {
 		flag string
@@ -182,23 +207,6 @@ func (f *trainFlags) configuration(c *cobra.Command) (*train.Config, error) {
 	if f.tok != "" {
 		cfg.Data.Tokenizer = f.namedTokenizer()
 	}
-	if f.init != "" {
-		if f.init, err = modelfile.Resolve(c.Context(), f.runsDir, f.init, noteTo(c)); err != nil {
-			return nil, err
-		}
-		if cfg.Model, err = modelfile.ReadTrainable(f.init); err != nil {
-			return nil, err
-		}
-	}
-	for _, s := range f.set {
-		if err := cfg.Set(s); err != nil {
-			return nil, usageError{err}
-		}
-	}
-	if f.exp != "" && !f.sets("warmup_steps") {
-		cfg.LimitWarmup()
-	}
-	return cfg, nil
 }
 
 // resumed is the run or checkpoint that --resume names.
