@@ -16,7 +16,7 @@ DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
 .PHONY: help build test bench bench-torch bench-llama interop chat train-simple exp-arithmetic train-arithmetic \
-	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix cross dawn fuzz fmt vet lint clean tools vulkan
+	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix cross dawn fuzz torture fmt vet lint clean tools vulkan
 
 help: ## this list
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -78,6 +78,9 @@ plot-loss: build ## draw a run's curves; RUN=name FILE=loss.png (default: in the
 
 fuzz: tools ## run every fuzz target, for MINUTES=10 together; a part of them: RUN=data/text
 	@sh testdata/fuzz.sh $(or $(MINUTES),10) $(if $(RUN),'$(RUN)')
+
+torture: build vulkan ## kill and disturb the long commands, for MINUTES=20, and compare what is left; ARGS="-only train"
+	$(DRIVER) go run $(NO_VCS) ./testdata/torture -minutes $(or $(MINUTES),20) -bitnet $(BITNET) $(ARGS)
 
 fmt: tools ## format the Go files
 	go fmt ./...

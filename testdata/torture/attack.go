@@ -22,16 +22,19 @@ type attack struct {
 	inputs func(a *attack, dir string) error
 	// whole checks what may be seen after a disturbance, finished or not.
 	whole func(a *attack, dir string) *failure
-	// equal compares what a command that has finished left with the reference.
-	equal func(a *attack, dir string) *failure
+	// equal compares what a command that has finished left with the reference; stopped
+	// says that a SIGTERM was among what disturbed it.
+	equal func(a *attack, dir string, stopped bool) *failure
 	// sweep starts the command once more, after it finished, as a user would with
 	// the next thing to do in the same place.
 	sweep func(dir string) []string
-	// moving is a number that changes when the command has begun to write; nil
-	// where it writes from the start.
+	// moving is a number that changes when the command begins to write.
 	moving func(dir string) int64
-	// space is what the command writes, in KiB.
-	space int
+	// alone says that of two at once only one may succeed: the other has no result
+	// of its own.
+	alone bool
+	// unstopped says that SIGTERM changes what it leaves.
+	unstopped bool
 	// instead replaces the rounds of a command that does not end by itself.
 	instead func(a *attack, dir string, rng *rand.Rand, end time.Time) (counts, []*failure)
 
@@ -39,6 +42,7 @@ type attack struct {
 	kinds     []kind
 	folder    string
 	reference string
+	space     int // what the command writes, in KiB
 	mu        sync.Mutex
 	took      time.Duration // of the last undisturbed start
 
@@ -66,7 +70,7 @@ func (k kind) String() string {
 	return [...]string{"kills", "SIGTERMs", "two at once", "frozen", "call faults", "small disks", "read-only"}[k]
 }
 
-// counts are the disturbances that were made.
+// counts are the disturbances that struck a command before it had ended.
 type counts struct {
 	starts int
 	did    [kindCount]int
@@ -127,6 +131,7 @@ func (a *attack) setUp(folder string) error {
 		if err := a.fresh(a.reference); err != nil {
 			return err
 		}
+		before := space(a.reference)
 		args, err := a.args(a.reference)
 		if err != nil {
 			return err
@@ -138,10 +143,10 @@ func (a *attack) setUp(folder string) error {
 		if err != nil {
 			return err
 		}
-		a.took = r.took
+		a.took, a.space = r.took, space(a.reference)-before
 	}
 	// A comparison that cannot succeed would find faults that are none.
-	if f := a.equal(a, a.reference); f != nil {
+	if f := a.equal(a, a.reference, false); f != nil {
 		return fmt.Errorf("the reference is not equal to itself: %s", f.text)
 	}
 	return nil
@@ -194,7 +199,7 @@ func (a *attack) disturbed(dir string, rng *rand.Rand, end time.Time, c *counts,
 			note(failed(badMessage, "%s", s))
 		}
 	}
-	finished := false
+	finished, stopped := false, false
 	for range a.most {
 		if finished || time.Now().After(end) {
 			break
@@ -208,7 +213,10 @@ func (a *attack) disturbed(dir string, rng *rand.Rand, end time.Time, c *counts,
 		d := disturbance{attack: a, dir: dir, args: args, rng: rng}
 		done := d.make(k)
 		c.starts += len(d.results)
-		c.did[k]++
+		if d.struck {
+			c.did[k]++
+		}
+		stopped = stopped || k == terminate
 		*story = append(*story, d.story)
 		for _, r := range d.results {
 			complain(r)
@@ -223,7 +231,7 @@ func (a *attack) disturbed(dir string, rng *rand.Rand, end time.Time, c *counts,
 			return
 		}
 		// A kill just after the end of the work leaves nothing to do.
-		finished = finished || a.equal(a, dir) == nil
+		finished = finished || a.equal(a, dir, stopped) == nil
 	}
 	if !finished {
 		args, err := a.args(dir)
@@ -249,7 +257,7 @@ func (a *attack) disturbed(dir string, rng *rand.Rand, end time.Time, c *counts,
 		}
 		a.mu.Unlock()
 	}
-	if f := a.equal(a, dir); f != nil {
+	if f := a.equal(a, dir, stopped); f != nil {
 		note(f)
 		return
 	}

@@ -80,3 +80,23 @@ func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
 }
+
+// entries is how many files and folders a folder holds.
+func entries(dir string) int64 {
+	list, _ := os.ReadDir(dir) // none, if it is not there
+	return int64(len(list))
+}
+
+// space is what a folder takes on a file system in memory, in KiB.
+func space(dir string) (used int) {
+	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil
+		}
+		if info, err := e.Info(); err == nil {
+			used += 4 + int(info.Size()+4095)>>12<<2
+		}
+		return nil
+	})
+	return used
+}

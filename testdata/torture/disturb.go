@@ -20,6 +20,7 @@ type disturbance struct {
 	args    []string
 	rng     *rand.Rand
 	results []result // of the processes that were started
+	struck  bool     // it came before the command had ended
 	story   string
 }
 
@@ -86,15 +87,15 @@ func (d *disturbance) end(p *process) result {
 	return r
 }
 
-// moment waits until a random moment of the process: any time of its life, or, for
-// one that takes long to begin, shortly after it began to write.
+// moment waits until a random moment of the process: any time of its life or, more
+// often, shortly after it began to write.
 func (d *disturbance) moment(p *process) time.Duration {
 	a := d.attack
 	began := time.Now()
-	if a.moving != nil && d.rng.IntN(4) > 0 {
+	if d.rng.IntN(3) > 0 {
 		before := a.moving(d.dir)
 		for !p.ended() && a.moving(d.dir) == before {
-			time.Sleep(time.Millisecond)
+			time.Sleep(200 * time.Microsecond)
 		}
 		p.pause(time.Duration(d.rng.Float64() * float64(a.usual()) / 3))
 	} else {
@@ -110,11 +111,12 @@ func (d *disturbance) signalled(s syscall.Signal) {
 	}
 	d.story = fmt.Sprintf("%s after %s", s, d.moment(p))
 	p.send(s)
-	d.end(p)
+	r := d.end(p)
+	d.struck = r.signal == s || r.code == 130
 }
 
-// twice starts the command a second time within 0.8 seconds. At most one may do the
-// work, and it ends as if it had been alone.
+// twice starts the command a second time within 0.8 seconds. One does the work, as if
+// it were alone.
 func (d *disturbance) twice() *failure {
 	p := d.start()
 	if p == nil {
@@ -123,12 +125,22 @@ func (d *disturbance) twice() *failure {
 	apart := time.Duration(d.rng.IntN(800)) * time.Millisecond
 	d.story = fmt.Sprintf("a second start after %s", apart)
 	p.pause(apart)
+	d.struck = !p.ended()
 	q := d.start()
 	r := d.end(p)
-	if q != nil {
-		if s := d.end(q); r.code != 0 && s.code != 0 {
-			return failed(wrongResult, "of two at once neither did the work: %q and %q", r.said, s.said)
-		}
+	if q == nil {
+		return nil
+	}
+	return d.one(r, d.end(q))
+}
+
+// one checks that of two at once one did the work.
+func (d *disturbance) one(first, second result) *failure {
+	switch {
+	case first.code != 0 && second.code != 0:
+		return failed(wrongResult, "of two at once neither did the work: %q and %q", first.said, second.said)
+	case first.code == 0 && second.code == 0 && d.attack.alone:
+		return failed(wrongResult, "of two at once both did the work")
 	}
 	return nil
 }
@@ -141,6 +153,7 @@ func (d *disturbance) frozen() *failure {
 		return nil
 	}
 	after := d.moment(p)
+	d.struck = !p.ended()
 	p.send(syscall.SIGSTOP)
 	q := d.start()
 	var second result
@@ -155,15 +168,18 @@ func (d *disturbance) frozen() *failure {
 	}
 	d.story = fmt.Sprintf("frozen after %s, a second start", after)
 	p.send(syscall.SIGCONT)
-	if first := d.end(p); q != nil && first.code != 0 && second.code != 0 {
-		return failed(wrongResult, "of two at once neither did the work: %q and %q", first.said, second.said)
+	first := d.end(p)
+	if q == nil {
+		return nil
 	}
-	return nil
+	return d.one(first, second)
 }
 
 // faultyCalls lets system calls fail. Those that a driver makes too fail only for
 // the files of the command, as far as they are there at the start.
 func (d *disturbance) faultyCalls() {
+	log := d.dir + ".strace"
+	defer os.Remove(log)
 	inject := func(set, errno string, only bool) []string {
 		// The count is that of each thread.
 		when := fmt.Sprint(1 + d.rng.IntN(12))
@@ -171,7 +187,7 @@ func (d *disturbance) faultyCalls() {
 			when += "+"
 		}
 		d.story = fmt.Sprintf("%s of %s, at call %s", errno, set, when)
-		words := []string{"strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace=" + set, "-e", fmt.Sprintf("inject=%s:error=%s:when=%s", set, errno, when)}
+		words := []string{"strace", "-f", "-qq", "-o", log, "-e", "trace=" + set, "-e", fmt.Sprintf("inject=%s:error=%s:when=%s", set, errno, when)}
 		if only {
 			paths := d.paths()
 			if len(paths) == 0 {
@@ -204,6 +220,8 @@ func (d *disturbance) faultyCalls() {
 	}
 	if p := d.start(words...); p != nil {
 		d.end(p)
+		text, err := os.ReadFile(log)
+		d.struck = err == nil && strings.Contains(string(text), "(INJECTED)")
 	}
 }
 
@@ -231,13 +249,7 @@ func (d *disturbance) paths() (out []string) {
 // smallDisk runs the command on a file system of memory that has room for a part of
 // what it writes.
 func (d *disturbance) smallDisk() *failure {
-	used := 0
-	_ = filepath.WalkDir(d.dir, func(path string, e fs.DirEntry, err error) error {
-		if info, err := e.Info(); err == nil {
-			used += 4 + int(info.Size()+4095)>>12<<2 // KiB in pages
-		}
-		return nil
-	})
+	used := space(d.dir)
 	size := used + 8 + d.rng.IntN(d.attack.space)
 	d.story = fmt.Sprintf("a disk with %d KiB free", size-used)
 	in, out := d.dir+".in", d.dir+".out"
@@ -263,6 +275,7 @@ exit $code`
 		keep, drop = in, out
 	} else {
 		d.results = append(d.results, r)
+		d.struck = r.code == 1 // data prepare refuses before it begins
 	}
 	if r.code == 98 || r.hung {
 		return failed(wrongResult, "a small disk: %s", r.said)
@@ -289,8 +302,7 @@ func (d *disturbance) readOnly() {
 sleep ` + fmt.Sprintf("%.3f", after) + `
 until mount -o remount,ro,bind "$0" 2>/dev/null; do kill -0 $! 2>/dev/null || break; sleep 0.01; done
 wait $!`
-	p := d.start("unshare", "-rm", "sh", "-c", script, place)
-	if p != nil {
-		d.end(p)
+	if p := d.start("unshare", "-rm", "sh", "-c", script, place); p != nil {
+		d.struck = strings.Contains(d.end(p).said, "read-only file system")
 	}
 }

@@ -40,7 +40,8 @@ func prepareAttack() *attack {
 			"--out", filepath.Join(dir, "shards"), "--shard-tokens", "1024", "--held-out", "0.1"}
 	}
 	return &attack{
-		name: "data prepare", weight: 2, most: 10, space: 600,
+		name: "data prepare", weight: 2, most: 10,
+		moving: func(dir string) int64 { return entries(filepath.Join(dir, "shards")) },
 		inputs: func(a *attack, _ string) error {
 			// The tokenizer is made once, and the text keeps its time of change, which
 			// belongs to the plan of the shards.
@@ -83,7 +84,7 @@ func prepareAttack() *attack {
 			}
 			return nil
 		},
-		equal: func(a *attack, dir string) *failure {
+		equal: func(a *attack, dir string, _ bool) *failure {
 			return sameFolder(filepath.Join(dir, "shards"), filepath.Join(a.reference, "shards"))
 		},
 	}
@@ -95,7 +96,8 @@ func tokenizerAttack() *attack {
 		return append([]string{"tokenizer", "train", filepath.Join(filepath.Dir(dir), "text.txt"), "--vocab-size", "900", "--out", filepath.Join(dir, "out")}, more...)
 	}
 	return &attack{
-		name: "tokenizer train", weight: 1, most: 12, space: 160,
+		name: "tokenizer train", weight: 1, most: 12,
+		moving: func(dir string) int64 { return entries(filepath.Join(dir, "out")) },
 		inputs: func(a *attack, _ string) error {
 			text := filepath.Join(a.folder, "text.txt")
 			if exists(text) {
@@ -115,11 +117,27 @@ func tokenizerAttack() *attack {
 			}
 			return nil
 		},
-		equal: func(a *attack, dir string) *failure {
+		equal: func(a *attack, dir string, _ bool) *failure {
 			return sameFolder(filepath.Join(dir, "out"), filepath.Join(a.reference, "out"))
 		},
 		sweep: func(dir string) []string { return args(dir, "--force") },
 	}
+}
+
+// modelIn is where model puts its run.
+func modelIn(folder string) string { return filepath.Join(folder, "model", "run") }
+
+// model trains a model to export and to serve, once.
+func (p *program) model() error {
+	if exists(modelIn(p.folder)) {
+		return nil
+	}
+	r, err := p.run("train", "--exp", "simple", "--runs-dir", filepath.Dir(modelIn(p.folder)), "--run-id", "run", "--quiet", "--tuning", "off", "--num-steps", "3",
+		"--set", "batch_size=1", "--set", "eval_samples=1", "--set", "prompts=[]")
+	if err == nil && r.code != 0 {
+		err = fmt.Errorf("training a model: %s", r.said)
+	}
+	return err
 }
 
 // exportAttack disturbs `bitnet export` of a model of a few hundred kilobytes.
@@ -131,20 +149,16 @@ func exportAttack(format string) *attack {
 		return filepath.Join(dir, "out", "model")
 	}
 	args := func(dir, out string) []string {
-		return []string{"export", filepath.Join(filepath.Dir(dir), "run"), "--format", format, "-o", out, "--check"}
+		return []string{"export", modelIn(filepath.Dir(filepath.Dir(dir))), "--format", format, "-o", out, "--check"}
 	}
 	a := &attack{
-		name: "export " + format, weight: 0.7, most: 15, space: 700,
+		name: "export " + format, weight: 0.7, most: 15,
+		moving: func(dir string) int64 { return entries(filepath.Join(dir, "out")) },
 		inputs: func(a *attack, dir string) error {
-			if exists(filepath.Join(a.folder, "run")) {
-				return os.MkdirAll(filepath.Join(dir, "out"), 0o755)
+			if err := a.program.model(); err != nil {
+				return err
 			}
-			r, err := a.program.run("train", "--exp", "simple", "--runs-dir", a.folder, "--run-id", "run", "--quiet", "--tuning", "off", "--num-steps", "1",
-				"--set", "batch_size=1", "--set", "eval_samples=1", "--set", "prompts=[]")
-			if err == nil && r.code != 0 {
-				err = fmt.Errorf("training a model: %s", r.said)
-			}
-			return err
+			return os.MkdirAll(filepath.Join(dir, "out"), 0o755)
 		},
 		args: func(dir string) ([]string, error) { return args(dir, out(dir)), nil },
 		whole: func(a *attack, dir string) *failure {
@@ -162,7 +176,7 @@ func exportAttack(format string) *attack {
 			}
 			return nil
 		},
-		equal: func(a *attack, dir string) *failure {
+		equal: func(a *attack, dir string, _ bool) *failure {
 			return sameFolder(filepath.Dir(out(dir)), filepath.Dir(out(a.reference)))
 		},
 		// An export to another name in the same folder.

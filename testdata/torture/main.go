@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,12 +59,15 @@ func torture(minutes float64, bitnet, only string, jobs int, seed uint64, folder
 	begun := time.Now()
 	fmt.Printf("seed %d, in %s\n", seed, folder)
 	var attacks []*attack
-	for _, a := range []*attack{trainAttack(), prepareAttack(), tokenizerAttack(), exportAttack("hf"), exportAttack("hf-packed"), exportAttack("gguf"), serveAttack()} {
+	for _, a := range []*attack{trainAttack("train", 1), trainAttack("train, every 7", 7), prepareAttack(), tokenizerAttack(), exportAttack("hf"), exportAttack("hf-packed"), exportAttack("gguf"), serveAttack()} {
 		if !strings.HasPrefix(a.name, only) {
 			continue
 		}
 		a.program, a.kinds = p, kinds
-		if err := a.setUp(filepath.Join(folder, strings.ReplaceAll(a.name, " ", "-"))); err != nil {
+		if a.unstopped {
+			a.kinds = slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool { return k == terminate })
+		}
+		if err := a.setUp(filepath.Join(folder, strings.NewReplacer(" ", "-", ",", "").Replace(a.name))); err != nil {
 			return fmt.Errorf("%s, undisturbed: %w", a.name, err)
 		}
 		attacks = append(attacks, a)

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -26,15 +25,10 @@ func serveAttack() *attack {
 	return &attack{
 		name: "serve", weight: 1,
 		inputs: func(a *attack, _ string) error {
-			if exists(filepath.Join(a.folder, "run")) {
+			if len(s.answers) > 0 {
 				return nil
 			}
-			r, err := a.program.run("train", "--exp", "simple", "--runs-dir", a.folder, "--run-id", "run", "--quiet", "--tuning", "off", "--num-steps", "3",
-				"--set", "batch_size=1", "--set", "eval_samples=1", "--set", "prompts=[]")
-			if err == nil && r.code != 0 {
-				err = fmt.Errorf("training a model: %s", r.said)
-			}
-			if err != nil {
+			if err := a.program.model(); err != nil {
 				return err
 			}
 			return s.learn(a)
@@ -58,7 +52,7 @@ func (s *servant) open(a *attack, port string) (*process, string, error) {
 	}
 	defer os.Remove(out.Name())
 	defer out.Close()
-	p, err := a.program.startTo(out, nil, "serve", filepath.Join(a.folder, "run"), "--addr", "127.0.0.1:"+port)
+	p, err := a.program.startTo(out, nil, "serve", modelIn(a.program.folder), "--addr", "127.0.0.1:"+port)
 	if err != nil {
 		return nil, "", err
 	}
@@ -238,7 +232,14 @@ func (s *servant) client(url string, rng *rand.Rand, ending func() bool) string 
 		prompts = append(prompts, p)
 	}
 	prompt := prompts[rng.IntN(len(prompts))]
-	switch rng.IntN(8) {
+	switch rng.IntN(10) {
+	case 4: // it is a web page of another site, whose name now leads here
+		body := completion(prompt, false)
+		raw := fmt.Sprintf("POST /v1/completions HTTP/1.1\r\nHost: attacker.example\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		if answer := talk(url, []byte(raw)); answer != "" && !strings.HasPrefix(answer, "HTTP/1.1 403") && !ending() {
+			return fmt.Sprintf("a page of another site is answered with %.200q", answer)
+		}
+		return ""
 	case 0: // it leaves in the middle
 		body := completion(prompt, true)
 		raw := fmt.Sprintf("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
@@ -292,4 +293,19 @@ func send(url string, text []byte, wait time.Duration) {
 	defer c.Close()
 	_, _ = c.Write(text)
 	time.Sleep(wait)
+}
+
+// talk sends bytes to the server and returns what it sends until it closes.
+func talk(url string, text []byte) string {
+	c, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/v1"))
+	if err != nil {
+		return ""
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := c.Write(text); err != nil {
+		return ""
+	}
+	answer, _ := io.ReadAll(c) // a server that is killed sends a part
+	return string(answer)
 }
