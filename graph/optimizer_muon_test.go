@@ -401,3 +401,39 @@ func TestBatchedProducts(t *testing.T) {
 		}
 	})
 }
+
+// Muon against PyTorch, which computes the polynomial on singular values.
+func TestGoldenMuon(t *testing.T) {
+	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
+		n := 0
+		g := openGoldens(t, "muon")
+		for ; g.has(fmt.Sprintf("case%d.lr", n)); n++ {
+			c := fmt.Sprintf("case%d.", n)
+			var parts [][2]int
+			var start []float32
+			for i := 0; g.has(fmt.Sprintf("%sp%d.init", c, i)); i++ {
+				w := g.matrix(fmt.Sprintf("%sp%d.init", c, i))
+				parts, start = append(parts, [2]int{w.rows, w.cols}), append(start, w.f32()...)
+			}
+			m := newMuonTest(t, dev, target, parts)
+			p := m.params[2]
+			require.NoError(t, p.Write(Master, start))
+			lr, wd := g.floats(c+"lr"), g.floats(c+"weight_decay")
+			for s := range lr {
+				at := fmt.Sprintf("%sstep%d.", c, s)
+				all := func(form string) (out []float64) {
+					for i := range parts {
+						out = append(out, g.matrix(fmt.Sprintf("%sp%d.%s", at, i, form)).v...)
+					}
+					return out
+				}
+				require.NoError(t, p.Write(Grad, matrix{p.Rows, p.Cols, all("g")}.f32()))
+				norm := m.step(StepValues{Step: int64(s), LearningRate: lr[s], WeightDecay: wd[s], MaxNorm: 1, Beta1: 0.9, Beta2: 0.95})
+				near(t, at+"grad_norm", g.floats(at+"grad_norm"), []float64{norm}, exact32)
+				near(t, at+"m", all("m"), m.read(p, FirstMoment), exact32)
+				near(t, at+"p", all("p"), m.read(p, Master), 1e-4)
+			}
+		}
+		require.NotZero(t, n)
+	})
+}
