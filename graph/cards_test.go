@@ -191,10 +191,12 @@ func TestCompileForCard(t *testing.T) {
 	type setting struct {
 		units     []shaders.MatrixShape
 		precision Precision
+		opt       Optimizer
 	}
-	settings := []setting{{nil, Float32}}
+	adamw := AdamW{0.9, 0.95, 1e-8}
+	settings := []setting{{nil, Float32, adamw}, {nil, Float32, testMuon}}
 	if dev.Adapter().Has(gpu.SubgroupMatrix) {
-		settings = append(settings, setting{card.units, Float32}, setting{card.units, Mixed}, setting{card.units, IntegerGradients})
+		settings = append(settings, setting{card.units, Float32, adamw}, setting{card.units, Mixed, adamw}, setting{card.units, IntegerGradients, adamw})
 	}
 	done := map[string]bool{}
 	for _, s := range settings {
@@ -203,8 +205,8 @@ func TestCompileForCard(t *testing.T) {
 		ps := NewParams(TargetOf(dev.Adapter()), limits)
 		ps.Precision = s.precision
 		g := benchModel(ps, benchShape{layers: 1, hidden: 768, ffn: 3072, vocab: 32000, batch: 16, seq: 256, heads: Heads{12, 6, 64}})
-		require.NoError(t, ps.Layout(ForTraining))
-		plan, err := g.PlanTraining(AdamW{0.9, 0.95, 1e-8})
+		require.NoError(t, ps.Layout(s.opt.Storage()))
+		plan, err := g.PlanTraining(s.opt)
 		require.NoError(t, err)
 		for _, c := range plan.calls {
 			if done[c.src.Code] {

@@ -58,6 +58,7 @@
 //	params.go            Params: declaring, reading and writing parameters
 //	storage.go           what is stored of each parameter, and where
 //	optimizer.go         the gradient norm, clipping and AdamW; values and results of a step
+//	optimizer_muon.go    Muon
 //	quantize_weights.go  the ternary form of the weights; shares.go counts it
 //	adapter.go           what graphs must know of an adapter
 //	kernel.go            compiling kernels; what a call moves in bytes

@@ -11,6 +11,8 @@ import (
 
 // Optimizer is how an update changes the parameters.
 type Optimizer interface {
+	// Storage is what it needs stored of the parameters.
+	Storage() Storage
 	// emit emits the change of every parameter by its gradient, scaled by the
 	// clip factor in ps.state, and sets the gradients to zero.
 	emit(e *emitter, ps *Params)
@@ -20,11 +22,19 @@ type Optimizer interface {
 // 2019).
 type AdamW struct{ Beta1, Beta2, Eps float32 }
 
+// Storage is ForTraining.
+func (o AdamW) Storage() Storage { return ForTraining }
+
 func (o AdamW) emit(e *emitter, ps *Params) {
 	for _, r := range ps.ranges() {
-		k := optimizer.AdamW{Target: e.target, N: r.n, Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps, Decay: r.decay}
-		e.run(k.Source(), r.of(ps.masters), r.of(ps.grads), r.of(ps.ms), r.of(ps.vs), ps.step, ps.state)
+		o.emitRange(e, ps, r)
 	}
+}
+
+func (o AdamW) emitRange(e *emitter, ps *Params, r flatRange) {
+	k := optimizer.AdamW{Target: e.target, N: r.n, Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps, Decay: r.decay}
+	p := r.first
+	e.run(k.Source(), r.of(p.master), r.of(p.grad), r.of(p.m), r.of(p.v), ps.step, ps.state)
 }
 
 // emitUpdate emits the norm of all gradients, the clip factor, and the optimizer.
@@ -39,41 +49,50 @@ func (ps *Params) emitUpdate(e *emitter, opt Optimizer) {
 	at := 0
 	for _, r := range ranges {
 		k := optimizer.SumSquares{Target: e.target, N: r.n, At: at}
-		e.run(k.Source(), r.of(ps.grads), part)
+		e.run(k.Source(), r.of(r.first.grad), part)
 		at += k.Parts()
 	}
 	e.run(optimizer.FinishStep{Target: e.target, Parts: parts}.Source(), part, ps.step, ps.state, ps.history)
 	opt.emit(e, ps)
 }
 
-// flatRange is a run of parameters that lie one after another.
+// flatRange is a run of parameters that lie one after another in every form.
 type flatRange struct {
-	slab   int
-	offset int64 // bytes
-	n      int   // elements, padding between parameters included
+	first  *Param
+	n      int // elements, padding between parameters included
 	decay  bool
+	second bool // they have a second moment
 }
 
 // ranges cuts the parameters into as few flat ranges as bindings allow.
 func (ps *Params) ranges() []flatRange {
 	var out []flatRange
 	for _, p := range ps.list {
-		t := p.master
-		n := int(roundUp(t.bytes(), alignment) / 4)
+		n := int(roundUp(p.master.bytes(), alignment) / 4)
 		if last := len(out) - 1; last >= 0 {
 			r := &out[last]
-			if r.slab == t.slab && r.decay == p.decay && 4*int64(r.n+n) <= ps.Limits.Binding {
+			if r.follows(p) && r.decay == p.decay && 4*int64(r.n+n) <= ps.Limits.Binding {
 				r.n += n
 				continue
 			}
 		}
-		out = append(out, flatRange{t.slab, t.offset, n, p.decay})
+		out = append(out, flatRange{p, n, p.decay, p.v != nil})
 	}
 	return out
 }
 
-func (r flatRange) of(a *arena) *Tensor {
-	return &Tensor{Name: a.name, Rows: 1, Cols: r.n, arena: a, slab: r.slab, offset: r.offset}
+// follows reports whether a parameter lies right after the range. Values,
+// gradients and first moments lie at the same places of their arenas.
+func (r *flatRange) follows(p *Param) bool {
+	after := func(first, next *Tensor) bool {
+		return first.slab == next.slab && first.offset+4*int64(r.n) == next.offset
+	}
+	return r.second == (p.v != nil) && after(r.first.master, p.master) && (p.v == nil || after(r.first.v, p.v))
+}
+
+// of is the range that begins with a form of its first parameter.
+func (r flatRange) of(t *Tensor) *Tensor {
+	return &Tensor{Name: t.arena.name, Rows: 1, Cols: r.n, arena: t.arena, slab: t.slab, offset: t.offset}
 }
 
 // HistorySlots is how many steps the device remembers between two readings.

@@ -42,8 +42,9 @@ type Params struct {
 	masters, grads, ms, vs *arena
 	codes, scales          *arena // the ternary form
 	runs                   []*ternaryRun
+	orthogonal             []*orthogonal // of ForMuon
 	step, state, history   *Tensor
-	small                  *arena                   // these three, and the places of runs
+	small                  *arena                   // these three, and the places of matrices
 	stepValues             [shaders.StepLen]float32 // scratch of SetStep
 }
 
@@ -119,11 +120,17 @@ const (
 	Master Slot = iota // the value
 	Grad               // the gradient so far
 	FirstMoment
-	SecondMoment
+	SecondMoment // with ForMuon ternary parameters have none
 )
 
 func (s Slot) String() string {
 	return [...]string{"value", "gradient", "first moment", "second moment"}[s]
+}
+
+// Keeps reports whether a form is stored.
+func (p *Param) Keeps(s Slot) bool {
+	_, err := p.slot(s)
+	return err == nil
 }
 
 // slot is the tensor of one form.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Plan is a graph laid out in memory: every call of a step, and where every
@@ -31,8 +32,10 @@ func (g *Graph) PlanTraining(opt Optimizer) (*Plan, error) {
 		return nil, errors.New("a graph over cached keys and values has no backward pass: build it with New to train")
 	case g.loss == nil:
 		return nil, errors.New("a graph without a loss cannot be trained")
-	case ps.storage != ForTraining:
+	case !ps.storage.trains():
 		return nil, fmt.Errorf("the parameters are laid out for %s and cannot be trained: call Layout(ForTraining)", ps.storage)
+	case ps.storage != opt.Storage():
+		return nil, fmt.Errorf("the parameters are laid out for %s, and the optimizer needs the layout for %s: pass its Storage to Layout", ps.storage, opt.Storage())
 	}
 	e := newEmitter(g.params, true)
 	g.forward(e)
@@ -129,6 +132,17 @@ func (p *Plan) FlopsPerToken() float64 {
 		n += c.src.Flops
 	}
 	return n / float64(p.graph.Tokens())
+}
+
+// UpdateFlops is the arithmetic of the matrix products of an update: none with AdamW.
+func (p *Plan) UpdateFlops() float64 {
+	var n float64
+	for _, c := range p.calls[p.micro:] {
+		if strings.HasPrefix(c.src.Family, "matmul/") {
+			n += c.src.Flops
+		}
+	}
+	return n
 }
 
 // trains reports whether the plan has a backward pass and an update.

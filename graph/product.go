@@ -16,7 +16,7 @@ type Product struct {
 	MatMul   matmul.Product    // of its first call; of others the Gain may differ
 	Rounded  bool              // float32 factors are rounded to float16
 	Variants []shaders.Variant // the default first
-	Calls    int               // in a micro-batch
+	Calls    int               // in a micro-batch and an update
 }
 
 // productKey names a product with all that makes one variant of it faster than another.

@@ -5,6 +5,7 @@ import (
 
 	"bitnet/gpu"
 	"bitnet/shaders"
+	"bitnet/shaders/optimizer"
 	"bitnet/shaders/ternary"
 )
 
@@ -82,6 +83,11 @@ func (r *ternaryRun) add(p *Param) {
 func (ps *Params) writePlaces() error {
 	for _, r := range ps.runs {
 		if err := r.places.write(gpu.Bytes(r.kernels.Places())); err != nil {
+			return err
+		}
+	}
+	for _, o := range ps.orthogonal {
+		if err := o.places.write(gpu.Bytes(optimizer.Places(o.list))); err != nil {
 			return err
 		}
 	}

@@ -20,11 +20,16 @@ const (
 	// ForInference keeps the values of matrices and vectors, and of ternary
 	// parameters only the ternary form, which WriteTernary sets.
 	ForInference
+	// ForMuon is ForTraining without the second moment of ternary parameters.
+	ForMuon
 )
 
 func (s Storage) String() string {
-	return [...]string{"nothing", "training", "evaluation", "inference"}[s]
+	return [...]string{"nothing", "training", "evaluation", "inference", "training with Muon"}[s]
 }
+
+// trains reports whether gradients and moments are stored.
+func (s Storage) trains() bool { return s == ForTraining || s == ForMuon }
 
 // Layout gives every parameter its places in memory. It is called once, after
 // all parameters are declared and before any graph over them is planned; it
@@ -33,7 +38,7 @@ func (ps *Params) Layout(s Storage) error {
 	switch {
 	case ps.err != nil:
 		return ps.err
-	case s < ForTraining || s > ForInference:
+	case s < ForTraining || s > ForMuon:
 		return fmt.Errorf("there is no storage number %d", s)
 	case ps.storage != 0:
 		return fmt.Errorf("the parameters are laid out already, for %s", ps.storage)
@@ -57,7 +62,7 @@ func (ps *Params) place() error {
 
 	flat := func(name string) *arena { return &arena{name: name, limit: ps.Limits.Buffer} }
 	ps.masters, ps.codes, ps.scales, ps.small = flat("parameters"), flat("ternary weights"), flat("ternary scales"), flat("step")
-	if ps.storage == ForTraining {
+	if ps.storage.trains() {
 		ps.grads, ps.ms, ps.vs = flat("parameter gradients"), flat("optimizer m"), flat("optimizer v")
 	}
 	for _, p := range ps.list {
@@ -76,8 +81,14 @@ func (ps *Params) place() error {
 	if ps.storage == ForInference {
 		return nil
 	}
-	return ps.layoutRuns()
+	if err := ps.layoutRuns(); err != nil || ps.storage != ForMuon {
+		return err
+	}
+	return ps.layoutOrthogonal()
 }
+
+// hasSecond reports whether a storage keeps its second moment.
+func (p *Param) hasSecond(s Storage) bool { return s == ForTraining || s == ForMuon && !p.ternary }
 
 // placeParam gives a parameter a place for each form that is stored.
 func (ps *Params) placeParam(p *Param) error {
@@ -98,10 +109,12 @@ func (ps *Params) placeParam(p *Param) error {
 	if ps.storage != ForInference || !p.ternary {
 		p.master = place(ps.masters, name, F32, p.Rows, p.Cols)
 	}
-	if ps.storage == ForTraining {
+	if ps.storage.trains() {
 		p.grad = place(ps.grads, name+" grad", F32, p.Rows, p.Cols)
 		p.m = place(ps.ms, name+" m", F32, p.Rows, p.Cols)
-		p.v = place(ps.vs, name+" v", F32, p.Rows, p.Cols)
+		if p.hasSecond(ps.storage) {
+			p.v = place(ps.vs, name+" v", F32, p.Rows, p.Cols)
+		}
 	}
 	if p.ternary {
 		p.codes = place(ps.codes, name+" codes", Ternary, p.Rows, p.Cols)
@@ -112,7 +125,7 @@ func (ps *Params) placeParam(p *Param) error {
 
 func (ps *Params) arenas() []*arena {
 	all := []*arena{ps.masters, ps.codes, ps.scales, ps.small}
-	if ps.storage == ForTraining {
+	if ps.storage.trains() {
 		all = append(all, ps.grads, ps.ms, ps.vs)
 	}
 	return all

@@ -23,11 +23,15 @@ type machine struct {
 var machineShape = benchShape{layers: 2, hidden: 20, ffn: 28, vocab: 24, batch: 2, seq: 8, heads: Heads{2, 1, 12}}
 
 func newMachine(t *testing.T, dev *gpu.Device, limits Limits) *machine {
+	return newMachineWith(t, dev, limits, AdamW{0.9, 0.95, 1e-8})
+}
+
+func newMachineWith(t *testing.T, dev *gpu.Device, limits Limits, opt Optimizer) *machine {
 	t.Helper()
 	ps := NewParams(TargetOf(dev.Adapter()), limits)
 	g := benchModel(ps, machineShape)
-	require.NoError(t, ps.Layout(ForTraining))
-	plan, err := g.PlanTraining(AdamW{0.9, 0.95, 1e-8})
+	require.NoError(t, ps.Layout(opt.Storage()))
+	plan, err := g.PlanTraining(opt)
 	require.NoError(t, err)
 	require.NoError(t, ps.Allocate(dev))
 	t.Cleanup(ps.Release)

@@ -9,7 +9,7 @@
 //	embedding  rows of a table by token id, and the gradient of the table
 //	rope       rotary position embedding
 //	loss       softmax cross-entropy, and the loss of a step
-//	optimizer  gradient norm, clipping and AdamW
+//	optimizer  gradient norm, clipping, AdamW and Muon
 //	rows       sums over rows, and a choice of rows
 //	probe      how fast an adapter computes and moves memory
 //

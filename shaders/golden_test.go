@@ -49,6 +49,8 @@ func goldens(t *testing.T) map[string]shaders.Source {
 		"norm_gpu":          norm.RMS{Target: shaders.GPU, Tokens: 2, Width: 8, Eps: 1e-5, Quantize: true, Gated: true}.Source(),
 		"cross_entropy_gpu": loss.CrossEntropy{Target: shaders.GPU, Rows: 2, Vocab: 16, Gradient: true}.Source(),
 		"adamw_gpu":         optimizer.AdamW{Target: shaders.GPU, N: 16, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Decay: true}.Source(),
+		"muon_start_gpu":    optimizer.Orthogonal{Target: shaders.GPU, Count: 2, Rows: 4, Cols: 8}.Start(),
+		"muon_next_gpu":     optimizer.Orthogonal{Target: shaders.GPU, Count: 2, Rows: 4, Cols: 8}.Next().Source(),
 		"ternary_pack_gpu":  quantize.Pack(),
 	}
 }

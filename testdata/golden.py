@@ -335,7 +335,38 @@ def adamw():
     return out, {"beta1": "0.9", "beta2": "0.95", "eps": "1e-8", "clip": "1.0"}
 
 
-OPS = [embedding, rmsnorm, quantize_activations, quantize_weights, bitlinear, rope, attention, silu_gated_norm, relu2_gated_norm, head, adamw]
+def muon():
+    """Four steps of Muon after a clip to norm 1.0, with the polynomial 3.4445 x - 4.7750 x^3 + 2.0315 x^5, five times.
+
+    m <- 0.95 m + g; u = g + 0.95 m; p <- p (1 - lr wd) - lr 0.2 sqrt(max(rows, cols)) NS(u / (|u| + 1e-7)), for each
+    matrix p<I> [rows, cols] by itself. The polynomial is applied to the singular values of u from an SVD, which is what
+    the iteration on matrices comes to. g is the gradient before the clip; p and m the state after the step.
+    """
+    out, draw = {}, Draw(12)
+    for n, shapes in enumerate([[(7, 13), (5, 13)], [(33, 8), (9, 8)], [(16, 16), (16, 16), (1, 16)]]):
+        lr = np.array([1e-2, 2e-2, 1.5e-2, 1e-3], np.float32)
+        decay = np.array([0.1, 0.1, 0.1, 0], np.float32)
+        start = [draw.normal(*shape, std=0.05) for shape in shapes]
+        params, moments = [f64(p) for p in start], [f64(np.zeros(shape)) for shape in shapes]
+        put(out, f"case{n}", lr=lr, weight_decay=decay, **{f"p{i}.init": p for i, p in enumerate(start)})
+        for step in range(4):
+            grads = [draw.normal(*shape, std=0.05 * (step + 1)) for shape in shapes]
+            norm = torch.cat([f64(g).flatten() for g in grads]).norm()
+            put(out, f"case{n}.step{step}", grad_norm=norm)
+            for i, (p, m, g) in enumerate(zip(params, moments, grads)):
+                clipped = f64(g) * min(1.0, 1.0 / (float(norm) + 1e-6))
+                m.mul_(0.95).add_(clipped)
+                u = clipped + 0.95 * m
+                left, values, right = torch.linalg.svd(u / (u.norm() + 1e-7), full_matrices=False)
+                for _ in range(5):
+                    values = 3.4445 * values - 4.7750 * values ** 3 + 2.0315 * values ** 5
+                change = 0.2 * max(u.shape) ** 0.5 * left @ torch.diag(values) @ right
+                p.mul_(1 - float(lr[step]) * float(decay[step])).sub_(float(lr[step]) * change)
+                put(out, f"case{n}.step{step}.p{i}", g=g, p=p, m=m)
+    return out, {"momentum": "0.95", "clip": "1.0"}
+
+
+OPS = [embedding, rmsnorm, quantize_activations, quantize_weights, bitlinear, rope, attention, silu_gated_norm, relu2_gated_norm, head, adamw, muon]
 
 
 def differences(want, got):

@@ -29,6 +29,8 @@ type Run struct {
 	// Known only of a configuration; otherwise 0.
 	StepTokens int64 `json:"tokens_per_step,omitempty"`
 	Dispatches int   `json:"dispatches_per_step,omitempty"`
+	// UpdateFlops is the arithmetic of matrix products of a step's update, with Muon.
+	UpdateFlops float64 `json:"update_flops,omitempty"`
 	// Passes is about how often the run reads its data set; 0 if its size is unknown.
 	Passes float64 `json:"passes,omitempty"`
 }
@@ -77,7 +79,7 @@ func OfConfig(c *train.Config, a gpu.Adapter, tokens int64) (Run, error) {
 	t := c.Train
 	r := Run{
 		Name: c.Name, Params: m.Params.Count(), Tokens: tokens,
-		TokenFlops: plan.FlopsPerToken(), Dispatches: plan.Dispatches(t.GradAccum),
+		TokenFlops: plan.FlopsPerToken(), Dispatches: plan.Dispatches(t.GradAccum), UpdateFlops: plan.UpdateFlops(),
 		StepTokens: int64(t.BatchSize) * int64(t.SeqLen) * int64(t.GradAccum),
 	}
 	if tokens == 0 {
@@ -140,7 +142,8 @@ func (r Run) On(d Device, matrix bool, share float64) (Estimate, error) {
 	perToken := r.TokenFlops / (peak * 1e12 * share)
 	if r.StepTokens > 0 {
 		update := updateBytes * float64(r.Params) / (bandwidthShare * d.Bandwidth * 1e9)
-		perToken += (update + dispatchTime*float64(r.Dispatches)) / float64(r.StepTokens)
+		products := r.UpdateFlops / (d.F32 * 1e12 * F32Share)
+		perToken += (update + products + dispatchTime*float64(r.Dispatches)) / float64(r.StepTokens)
 	}
 	e := r.at(d.Name, 1/perToken)
 	e.Fits = float64(r.Bytes()) <= d.Memory*1e9

@@ -17,11 +17,18 @@ type Form struct {
 	Prefix string // of the tensors' names
 }
 
+// of reports whether a parameter has the form: some optimizers keep no second
+// moment of some parameters.
+func (f Form) of(p *graph.Param) bool { return f.Slot != graph.SecondMoment || p.Keeps(f.Slot) }
+
 // Save streams forms of all parameters under transformers' names.
 func (m *Model) Save(path string, forms ...Form) error {
 	var tensors []safetensors.Tensor
 	for _, f := range forms {
 		for _, p := range m.Params.All() {
+			if !f.of(p) {
+				continue
+			}
 			row := 0
 			for _, part := range p.Parts {
 				first, n := row, part.Rows
@@ -66,6 +73,9 @@ func (m *Model) LoadForm(path string, f Form) error {
 	}
 	defer files.Close()
 	for _, p := range m.Params.All() {
+		if !f.of(p) {
+			continue
+		}
 		values := make([]float32, p.Rows*p.Cols)
 		rest := values
 		for _, part := range p.Parts {

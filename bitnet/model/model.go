@@ -2,8 +2,8 @@
 //
 // A Model is made in this order, each step once:
 //
-//	m, err := model.New(config, adapter, graph.ForTraining, "auto")  // declares and lays out
-//	plan, err := m.PlanTraining(batch, seq, adamw)                   // any number of plans
+//	m, err := model.New(config, adapter, opt.Storage(), "auto")      // declares and lays out
+//	plan, err := m.PlanTraining(batch, seq, opt)                     // any number of plans
 //	err = m.Allocate(device)                                         // memory
 //	err = m.Initialize(seed)                                         // or LoadMasters, LoadWeights
 //	program, err := plan.Compile(device)
@@ -118,7 +118,7 @@ func (m *Model) feedForward(g *graph.Graph, l layer, x *graph.Tensor) *graph.Ten
 
 // PlanTraining plans a training step over micro-batches of batch sequences of
 // seq tokens each.
-func (m *Model) PlanTraining(batch, seq int, opt graph.AdamW) (*graph.Plan, error) {
+func (m *Model) PlanTraining(batch, seq int, opt graph.Optimizer) (*graph.Plan, error) {
 	return m.withLoss(batch, seq).PlanTraining(opt)
 }
 

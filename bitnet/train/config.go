@@ -35,6 +35,7 @@ type Optimisation struct {
 	BatchSize        int         `yaml:"batch_size"` // sequences per micro-batch
 	SeqLen           int         `yaml:"seq_len"`
 	GradAccum        int         `yaml:"grad_accum"` // micro-batches per step
+	Optimizer        string      `yaml:"optimizer"`  // adamw or muon
 	LearningRate     float64     `yaml:"learning_rate"`
 	WarmupSteps      int         `yaml:"warmup_steps"`
 	WeightDecay      float64     `yaml:"weight_decay"`      // in the first half of the steps
@@ -95,6 +96,9 @@ func parseConfig(where string, text []byte) (*Config, error) {
 	}
 	if c.Train.Precision == "" {
 		c.Train.Precision = graph.Float32.String()
+	}
+	if c.Train.Optimizer == "" {
+		c.Train.Optimizer = AdamW
 	}
 	if c.Train.Tuning == "" {
 		c.Train.Tuning = TuneAuto
@@ -222,6 +226,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("train.seq_len %d is longer than model.max_position_embeddings %d: give --seq-len %d", t.SeqLen, m.MaxPositions, m.MaxPositions)
 	case !(c.Data.HeldOut >= 0 && c.Data.HeldOut <= 0.5):
 		return fmt.Errorf("data.held_out %g must lie between 0 and 0.5", c.Data.HeldOut)
+	case t.Optimizer != AdamW && t.Optimizer != Muon:
+		return fmt.Errorf("train.optimizer is %q: it must be %s or %s", t.Optimizer, AdamW, Muon)
 	case !(t.LearningRate > 0 && t.LearningRate < 10):
 		return fmt.Errorf("train.learning_rate %g must lie between 0 and 10", t.LearningRate)
 	case !(t.WeightDecay >= 0) || !(t.WeightDecayLater >= 0):

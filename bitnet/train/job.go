@@ -101,6 +101,9 @@ func (j *Job) findResume() (err error) {
 	if filepath.Base(filepath.Dir(j.from)) != "checkpoints" {
 		return fmt.Errorf("%s is not in the checkpoints folder of a run: use --init to start a new run from it", j.from)
 	}
+	if err := sameOptimizer(j.from, j.config.Train.Optimizer); err != nil {
+		return err
+	}
 	if j.state.Step >= int64(j.config.Train.Steps) {
 		return fmt.Errorf("%s has finished its %d steps: give a higher --num-steps to continue", j.from, j.state.Step)
 	}
@@ -182,11 +185,12 @@ func Plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 }
 
 func plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
-	m, err := model.New(c.Model, a, graph.ForTraining, c.Train.Precision)
+	opt := c.Train.optimizer()
+	m, err := model.New(c.Model, a, opt.Storage(), c.Train.Precision)
 	if err != nil {
 		return nil, nil, err
 	}
 	t := c.Train
-	p, err := m.PlanTraining(t.BatchSize, t.SeqLen, graph.AdamW{Beta1: float32(t.Beta1), Beta2: float32(t.Beta2), Eps: float32(t.Eps)})
+	p, err := m.PlanTraining(t.BatchSize, t.SeqLen, opt)
 	return m, p, err
 }

@@ -20,22 +20,23 @@ func newScratch(dev *gpu.Device, mm matmul.Product, t operands) (*scratch, error
 	// Lifted values must stay in the range of float16.
 	amplitude := 1 / max(mm.Gain, 1)
 	s := &scratch{buffers: map[string]*gpu.Buffer{}}
+	n := mm.Count()
 	if mm.Accumulate {
-		s.start = t.fill(mm.M*mm.N, t.floats(amplitude))
+		s.start = t.fill(n*mm.M*mm.N, t.floats(amplitude))
 	} else { // so that it shows what a kernel does not write
-		s.start = t.fill(mm.M*mm.N, func() uint32 { return math.Float32bits(float32(math.NaN())) })
+		s.start = t.fill(n*mm.M*mm.N, func() uint32 { return math.Float32bits(float32(math.NaN())) })
 	}
 	for _, o := range []struct {
 		name string
 		used bool
 		data func() []uint32
 	}{
-		{"a", true, func() []uint32 { return t.operand(mm.A, mm.M, mm.K, amplitude) }},
-		{"b", true, func() []uint32 { return t.operand(mm.B, mm.N, mm.K, 1) }},
+		{"a", true, func() []uint32 { return t.operand(mm.A, n, mm.M, mm.K, amplitude) }},
+		{"b", true, func() []uint32 { return t.operand(mm.B, n, mm.N, mm.K, 1) }},
 		{"scale", mm.ScaleK, func() []uint32 { return t.fill(mm.K, t.floats(1)) }},
 		{"rows", mm.RowScale, func() []uint32 { return t.fill(mm.M, t.floats(1)) }},
 		{"cols", mm.ColScale, func() []uint32 { return t.fill(mm.N, t.floats(1)) }},
-		{"residual", mm.Residual, func() []uint32 { return t.fill(mm.M*mm.N, t.floats(amplitude)) }},
+		{"residual", mm.Residual, func() []uint32 { return t.fill(n*mm.M*mm.N, t.floats(amplitude)) }},
 		{"c", true, func() []uint32 { return s.start }},
 	} {
 		if !o.used {
@@ -118,12 +119,13 @@ type operands struct{ rng *rand.Rand }
 
 func newOperands() operands { return operands{rand.New(rand.NewPCG(1, 2))} }
 
-// operand makes up a factor, as it is stored.
-func (t operands) operand(o matmul.Operand, outer, k int, amplitude float32) []uint32 {
+// operand makes up n factors, as they are stored.
+func (t operands) operand(o matmul.Operand, n, outer, k int, amplitude float32) []uint32 {
 	rows, cols := k, outer
 	if o.AlongK {
 		rows, cols = outer, k
 	}
+	rows *= n
 	switch o.Kind {
 	case matmul.Int8: // from -127 to 127
 		return t.fill(rows*shaders.Words4(cols), func() (w uint32) {

@@ -75,7 +75,9 @@ func Measure(ctx context.Context, dev *gpu.Device, products []graph.Product, o O
 }
 
 // work is the arithmetic of all calls of a product.
-func work(x graph.Product) int { return x.MatMul.M * x.MatMul.N * x.MatMul.K * x.Calls }
+func work(x graph.Product) int {
+	return x.MatMul.Count() * x.MatMul.M * x.MatMul.N * x.MatMul.K * x.Calls
+}
 
 type tuner struct {
 	stopwatch

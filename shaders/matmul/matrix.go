@@ -33,6 +33,9 @@ func (t matrixParams) PatchSize() int  { return t.Shape.M * t.PatchWidth() }
 // rounded to f16 and sums in f32. There are none where the units or the shapes do
 // not fit.
 func (k Product) MatrixVariants(units shaders.MatrixUnits) []shaders.Variant {
+	if !k.plain() {
+		return nil
+	}
 	t := matrixParams{params: params{Product: k, Shared: true}}
 	var ok bool
 	if k.integer() {

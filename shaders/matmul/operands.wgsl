@@ -26,21 +26,24 @@ fn fetch_{{.Name}}(row: u32, col: u32) -> vec4<f32> {
 {{- if .CheckCols}}
 	if (col >= {{.Cols}}u) { return vec4<f32>(); }
 {{- end}}
+{{- $row := "row"}}{{if .Batched}}{{$row = "at"}}
+	let at = number * {{.Rows}}u + row;
+{{- end}}
 {{- if .F32}}
 {{- if .Odd}}
 	var v = vec4<f32>();
 	for (var i = 0u; i < {{if .Rolled}}often(4u){{else}}4u{{end}}; i++) {
-		if (col + i < {{.Cols}}u) { v[i] = {{.Name}}[row * {{.Cols}}u + col + i]; }
+		if (col + i < {{.Cols}}u) { v[i] = {{.Name}}[{{$row}} * {{.Cols}}u + col + i]; }
 	}
 	return v;
 {{- else}}
-	return {{.Name}}[row * ({{.Cols}}u / 4u) + col / 4u];
+	return {{.Name}}[{{$row}} * ({{.Cols}}u / 4u) + col / 4u];
 {{- end}}
 {{- else if .Int8}}
-	let word = {{.Name}}[row * {{.Words}}u + col / 4u];
+	let word = {{.Name}}[{{$row}} * {{.Words}}u + col / 4u];
 	return vec4<f32>(vec4<i32>(vec4<u32>(word) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u));
 {{- else}}
-	let word = {{.Name}}[row * {{.Words}}u + col / 16u] >> (2u * (col % 16u));
+	let word = {{.Name}}[{{$row}} * {{.Words}}u + col / 16u] >> (2u * (col % 16u));
 	return vec4<f32>((vec4<u32>(word) >> vec4<u32>(0u, 2u, 4u, 6u)) & vec4<u32>(3u)) - vec4<f32>(1.0);
 {{- end}}
 }

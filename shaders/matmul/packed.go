@@ -7,7 +7,7 @@ import "bitnet/shaders"
 // packed_4x8_integer_dot_product): in integers, exactly. There are none for
 // other products, or for a CPU.
 func (k Product) PackedVariants(memory int) []shaders.Variant {
-	if k.Target != shaders.GPU || !k.integer() {
+	if k.Target != shaders.GPU || !k.integer() || !k.plain() {
 		return nil
 	}
 	var out []shaders.Variant

@@ -36,7 +36,7 @@ func (k Product) params(t tiling) params {
 }
 
 func (p params) groups() [3]uint32 {
-	return [3]uint32{uint32(shaders.CeilDiv(p.N, p.TileN)), uint32(shaders.CeilDiv(p.M, p.TileM)), 1}
+	return [3]uint32{uint32(shaders.CeilDiv(p.N, p.TileN)), uint32(shaders.CeilDiv(p.M, p.TileM)), uint32(p.Count())}
 }
 
 // operand is an operand as it is stored, and how it is loaded.
@@ -48,7 +48,7 @@ type operand struct {
 	CheckRows, CheckCols bool
 	Odd                  bool
 	Rolled               bool // loops are not unrolled
-	ScaleK               bool
+	ScaleK, Batched      bool
 	element              string
 }
 
@@ -75,7 +75,7 @@ func (p *params) setOperands() {
 }
 
 func (p *params) operand(name string, o Operand, outer, tile int, checkOuter bool) operand {
-	m := operand{Operand: o, Name: name, Tile: tile, element: "u32", Rolled: !p.Shared}
+	m := operand{Operand: o, Name: name, Tile: tile, element: "u32", Rolled: !p.Shared, Batched: p.Batched()}
 	if o.AlongK {
 		m.Rows, m.Cols, m.CheckRows, m.CheckCols = outer, p.K, checkOuter, p.CheckK
 	} else {

@@ -36,7 +36,8 @@ type Operand struct {
 // residual or the previous value of c.
 //
 // Bindings: a, b, then those of scale [K], rows [M], cols [N] and residual
-// [M, N] that are used, then c [M, N].
+// [M, N] that are used, then c [M, N]. In a batch a, b, residual and c hold Batch
+// matrices one after another; the other factors serve all of them.
 type Product struct {
 	Target                     shaders.Target
 	M, N, K                    int
@@ -46,7 +47,21 @@ type Product struct {
 	// Gain is a power of two by which a is multiplied before it is rounded to
 	// fewer bits, and the sum divided; 0 means 1. Only MatrixVariants round.
 	Gain float32
+	// Batch is how many products of this shape one dispatch computes; 0 means 1.
+	Batch int
+	// Alpha multiplies the sum and Beta the residual; 0 means 1. Products with
+	// Batch, Alpha or Beta have no kernels on matrix units or of packed bytes.
+	Alpha, Beta float32
 }
+
+// Count is the number of products of a dispatch.
+func (k Product) Count() int { return max(k.Batch, 1) }
+
+// Batched says whether there are several products.
+func (k Product) Batched() bool { return k.Batch > 1 }
+
+// plain says whether it is one product without factors of its own.
+func (k Product) plain() bool { return !k.Batched() && k.Alpha == 0 && k.Beta == 0 }
 
 // Whole says whether it sums products of whole numbers: int8 by int8 or ternary.
 func (k Product) Whole() bool { return k.A.Kind == Int8 && k.B.Kind != F32 && !k.ScaleK }
@@ -66,7 +81,7 @@ func (k Product) Source() shaders.Source { return k.Variants(0)[0].Source() }
 func (k Product) Variants(memory int) []shaders.Variant {
 	tiles := k.tilings(memory)
 	p := k.params(tiles[0])
-	if r, fits := p.rows(); fits {
+	if r, fits := p.rows(); fits && k.plain() {
 		return []shaders.Variant{k.variant("rows", k.String(), "rows.wgsl", shaders.Fold(shaders.CeilDiv(k.N, r.Cols)), r)}
 	}
 	if k.Target == shaders.CPUTable {
@@ -85,7 +100,7 @@ func (k Product) Variants(memory int) []shaders.Variant {
 // variant names a kernel of the product.
 func (k Product) variant(name, label, file string, groups [3]uint32, params any) shaders.Variant {
 	return shaders.Variant{Name: name, Source: func() shaders.Source {
-		s := family.Source(file, label, groups, 2*float64(k.M)*float64(k.N)*float64(k.K), params)
+		s := family.Source(file, label, groups, 2*float64(k.Count())*float64(k.M)*float64(k.N)*float64(k.K), params)
 		s.Variant = name
 		return s
 	}}
@@ -93,7 +108,11 @@ func (k Product) variant(name, label, file string, groups [3]uint32, params any)
 
 // String names the product in labels.
 func (k Product) String() string {
-	return fmt.Sprintf("matmul %dx%dx%d %s%s.%s%s", k.M, k.N, k.K, k.A.Kind, letter(k.A, "nt"), k.B.Kind, letter(k.B, "tn"))
+	name := fmt.Sprintf("matmul %dx%dx%d %s%s.%s%s", k.M, k.N, k.K, k.A.Kind, letter(k.A, "nt"), k.B.Kind, letter(k.B, "tn"))
+	if k.Batched() {
+		name += fmt.Sprintf(", %d times", k.Batch)
+	}
+	return name
 }
 
 func letter(o Operand, letters string) string {

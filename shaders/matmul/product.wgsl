@@ -42,6 +42,9 @@ fn factor(k: u32) -> f32 {
 {{if .Shared}}{{template "product by tiles" .}}{{else}}
 @compute @workgroup_size({{.ThreadsN}}, {{.ThreadsM}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+{{- if .Batched}}
+	number = id.z;
+{{- end}}
 	let m = id.y * {{.RegM}}u;
 	let n = id.x * {{.RegN}}u;
 	if (m >= M || n >= N) { return; }

@@ -25,6 +25,9 @@ func (p params) tables() []shaders.Variant {
 	t := tableParams{params: p, Rows: 16, Cols: 4, Step: 4, Lanes: 16}
 	t.AType, t.BType, t.FactorType, t.OutType = "vec4<f32>", "vec4<f32>", "vec4<f32>", "vec4<f32>"
 	file := "table.wgsl"
+	if p.Batched() && (p.A.Kind != F32 || p.B.Kind != F32 || p.Batch > shaders.MaxUniform) {
+		return nil
+	}
 	if p.N%4 != 0 || p.K%4 != 0 || (!p.A.AlongK && p.M%4 != 0) {
 		return nil
 	}
@@ -84,5 +87,5 @@ func wideLanes(n int) int {
 }
 
 func (t tableParams) groups() [3]uint32 {
-	return [3]uint32{uint32(shaders.CeilDiv(t.N, t.Cols*t.Lanes)), uint32(t.Tiles), 1}
+	return [3]uint32{uint32(shaders.CeilDiv(t.N, t.Cols*t.Lanes)), uint32(t.Tiles), uint32(t.Count())}
 }

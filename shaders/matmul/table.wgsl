@@ -6,6 +6,9 @@
 {{- $vectors := seq (div .Cols 4)}}{{$rows := seq .Rows}}
 @compute @workgroup_size({{.Lanes}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+{{- if .Batched}}
+	number = uniform{{digits .Batch}}(group.z);
+{{- end}}
 	let m0 = uniform{{digits .Tiles}}(group.y) * ROWS;
 	let n0 = (group.x * {{.Lanes}}u + local) * COLS;
 {{- range $i := $rows}}{{range $j := $vectors}}
@@ -17,20 +20,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 		let factors = scale[k];
 {{- end}}
 {{- if .A.AlongK}}{{range $i := $rows}}
-		let a{{$i}} = a[(m0 + {{$i}}u) * (K / 4u) + k]{{if $.ScaleA}} * factors{{end}};
+		let a{{$i}} = a[({{if $.Batched}}number * M + {{end}}m0 + {{$i}}u) * (K / 4u) + k]{{if $.ScaleA}} * factors{{end}};
 {{- end}}{{else}}{{range $k := seq 4}}{{range $i := seq (div $.Rows 4)}}
-		let a{{$i}}_{{$k}} = a[(4u * k + {{$k}}u) * (M / 4u) + m0 / 4u + {{$i}}u];
+		let a{{$i}}_{{$k}} = a[({{if $.Batched}}number * K + {{end}}4u * k + {{$k}}u) * (M / 4u) + m0 / 4u + {{$i}}u];
 {{- end}}{{end}}{{end}}
 {{- if .B.Ternary}}{{range $k := seq 4}}
 		let word{{$k}} = signed_codes(b[(4u * step + {{$k}}u) * (N / 16u) + n0 / 16u]);
 {{- end}}{{else if .B.Int8}}{{range $k := seq 4}}
 		let b{{$k}}_0 = vec4<f32>(vec4<i32>(vec4<u32>(b[(4u * step + {{$k}}u) * (N / 4u) + n0 / 4u]) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u)){{if $.ScaleB}} * factors[{{$k}}]{{end}};
 {{- end}}{{else if .B.AlongK}}{{range $i := seq 4}}
-		let row{{$i}} = b[(n0 + {{$i}}u) * (K / 4u) + step];
+		let row{{$i}} = b[({{if $.Batched}}number * N + {{end}}n0 + {{$i}}u) * (K / 4u) + step];
 {{- end}}{{range $k := seq 4}}
 		let b{{$k}}_0 = vec4<f32>(row0[{{$k}}], row1[{{$k}}], row2[{{$k}}], row3[{{$k}}]){{if $.ScaleB}} * factors[{{$k}}]{{end}};
 {{- end}}{{else}}{{range $k := seq 4}}
-		let b{{$k}}_0 = b[(4u * step + {{$k}}u) * (N / 4u) + n0 / 4u]{{if $.ScaleB}} * factors[{{$k}}]{{end}};
+		let b{{$k}}_0 = b[({{if $.Batched}}number * K + {{end}}4u * step + {{$k}}u) * (N / 4u) + n0 / 4u]{{if $.ScaleB}} * factors[{{$k}}]{{end}};
 {{- end}}{{end}}
 {{- range $j := $vectors}}
 {{- if $.B.Ternary}}{{range $k := seq 4}}

@@ -7,6 +7,9 @@ const COLS = {{.Cols}}u;
 // Writes four neighbours of row m of the result; m is uniform.
 fn store(m: u32, n: u32, sum: vec4<f32>) {
 	var v = sum;
+{{- if .Alpha}}
+	v *= ALPHA;
+{{- end}}
 {{- if .RowScale}}
 	v *= rows[m];
 {{- end}}
@@ -14,9 +17,9 @@ fn store(m: u32, n: u32, sum: vec4<f32>) {
 	v *= cols[n / 4u];
 {{- end}}
 {{- if .Residual}}
-	v += residual[(m * N + n) / 4u];
+	v += {{if .Beta}}BETA * {{end}}residual[({{template "place" .}} * N + n) / 4u];
 {{- end}}
-	c[(m * N + n) / 4u] {{if .Accumulate}}+{{end}}= v;
+	c[({{template "place" .}} * N + n) / 4u] {{if .Accumulate}}+{{end}}= v;
 }
 {{template "signed_codes"}}
 {{end -}}

@@ -57,6 +57,9 @@ fn keep_(i: u32, block: Block) {
 
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+{{- if .Batched}}
+	number = group.z;
+{{- end}}
 	let m0 = group.y * TILE_M;
 	let n0 = group.x * TILE_N;
 	let am = local / (TILE_N / {{.RegN}}u); // rows am*4 + i*(TILE_M/{{$rm}}) of the tile: neighbours read neighbours

@@ -22,7 +22,9 @@ func (t tiling) memory() int { return 4 * (t.M + t.N) * t.K }
 func wasteful(tile, side int) bool { return tile > 32 && tile >= 2*side }
 
 // enough says whether a product keeps a large GPU busy in tiles of 128 x 128.
-func (k Product) enough() bool { return shaders.CeilDiv(k.M, 128)*shaders.CeilDiv(k.N, 128) >= 96 }
+func (k Product) enough() bool {
+	return k.Count()*shaders.CeilDiv(k.M, 128)*shaders.CeilDiv(k.N, 128) >= 96
+}
 
 var gpuTilings = []tiling{
 	{64, 64, 16, 4, 8},

@@ -1,5 +1,5 @@
 // Package optimizer has the kernels of an update: the norm of the gradient,
-// its clipping, and AdamW.
+// its clipping, AdamW and Muon.
 package optimizer
 
 import (
