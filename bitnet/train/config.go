@@ -37,8 +37,11 @@ type Optimisation struct {
 	GradAccum        int         `yaml:"grad_accum"` // micro-batches per step
 	LearningRate     float64     `yaml:"learning_rate"`
 	WarmupSteps      int         `yaml:"warmup_steps"`
-	WeightDecay      float64     `yaml:"weight_decay"`      // in the first half of the steps
-	WeightDecayLater float64     `yaml:"weight_decay_late"` // in the second half
+	Schedule         Schedule    `yaml:"schedule"`          // two-stage, trapezoid or cosine
+	CooldownSteps    *int        `yaml:"cooldown_steps"`    // of a trapezoid; nil: a fifth of the steps
+	FinalLRRatio     *float64    `yaml:"final_lr_ratio"`    // learning rate at the end / peak; nil: the schedule's own
+	WeightDecay      float64     `yaml:"weight_decay"`      // in the schedule's first stage
+	WeightDecayLater float64     `yaml:"weight_decay_late"` // in its second stage
 	Beta1            float64     `yaml:"beta1"`
 	Beta2            float64     `yaml:"beta2"`
 	Eps              float64     `yaml:"eps"`
@@ -98,6 +101,9 @@ func parseConfig(where string, text []byte) (*Config, error) {
 	}
 	if c.Train.Tuning == "" {
 		c.Train.Tuning = TuneAuto
+	}
+	if c.Train.Schedule == "" {
+		c.Train.Schedule = TwoStage
 	}
 	if c.Train.OnAnomaly == "" {
 		c.Train.OnAnomaly = runs.Warn
@@ -234,6 +240,9 @@ func (c *Config) check() error {
 		return fmt.Errorf("train.max_grad_norm %g must be positive", t.MaxGradNorm)
 	case t.OnAnomaly != runs.Warn && t.OnAnomaly != runs.Stop && t.OnAnomaly != runs.RollBack:
 		return fmt.Errorf("train.on_anomaly is %q: it must be %s, %s or %s", t.OnAnomaly, runs.Warn, runs.Stop, runs.RollBack)
+	}
+	if err := t.checkSchedule(); err != nil {
+		return err
 	}
 	if _, err := graph.ParsePrecision(t.Precision); err != nil && t.Precision != graph.AutoPrecision {
 		return fmt.Errorf("train.precision: %w", err)

@@ -41,6 +41,12 @@ func TestPlotMistakes(t *testing.T) {
 		{[]string{run, "--x", "miles"}, true, "step, tokens or time"},
 		{[]string{run, "--smooth=1"}, true, "below 1"},
 		{[]string{run, "--compare"}, true, "two runs"},
+		{[]string{"--exp", "simple"}, true, "are for --schedule"},
+		{[]string{run, "--set", "steps=3"}, true, "are for --schedule"},
+		{[]string{run, "--schedule", "--exp", "simple"}, true, "not both"},
+		{[]string{"--schedule", "--smooth", "--exp", "simple"}, true, "leave out"},
+		{[]string{"--schedule", "--exp", "simple", "--set", "schedule=step"}, false, "two-stage, trapezoid, cosine"},
+		{[]string{run, "--schedule", "--num-steps", "0"}, false, "at least 1"},
 		{[]string{"nothing"}, false, "there is no run nothing"},
 		{[]string{run, "-o", filepath.Join(t.TempDir(), "none", "x.png")}, false, "writing the chart"},
 	} {
@@ -49,4 +55,21 @@ func TestPlotMistakes(t *testing.T) {
 		var u usageError
 		require.Equal(t, row.usage, errors.As(err, &u), row.args)
 	}
+}
+
+// The schedule of an experiment, and of a run with a change.
+func TestPlotSchedule(t *testing.T) {
+	out, err := bitnetOutput(t, "plot", "--schedule", "--exp", "arithmetic", "--set", "schedule=trapezoid")
+	require.NoError(t, err)
+	golden(t, "plot_schedule.golden", out)
+	file := filepath.Join(t.TempDir(), "schedule.svg")
+	out, err = bitnetOutput(t, "plot", "--schedule", "testdata/run/simple", "testdata/run/simple", "--num-steps", "50", "--set", "schedule=cosine", "-o", file)
+	require.NoError(t, err)
+	require.Contains(t, out, "shows simple, schedule cosine, simple, schedule cosine")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	for _, want := range []string{"learning rate", "weight decay", "schedule cosine"} {
+		require.Contains(t, string(text), want)
+	}
+	require.NotContains(t, string(text), "lowest to highest", "each point is one step")
 }
