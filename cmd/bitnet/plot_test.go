@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"image/png"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"bitnet/bitnet/runs"
 )
 
 func TestPlot(t *testing.T) {
@@ -72,4 +75,27 @@ func TestPlotSchedule(t *testing.T) {
 		require.Contains(t, string(text), want)
 	}
 	require.NotContains(t, string(text), "lowest to highest", "each point is one step")
+}
+
+// Bits per byte are shown wherever evaluations are.
+func TestBitsPerByteAreShown(t *testing.T) {
+	const plain = "testdata/run/simple"
+	dir := crashed(t, "bits")
+	log, err := os.OpenFile(filepath.Join(dir, "logs", "eval.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	e := runs.Eval{Step: 18, Loss: 2, Perplexity: 7.389, Tokens: 1000, Scores: []runs.Score{runs.NewBitsPerByte(2, 1000, 3000)}}
+	require.NoError(t, json.NewEncoder(log).Encode(e))
+	require.NoError(t, log.Close())
+
+	out, err := bitnetOutput(t, "plot", dir, plain, "--compare")
+	require.NoError(t, err)
+	require.Regexp(t, `bits per byte, best +0\.9618 +-\n`, out) // 2 / 3 / ln 2
+	require.Contains(t, out, "bits per byte\n")
+	out, err = bitnetOutput(t, "status", dir)
+	require.NoError(t, err)
+	require.Regexp(t, `bits per byte +0\.9618 over 3,000 bytes\n`, out)
+	require.Contains(t, evalLine(e), "perplexity 7.39, bits per byte 0.9618 over 3,000 bytes")
+	var printed bytes.Buffer
+	printEval(&printed, &e)
+	require.Contains(t, printed.String(), "bits per byte: 0.9618 over 3,000 bytes\n")
 }
