@@ -47,9 +47,10 @@ type Optimisation struct {
 	Eps              float64     `yaml:"eps"`
 	MaxGradNorm      float64     `yaml:"max_grad_norm"`
 	Seed             uint64      `yaml:"seed"`
-	OnAnomaly        runs.Action `yaml:"on_anomaly"` // warn, stop or rollback
-	Precision        string      `yaml:"precision"`  // of gradients and head: auto, f32, mixed or int8
-	Tuning           string      `yaml:"tuning"`     // of kernels: auto, stored, off or a file of bitnet tune
+	EarlyStopping    int         `yaml:"early_stopping"` // stop after so many evaluations without a lower validation loss; 0: never
+	OnAnomaly        runs.Action `yaml:"on_anomaly"`     // warn, stop or rollback
+	Precision        string      `yaml:"precision"`      // of gradients and head: auto, f32, mixed or int8
+	Tuning           string      `yaml:"tuning"`         // of kernels: auto, stored, off or a file of bitnet tune
 }
 
 // Output says what is written and how often, in steps; 0 means only at
@@ -61,6 +62,7 @@ type Output struct {
 	CheckpointInterval int     `yaml:"checkpoint_interval"`
 	CheckpointMinutes  float64 `yaml:"checkpoint_minutes"` // save at least every N minutes (0: no time limit)
 	KeepCheckpoints    int     `yaml:"keep_checkpoints"`   // in addition to those at the stage boundary
+	KeepBest           bool    `yaml:"keep_best"`          // also save and keep the checkpoint of the lowest validation loss
 	EvalSamples        int     `yaml:"eval_samples"`
 	Prompts            Prompts `yaml:"prompts"`     // what samples continue
 	TensorBoard        bool    `yaml:"tensorboard"` // write event files into the run's folder tensorboard
@@ -242,6 +244,9 @@ func (c *Config) check() error {
 		return fmt.Errorf("train.on_anomaly is %q: it must be %s, %s or %s", t.OnAnomaly, runs.Warn, runs.Stop, runs.RollBack)
 	}
 	if err := t.checkSchedule(); err != nil {
+		return err
+	}
+	if err := c.checkBest(); err != nil {
 		return err
 	}
 	if _, err := graph.ParsePrecision(t.Precision); err != nil && t.Precision != graph.AutoPrecision {
