@@ -1,5 +1,5 @@
 // Package eval measures models: the loss over a task's data, and what its
-// examination says. Training evaluates with it, and so does bitnet eval.
+// examination says, and for text the bits per byte. Training evaluates with it, and so does bitnet eval.
 package eval
 
 import (
@@ -12,6 +12,7 @@ import (
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/task"
 	"bitnet/data"
+	"bitnet/data/tokenizer"
 )
 
 // Evaluator evaluates one model again and again. What it runs on the device is
@@ -46,11 +47,21 @@ func (e *Evaluator) Release() {
 // the model in n problems or games, or for 0 in a full examination. each gets
 // every token that carries loss, if it is not nil.
 func (e *Evaluator) Evaluate(ctx context.Context, src data.Source, rows int64, n int, each func(infer.TokenLogProb) error) (runs.Eval, error) {
-	loss, err := e.scorer.Loss(ctx, src, rows, each)
+	bytes := byteCounter{text: e.task.IsText(), tok: e.task.Tokenizer()}
+	loss, err := e.scorer.Loss(ctx, src, rows, func(p infer.TokenLogProb) error {
+		bytes.add(p.Token)
+		if each == nil {
+			return nil
+		}
+		return each(p)
+	})
 	if err != nil {
 		return runs.Eval{}, err
 	}
 	out := runs.Eval{Loss: runs.Number(loss.Mean), Perplexity: runs.Number(loss.Perplexity()), Tokens: loss.Tokens}
+	if bytes.known() {
+		out.Scores = append(out.Scores, runs.NewBitsPerByte(loss.Mean, loss.Tokens, bytes.n))
+	}
 	if !e.examined {
 		if e.examination, err = e.task.Examination(e.model); err != nil {
 			return out, err
@@ -58,10 +69,32 @@ func (e *Evaluator) Evaluate(ctx context.Context, src data.Source, rows int64, n
 		e.examined = true
 	}
 	if e.examination != nil {
-		out.Scores, err = e.examination.Run(ctx, n)
+		var found []runs.Score
+		found, err = e.examination.Run(ctx, n)
+		out.Scores = append(out.Scores, found...)
 	}
 	return out, err
 }
+
+// byteCounter counts the bytes of text that tokens stand for.
+type byteCounter struct {
+	text    bool // the tokens are of text
+	tok     *tokenizer.Tokenizer
+	n       int64
+	unknown bool // a token stands for an unknown number of bytes
+}
+
+func (c *byteCounter) add(token uint32) {
+	if !c.text {
+		return
+	}
+	n, ok := c.tok.TextBytes(token)
+	c.n += int64(n)
+	c.unknown = c.unknown || !ok
+}
+
+// known reports whether n is the number of bytes of all tokens.
+func (c *byteCounter) known() bool { return c.text && !c.unknown && c.n > 0 }
 
 // Options say what a model is measured on.
 type Options struct {

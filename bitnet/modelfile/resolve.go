@@ -14,8 +14,9 @@ import (
 )
 
 // Resolve finds the directory of a model's files: of a run its newest whole
-// checkpoint, of a checkpoint or a model directory itself. Where there is no
-// such path, a run in runsDir of that name is taken, or else
+// checkpoint, of RUN@best the checkpoint of its lowest validation loss, of a
+// checkpoint or a model directory itself. Where there is no such path, a run in
+// runsDir of that name is taken, or else
 // ORG/NAME[@REVISION] is downloaded from the hub. note gets a line for what is
 // skipped and downloaded.
 func Resolve(ctx context.Context, runsDir, path string, note func(string)) (string, error) {
@@ -30,6 +31,9 @@ func Resolve(ctx context.Context, runsDir, path string, note func(string)) (stri
 				return resolveDir(run.Dir, note)
 			}
 		}
+		return dir, err
+	}
+	if dir, ok, err := runs.FindBest(runsDir, path, note); ok {
 		return dir, err
 	}
 	run, err := runs.Find(runsDir, path)

@@ -13,6 +13,9 @@ type Config struct {
 		SeqLen       int64   `yaml:"seq_len"`
 		GradAccum    int64   `yaml:"grad_accum"`
 		LearningRate float64 `yaml:"learning_rate"`
+		// EarlyStopping is the number of evaluations without a lower validation
+		// loss after which the run stops; 0 for never.
+		EarlyStopping int `yaml:"early_stopping"`
 	} `yaml:"train"`
 	Output struct {
 		LogInterval int64 `yaml:"log_interval"`

@@ -1,6 +1,7 @@
 package runs
 
 import (
+	"math"
 	"strings"
 )
 
@@ -11,6 +12,7 @@ const (
 	Share Unit = "share" // of 0 to 1, shown as a percentage
 	Count Unit = "count"
 	Nats  Unit = "nats"
+	Bits  Unit = "bits"
 )
 
 // Better says in which direction a score improves.
@@ -35,6 +37,17 @@ type Score struct {
 
 // ValidationLoss is the name of the loss of an evaluation, as a score.
 const ValidationLoss = "validation loss"
+
+// BitsPerByte is the name of the score of text that does not depend on the
+// tokenizer.
+const BitsPerByte = "bits per byte"
+
+// NewBitsPerByte is the score of a loss in nats, the mean over tokens that stand
+// for so many bytes of text: loss * tokens / (ln 2 * bytes).
+func NewBitsPerByte(loss float64, tokens, bytes int64) Score {
+	value := loss * float64(tokens) / (math.Ln2 * float64(bytes))
+	return Score{Name: BitsPerByte, Value: value, Unit: Bits, Count: int(bytes), Of: "bytes", Better: Lower}
+}
 
 // Eval is a line of logs/eval.jsonl.
 type Eval struct {

@@ -53,6 +53,8 @@ func (r *Run) state(i *Info) (Condition, string) {
 		return Diverged, fmt.Sprintf("step %d: %s", end.Step, printable.String(end.Message))
 	case life == gone:
 		return Crashed, fmt.Sprintf("process %d is gone", a.PID)
+	case i.CheckpointStep == i.Step && i.Step > 0 && r.exhausted(i.Config.Train.EarlyStopping):
+		return Stopped, fmt.Sprintf("early at step %d: the validation loss no longer improved (early_stopping %d)", i.Step, i.Config.Train.EarlyStopping)
 	case i.CheckpointStep == i.Step && i.Step > 0:
 		return Stopped, fmt.Sprintf("at step %d", i.Step)
 	case quiet < silence(i):

@@ -92,6 +92,10 @@ type Task interface {
 	// Validation gives one pass over the data that is never trained on, ending
 	// with io.EOF; nil where there is no validation data.
 	Validation() (data.Source, error)
+	// IsText reports whether the data is text, each byte of which is in a token
+	// of Tokenizer, so that models with different tokenizers can be compared by
+	// their bits per byte.
+	IsText() bool
 	// Tokenizer is nil where the data is ids and nothing else is known.
 	Tokenizer() *tokenizer.Tokenizer
 	// Prompts are what samples continue where the configuration has none.

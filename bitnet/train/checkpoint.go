@@ -39,7 +39,7 @@ func (t *Trainer) save() error {
 	if t.events.Checkpoint != nil {
 		t.events.Checkpoint(t.saved, dir)
 	}
-	return t.Run.Prune(t.Config.Output.KeepCheckpoints, t.Config.Train.stageBoundary)
+	return t.Run.Prune(t.Config.Output.KeepCheckpoints, t.keeps)
 }
 
 // writeFiles writes the files of a checkpoint into a folder.

@@ -38,16 +38,20 @@ type Optimisation struct {
 	Optimizer        string      `yaml:"optimizer"`  // adamw or muon
 	LearningRate     float64     `yaml:"learning_rate"`
 	WarmupSteps      int         `yaml:"warmup_steps"`
-	WeightDecay      float64     `yaml:"weight_decay"`      // in the first half of the steps
-	WeightDecayLater float64     `yaml:"weight_decay_late"` // in the second half
+	Schedule         Schedule    `yaml:"schedule"`          // two-stage, trapezoid or cosine
+	CooldownSteps    *int        `yaml:"cooldown_steps"`    // of a trapezoid; nil: a fifth of the steps
+	FinalLRRatio     *float64    `yaml:"final_lr_ratio"`    // learning rate at the end / peak; nil: the schedule's own
+	WeightDecay      float64     `yaml:"weight_decay"`      // in the schedule's first stage
+	WeightDecayLater float64     `yaml:"weight_decay_late"` // in its second stage
 	Beta1            float64     `yaml:"beta1"`
 	Beta2            float64     `yaml:"beta2"`
 	Eps              float64     `yaml:"eps"`
 	MaxGradNorm      float64     `yaml:"max_grad_norm"`
 	Seed             uint64      `yaml:"seed"`
-	OnAnomaly        runs.Action `yaml:"on_anomaly"` // warn, stop or rollback
-	Precision        string      `yaml:"precision"`  // of gradients and head: auto, f32, mixed or int8
-	Tuning           string      `yaml:"tuning"`     // of kernels: auto, stored, off or a file of bitnet tune
+	EarlyStopping    int         `yaml:"early_stopping"` // stop after so many evaluations without a lower validation loss; 0: never
+	OnAnomaly        runs.Action `yaml:"on_anomaly"`     // warn, stop or rollback
+	Precision        string      `yaml:"precision"`      // of gradients and head: auto, f32, mixed or int8
+	Tuning           string      `yaml:"tuning"`         // of kernels: auto, stored, off or a file of bitnet tune
 }
 
 // Output says what is written and how often, in steps; 0 means only at
@@ -59,6 +63,7 @@ type Output struct {
 	CheckpointInterval int     `yaml:"checkpoint_interval"`
 	CheckpointMinutes  float64 `yaml:"checkpoint_minutes"` // save at least every N minutes (0: no time limit)
 	KeepCheckpoints    int     `yaml:"keep_checkpoints"`   // in addition to those at the stage boundary
+	KeepBest           bool    `yaml:"keep_best"`          // also save and keep the checkpoint of the lowest validation loss
 	EvalSamples        int     `yaml:"eval_samples"`
 	Prompts            Prompts `yaml:"prompts"`     // what samples continue
 	TensorBoard        bool    `yaml:"tensorboard"` // write event files into the run's folder tensorboard
@@ -102,6 +107,9 @@ func parseConfig(where string, text []byte) (*Config, error) {
 	}
 	if c.Train.Tuning == "" {
 		c.Train.Tuning = TuneAuto
+	}
+	if c.Train.Schedule == "" {
+		c.Train.Schedule = TwoStage
 	}
 	if c.Train.OnAnomaly == "" {
 		c.Train.OnAnomaly = runs.Warn
@@ -240,6 +248,12 @@ func (c *Config) check() error {
 		return fmt.Errorf("train.max_grad_norm %g must be positive", t.MaxGradNorm)
 	case t.OnAnomaly != runs.Warn && t.OnAnomaly != runs.Stop && t.OnAnomaly != runs.RollBack:
 		return fmt.Errorf("train.on_anomaly is %q: it must be %s, %s or %s", t.OnAnomaly, runs.Warn, runs.Stop, runs.RollBack)
+	}
+	if err := t.checkSchedule(); err != nil {
+		return err
+	}
+	if err := c.checkBest(); err != nil {
+		return err
 	}
 	if _, err := graph.ParsePrecision(t.Precision); err != nil && t.Precision != graph.AutoPrecision {
 		return fmt.Errorf("train.precision: %w", err)

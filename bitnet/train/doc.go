@@ -21,6 +21,6 @@
 //	trainer.go          Trainer: the loop, and one step of it
 //	report.go           what is measured, evaluated, sampled and logged
 //	anomaly.go          what is wrong with a step; respond.go what is done about it
-//	checkpoint.go       saving and restoring
+//	checkpoint.go       saving and restoring; best.go the best checkpoint, early stopping
 //	variants.go         which variants of kernels a run uses
 package train

@@ -84,6 +84,11 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 	if err != nil {
 		return nil, err
 	}
+	if c.keepsBest() {
+		if src, err := j.task.Validation(); err == nil && src == nil {
+			return nil, &ConfigError{fmt.Errorf("%s has no validation data: output.keep_best and train.early_stopping need some", c.Data.Source)}
+		}
+	}
 	return j, j.settleVocabulary()
 }
 

@@ -150,6 +150,9 @@ func (t *Trainer) evaluate(ctx context.Context) error {
 	if err := t.logs.Eval(e); err != nil {
 		return err
 	}
+	if t.Config.keepsBest() {
+		t.best.add(e)
+	}
 	if t.events.Eval != nil {
 		t.events.Eval(e)
 	}

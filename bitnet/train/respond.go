@@ -139,6 +139,9 @@ func (t *Trainer) rollBack(step int64) error {
 	if err := t.logs.Rewind(t.state.Step); err != nil {
 		return err
 	}
+	if err := t.findBest(); err != nil {
+		return err
+	}
 	t.carry()
 	return nil
 }

@@ -12,16 +12,19 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/stretchr/testify/require"
 
 	"bitnet/bitnet/eval"
+	"bitnet/bitnet/infer"
 	"bitnet/bitnet/model/modeltest"
 	"bitnet/bitnet/runs"
 	"bitnet/data"
 	"bitnet/data/hub/hubtest"
+	"bitnet/data/tokenizer"
 )
 
 // roadSteps makes TestTextRoad train the tinystories preset itself, at its full
@@ -189,4 +192,68 @@ func TestTextRoad(t *testing.T) {
 	require.NoError(t, c.Set("data.tokenizer="+filepath.Join(dir, "tokenizer")))
 	_, err = Prepare(context.Background(), c, Start{RunsDir: t.TempDir()}, Events{})
 	require.NoError(t, err)
+}
+
+// Bits per byte are the same as counted by hand from the log-probabilities and the
+// text itself, whatever the tokenizer is; data without bytes has none.
+func TestBitsPerByte(t *testing.T) {
+	dev := modeltest.Device(t)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	t.Setenv("HOME", t.TempDir()) // of other systems' caches
+	var text strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&text, "Zeile %d: der Bär kostet %d €, ✨ naïve café 日本語 %x\n", i, 7*i, i*i*i)
+	}
+	file, folder := filepath.Join(t.TempDir(), "text.txt"), t.TempDir()
+	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
+	for i := range 8 { // documents to train on, and some that are held out
+		require.NoError(t, os.WriteFile(filepath.Join(folder, fmt.Sprintf("%d.txt", i)), fmt.Appendf(nil, "%d %s", i, text.String()), 0o600))
+	}
+	for _, vocab := range []int{259, 320, 512} { // bytes alone, and more and longer merges
+		c := tiny(t)
+		for _, s := range []string{"steps=2", "checkpoint_interval=0", "keep_checkpoints=1", "data.source=text:" + folder, "held_out=0.3", "seq_len=16", "max_position_embeddings=16",
+			fmt.Sprintf("vocab_size=%d", vocab), "data.dir=" + t.TempDir(), "eval_interval=1", "eval_samples=3"} {
+			require.NoError(t, c.Set(s))
+		}
+		tr := begin(t, c, dev, Start{RunsDir: t.TempDir(), RunID: "run"}, Events{Eval: func(e runs.Eval) {
+			require.Equal(t, runs.BitsPerByte, e.Scores[0].Name)
+			require.InEpsilon(t, float64(e.Loss)*float64(e.Tokens)/math.Log(2)/float64(e.Scores[0].Count), e.Scores[0].Value, 1e-9)
+		}})
+		require.NoError(t, tr.Train(context.Background()))
+		tr.Close()
+
+		var ids []uint32
+		nats := 0.0
+		e, err := Evaluate(t.Context(), dev, tr.Run.Dir, EvalOptions{Data: "text:" + file, Options: eval.Options{Each: func(p infer.TokenLogProb) error {
+			ids = append(ids, p.Token)
+			nats -= p.LogProb
+			return nil
+		}}})
+		require.NoError(t, err)
+		require.Len(t, e.Scores, 1)
+		got := e.Scores[0]
+		tok, err := tokenizer.Load(filepath.Join(tr.Run.CheckpointDir(2)))
+		require.NoError(t, err)
+		eos, _ := tok.EOS()
+		read := strings.ReplaceAll(tok.Decode(ids), tok.Decode([]uint32{eos}), "")
+		require.Contains(t, text.String(), read, "the bytes are those of the text")
+		require.Greater(t, len(read), text.Len()-16*20, "all windows are read")
+		require.Equal(t, len(read), got.Count)
+		require.InEpsilon(t, nats/math.Log(2)/float64(len(read)), got.Value, 1e-9)
+		require.Equal(t, runs.BitsPerByte, got.Name)
+		// No tokenizer makes an untrained model better than chance by much, or worse.
+		require.InDelta(t, math.Log2(float64(vocab))*float64(len(ids))/float64(len(read)), got.Value, 0.5)
+		t.Logf("%d tokens: loss %.3f, %.3f %s over %d", vocab, float64(e.Loss), got.Value, got.Name, got.Count)
+
+		raw := filepath.Join(t.TempDir(), "ids.u16")
+		var bytes []byte
+		for _, id := range ids {
+			bytes = append(bytes, byte(id), byte(id>>8))
+		}
+		require.NoError(t, os.WriteFile(raw, bytes, 0o600))
+		e, err = Evaluate(t.Context(), dev, tr.Run.Dir, EvalOptions{Data: "tokens:" + raw})
+		require.NoError(t, err)
+		require.Positive(t, e.Tokens)
+		require.Empty(t, e.Scores, "nothing is known of the bytes of ids")
+	}
 }

@@ -35,6 +35,7 @@ type Trainer struct {
 	place   os.FileInfo // of the run directory, when training began
 	report
 	watch watch
+	best  best
 }
 
 // Begin plans the step, compiles it on a device, sets the weights and makes the
@@ -216,8 +217,9 @@ func (t *Trainer) readBatches(batches []*data.Batch) error {
 // interval is, so that a user soon sees whether a run learns.
 func firstLines(step int64) bool { return step == 1 || step == 10 }
 
-// Train runs to the last step, or until ctx ends; then it saves a checkpoint
-// and returns ctx's error. What a person would wait for, samples and evaluations,
+// Train runs to the last step, or until the validation loss no longer improves
+// (train.early_stopping), or until ctx ends; then it saves a checkpoint and
+// returns ctx's error. What a person would wait for, samples and evaluations,
 // is left out then; a resumed run catches up on it.
 func (t *Trainer) Train(ctx context.Context) error {
 	if err := t.Run.SetAside(t.state.Step, t.events.note); err != nil {
@@ -227,7 +229,10 @@ func (t *Trainer) Train(ctx context.Context) error {
 		return err
 	}
 	defer t.logs.Close()
-	var err error
+	err := t.findBest()
+	if err != nil {
+		return err
+	}
 	if t.place, err = os.Stat(t.Run.Dir); err != nil {
 		return fmt.Errorf("looking at the run directory: %w", err)
 	}
@@ -241,6 +246,10 @@ func (t *Trainer) Train(ctx context.Context) error {
 	if t.state.Step > 0 {
 		if err := t.catchUp(ctx, every(o.EvalInterval), every(o.SampleInterval)); err != nil {
 			return err
+		}
+		if t.exhausted() {
+			t.stopEarly()
+			return nil
 		}
 	}
 	t.began = time.Now()
@@ -257,10 +266,12 @@ func (t *Trainer) Train(ctx context.Context) error {
 		log := last || stop || every(o.LogInterval) || firstLines(t.state.Step) || t.state.Step-t.observed == graph.HistorySlots
 		overdue := o.CheckpointMinutes > 0 && time.Since(t.savedAt).Minutes() >= o.CheckpointMinutes
 		save := last || stop || overdue || every(o.CheckpointInterval) || c.stageBoundary(t.state.Step)
-		if (log || save) && !t.present() {
+		evaluate := last || every(o.EvalInterval)
+		mayBeBest := evaluate && t.Config.keepsBest()
+		if (log || save || mayBeBest) && !t.present() {
 			return t.rescue()
 		}
-		if log || save { // no checkpoint may hold NaN or infinity
+		if log || save || mayBeBest { // no checkpoint may hold NaN or infinity
 			rolledBack, err := t.review()
 			if err != nil {
 				return err
@@ -270,7 +281,6 @@ func (t *Trainer) Train(ctx context.Context) error {
 				continue
 			}
 		}
-		evaluate := last || every(o.EvalInterval)
 		if log {
 			if err := t.measure(save || evaluate || t.sharesDue()); err != nil {
 				return err
@@ -280,7 +290,7 @@ func (t *Trainer) Train(ctx context.Context) error {
 		err := t.examine(ctx, evaluate, last || every(o.SampleInterval))
 		if err != nil && errors.Is(err, ctx.Err()) {
 			rolledBack := false
-			if err = nil; !log && !save {
+			if err = nil; !log && !save && !mayBeBest {
 				rolledBack, err = t.review()
 			}
 			if err == nil && !rolledBack && !log {
@@ -294,7 +304,14 @@ func (t *Trainer) Train(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if save {
+		early := t.exhausted() && !stop && !last
+		if early && !log {
+			t.began = t.began.Add(time.Since(pause))
+			if err := t.measure(true); err != nil {
+				return err
+			}
+		}
+		if save || early || t.best.kept == t.state.Step {
 			if err := t.save(); err != nil {
 				return err
 			}
@@ -302,6 +319,10 @@ func (t *Trainer) Train(ctx context.Context) error {
 		t.began = t.began.Add(time.Since(pause))
 		if stop && !last {
 			return ctx.Err()
+		}
+		if early {
+			t.stopEarly()
+			return nil
 		}
 	}
 	return nil

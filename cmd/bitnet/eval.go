@@ -25,7 +25,9 @@ func evalCommand() *cobra.Command {
 		Use:   "eval MODEL",
 		Short: "Measure validation loss and perplexity, and exact match or games where a task has them",
 		Long: `Measure a model: the validation loss, over data that it was never trained on, and
-what its task examines, such as exact match in arithmetic, or games.
+what its task examines, such as exact match in arithmetic, or games. For text also
+the bits per byte, loss x tokens / (ln 2 x bytes), which compares models with
+different tokenizers.
 
 Without --data, a run is measured on its validation data. With --data, text and
 token files are measured whole, with the model's own tokenizer; token shards on

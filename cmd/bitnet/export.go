@@ -14,8 +14,8 @@ func exportCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export MODEL",
 		Short: "Write a model for transformers, llama.cpp or Ollama",
-		Long: `Write a model for other programs: the newest checkpoint of a run, a checkpoint,
-a model directory of transformers, or ORG/NAME on the hub.
+		Long: `Write a model for other programs: the newest checkpoint of a run, its best
+(RUN@best), a checkpoint, a model directory of transformers, or ORG/NAME on the hub.
 
   hf         a folder for transformers with float masters, quantised at every forward
   hf-packed  the same with 2 bits per weight

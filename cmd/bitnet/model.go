@@ -12,8 +12,9 @@ import (
 )
 
 // modelHelp says in help texts what a model can be.
-const modelHelp = `MODEL is a run (its folder, its name, or the unique beginning of its name),
-a checkpoint, a model directory of transformers, or ORG/NAME on the hub.`
+const modelHelp = `MODEL is a run (its folder, its name, or the unique beginning of its name), RUN@best
+(its checkpoint of the lowest validation loss), a checkpoint, a model directory of
+transformers, or ORG/NAME on the hub.`
 
 // modelArgument is what a command with one model wants.
 const modelArgument = "a run, a checkpoint or a model"

@@ -11,6 +11,7 @@ import (
 
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/runs/chart"
+	"bitnet/bitnet/train"
 	"bitnet/data/atomicfile"
 	"bitnet/data/printable"
 )
@@ -22,7 +23,8 @@ const plotPoints = 1500
 func plotCommand() *cobra.Command {
 	var runsDir, out, axis string
 	var smooth float64
-	var compare bool
+	var compare, schedule bool
+	var planned trainFlags
 	c := &cobra.Command{
 		Use:   "plot [RUN...]",
 		Short: "Draw the curves of runs, in the terminal or as an image",
@@ -32,11 +34,16 @@ spike is shown however short it was, and a cross marks a value that was not a
 number.
 
 RUN is a run's folder, its name, or the beginning of its name; without it, the
-run that changed last.`,
+run that changed last.
+
+With --schedule, draw learning rate and weight decay over all steps as planned:
+of an experiment (--exp) or a configuration file (--config), which need not have
+been trained, or of runs. --set and --num-steps show what a change would do.`,
 		Example: `  bitnet plot
   bitnet plot runs/my_run -o loss.png
   bitnet plot run_a run_b --x tokens --smooth -o both.svg
-  bitnet plot run_a run_b --compare`,
+  bitnet plot run_a run_b --compare
+  bitnet plot --schedule --exp arithmetic --set schedule=trapezoid -o schedule.png`,
 		RunE: func(c *cobra.Command, args []string) error {
 			o := chart.Options{Axis: runs.Axis(axis), Smooth: smooth}
 			switch {
@@ -46,6 +53,12 @@ run that changed last.`,
 				return usageError{fmt.Errorf("--smooth=%g: give a weight from 0 to below 1, such as 0.9", smooth)}
 			case compare && len(args) < 2:
 				return usageError{errors.New("--compare needs two runs or more")}
+			case schedule && (compare || o.Smooth > 0 || o.Axis != runs.BySteps):
+				return usageError{errors.New("--schedule draws what is planned for each step: leave out --compare, --smooth and --x")}
+			case !schedule && (planned.exp != "" || planned.config != "" || len(planned.set) > 0 || c.Flags().Changed("num-steps")):
+				return usageError{errors.New("--exp, --config, --set and --num-steps are for --schedule")}
+			case len(args) > 0 && (planned.exp != "" || planned.config != ""):
+				return usageError{errors.New("give runs, or --exp or --config, not both")}
 			}
 			format := ""
 			if out != "" {
@@ -54,17 +67,17 @@ run that changed last.`,
 					return usageError{err}
 				}
 			}
-			list, err := findRuns(runsDir, args)
+			var list []*runs.Run
+			var sources []chart.Source
+			var err error
+			if schedule {
+				o.Keys = []runs.Key{runs.LR, runs.WeightDecay}
+				sources, err = schedules(c, &planned, runsDir, args)
+			} else if list, err = findRuns(runsDir, args); err == nil {
+				sources, err = loadAll(list, o.Axis)
+			}
 			if err != nil {
 				return err
-			}
-			var sources []chart.Source
-			for _, r := range list {
-				s, err := chart.Load(r, o.Axis, plotPoints)
-				if err != nil {
-					return err
-				}
-				sources = append(sources, s)
 			}
 			stdout := c.OutOrStdout()
 			width, color := terminal(stdout)
@@ -94,8 +107,26 @@ run that changed last.`,
 	c.Flags().Float64Var(&smooth, "smooth", 0, "smooth curves of what is noisy; --smooth=W sets how much, from 0 to below 1")
 	c.Flags().Lookup("smooth").NoOptDefVal = "0.9"
 	c.Flags().BoolVar(&compare, "compare", false, "also print how the runs differ: in settings, and at their last common step")
+	c.Flags().BoolVar(&schedule, "schedule", false, "draw the planned learning rate and weight decay of runs, or of --exp or --config")
+	c.Flags().StringVar(&planned.exp, "exp", "", "with --schedule: an experiment: "+strings.Join(train.Presets(), ", "))
+	c.Flags().StringVar(&planned.config, "config", "", "with --schedule: a configuration file")
+	c.Flags().StringArrayVar(&planned.set, "set", nil, "with --schedule: change a value of the configuration: key=value; may be repeated")
+	c.Flags().IntVar(&planned.steps, "num-steps", 0, "with --schedule: number of optimizer steps")
 	c.Flags().StringVar(&runsDir, "runs-dir", "runs", "where runs are kept")
 	return c
+}
+
+// loadAll reads what is drawn of runs.
+func loadAll(list []*runs.Run, axis runs.Axis) ([]chart.Source, error) {
+	var sources []chart.Source
+	for _, r := range list {
+		s, err := chart.Load(r, axis, plotPoints)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, s)
+	}
+	return sources, nil
 }
 
 // findRuns opens the runs that were named, or the newest.

@@ -53,6 +53,14 @@ func compareText(list []*runs.Run, sources []chart.Source) string {
 		}
 		return number(best)
 	})
+	if slices.ContainsFunc(sources, func(s chart.Source) bool { return !math.IsInf(bestBits(s), 1) }) {
+		add(runs.BitsPerByte+", best", func(i int) string {
+			if best := bestBits(sources[i]); !math.IsInf(best, 1) {
+				return number(best)
+			}
+			return "-"
+		})
+	}
 	sorted := make([]string, 0, len(keys))
 	for k := range keys {
 		sorted = append(sorted, k)
@@ -75,6 +83,19 @@ func compareText(list []*runs.Run, sources []chart.Source) string {
 		right[i] = i + 1
 	}
 	return table(rows, right...)
+}
+
+// bestBits is the lowest bits per byte of a run's evaluations, or infinity.
+func bestBits(s chart.Source) float64 {
+	best := math.Inf(1)
+	for _, e := range s.Evals {
+		for _, score := range e.Scores {
+			if score.Name == runs.BitsPerByte && score.Value < best {
+				best = score.Value
+			}
+		}
+	}
+	return best
 }
 
 // valueAt is the mean over the point that a step falls into.

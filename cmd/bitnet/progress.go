@@ -216,6 +216,8 @@ func (p *progress) end(t *train.Trainer, err error) error {
 	c := t.Config.Train
 	steps := t.Step() - p.first
 	switch {
+	case err == nil && t.Step() < int64(c.Steps):
+		p.line("stopped early at step %d of %d", t.Step(), c.Steps)
 	case err == nil:
 		tokens := steps * t.TokensPerStep()
 		p.line("done: %s steps, %s tokens in %s", thousands(steps), thousands(tokens), brief(took))

@@ -38,7 +38,8 @@ type trainFlags struct {
 	tensorboard                          bool
 
 	// What --resume leads to, checked.
-	from  string
+	named string // the run or checkpoint
+	from  string // the checkpoint
 	state *runs.State
 }
 
@@ -68,7 +69,7 @@ continues without it.`,
 	fl.StringVar(&f.exp, "exp", "", "experiment: "+strings.Join(train.Presets(), ", "))
 	fl.StringVar(&f.config, "config", "", "configuration file instead of an experiment")
 	fl.StringArrayVar(&f.set, "set", nil, "change a value of the configuration: key=value; may be repeated")
-	fl.StringVar(&f.resume, "resume", "", "resume a run from its newest checkpoint, or from the checkpoint that is given")
+	fl.StringVar(&f.resume, "resume", "", "resume a run from its newest checkpoint, from its best (RUN@best), or from the checkpoint that is given")
 	fl.StringVar(&f.init, "init", "", "start with the weights and the tokenizer of a run, a model directory or ORG/NAME on the hub, and a new optimizer")
 	fl.StringVar(&f.data, "data", "", "what to train on: a text file or folder, or "+catalog.Help())
 	fl.StringVar(&f.tok, "tokenizer", "", "tokenizer of text: a file, a folder, a run or ORG/NAME on the hub (default: train one)")
@@ -139,11 +140,15 @@ func (f *trainFlags) base(c *cobra.Command) (*train.Config, error) {
 	case f.exp != "" && f.config != "":
 		return nil, usageError{errors.New("give --exp or --config, not both")}
 	case f.resume != "":
-		from, state, err := train.FindCheckpoint(f.resumed(), noteTo(c))
+		named, err := f.resumed(noteTo(c))
 		if err != nil {
 			return nil, err
 		}
-		f.from, f.state = from, &state
+		from, state, err := train.FindCheckpoint(named, noteTo(c))
+		if err != nil {
+			return nil, err
+		}
+		f.named, f.from, f.state = named, from, &state
 		return train.LoadConfig(filepath.Join(from, "config.yaml"))
 	case f.config != "":
 		return train.LoadConfig(f.config)
@@ -210,15 +215,18 @@ func (f *trainFlags) override(c *cobra.Command, cfg *train.Config) {
 }
 
 // resumed is the run or checkpoint that --resume names.
-func (f *trainFlags) resumed() string {
+func (f *trainFlags) resumed(note func(string)) (string, error) {
 	if r, err := runs.Find(f.runsDir, f.resume); err == nil {
-		return r.Dir
+		return r.Dir, nil
 	}
-	return f.resume
+	if dir, ok, err := runs.FindBest(f.runsDir, f.resume, note); ok {
+		return dir, err
+	}
+	return f.resume, nil
 }
 
 // newest reports whether --resume names a run rather than one of its checkpoints.
-func (f *trainFlags) newest() bool { return f.resume != "" && filepath.Clean(f.resumed()) != f.from }
+func (f *trainFlags) newest() bool { return f.resume != "" && filepath.Clean(f.named) != f.from }
 
 // namedTokenizer is what --tokenizer names: that of a run, or what it says.
 func (f *trainFlags) namedTokenizer() string {

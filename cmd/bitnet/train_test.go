@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -213,4 +214,33 @@ func TestPreparationLine(t *testing.T) {
 	} {
 		require.Equal(t, row.want, preparationLine(row.now))
 	}
+}
+
+// A run stops early, says so, and its best checkpoint can be measured and resumed by name.
+func TestTrainStopsEarly(t *testing.T) {
+	dir := t.TempDir()
+	out, _, err := runTrain(t, small(dir, "--lr", "3", "--set", "warmup_steps=12", "--eval-interval", "1", "--set", "early_stopping=1", "--set", "eval_samples=2")...)
+	require.NoError(t, err)
+	require.Contains(t, out, "stopping early: the validation loss no longer improves (early_stopping 1)")
+	require.Regexp(t, `stopped early at step \d+ of 12\n`, out)
+	run := &runs.Run{Dir: filepath.Join(dir, "run")}
+	b, err := run.Best()
+	require.NoError(t, err)
+
+	out, err = bitnetOutput(t, "eval", "ru@best", "--runs-dir", dir, "--rows", "2", "--json")
+	require.NoError(t, err)
+	var e runs.Eval
+	require.NoError(t, json.Unmarshal([]byte(out), &e))
+	require.Equal(t, b.Kept.Step, e.Step)
+	require.InDelta(t, float64(b.Kept.Loss), float64(e.Loss), 1e-6)
+	out, err = bitnetOutput(t, "status", run.Dir)
+	require.NoError(t, err)
+	require.Contains(t, out, "stopped: early at step ")
+
+	out, _, err = runTrain(t, "--resume", run.Dir+"@best", "--lr", "1e-3", "--set", "early_stopping=0")
+	require.NoError(t, err)
+	require.Regexp(t, `steps `+strconv.FormatInt(b.Kept.Step+1, 10)+` to 12`, out)
+	require.Contains(t, out, "set aside")
+	_, _, err = runTrain(t, "--resume", "nothing@best", "--runs-dir", dir)
+	require.ErrorContains(t, err, "there is no run or checkpoint nothing@best")
 }

@@ -25,6 +25,19 @@ func (t *Tokenizer) Decode(ids []uint32) string {
 	return b.String()
 }
 
+// TextBytes is how many bytes of text the token of an id stands for: 0 for a
+// special token. It is not known, and ok is false, for the token of unknown text
+// and for ids that do not exist.
+func (t *Tokenizer) TextBytes(id uint32) (n int, ok bool) {
+	switch {
+	case int64(id) >= int64(len(t.raw)) || id == t.unk:
+		return 0, false
+	case t.IsSpecial(id):
+		return 0, true
+	}
+	return len(t.raw[id]), true
+}
+
 // Decoder turns ids into text one by one, for printing while a model writes.
 // What it gives is always UTF-8: a rune waits until it is whole, and bytes that
 // can be no rune become U+FFFD.

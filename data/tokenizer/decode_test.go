@@ -101,3 +101,30 @@ func FuzzRoundTrip(f *testing.F) {
 		}
 	})
 }
+
+// The bytes of the tokens of a text are the bytes of the text.
+func TestTextBytes(t *testing.T) {
+	for _, tok := range []*Tokenizer{trained(t, string(gpt2Form().preTokenizer), 300, "<s>"), trained(t, llama3PreTokenizer, 1000, "<s>", "</s>")} {
+		for _, text := range adversarial() {
+			ids, err := tok.EncodeOrdinary(text)
+			require.NoError(t, err)
+			sum := 0
+			for _, id := range ids {
+				n, ok := tok.TextBytes(id)
+				require.True(t, ok)
+				sum += n
+			}
+			require.Equal(t, len(text), sum, "%q", text)
+		}
+		special, ok := tok.ID("<s>")
+		require.True(t, ok)
+		n, ok := tok.TextBytes(special)
+		require.True(t, ok)
+		require.Zero(t, n)
+		_, ok = tok.TextBytes(uint32(tok.Size()))
+		require.False(t, ok)
+		unknown := &Tokenizer{raw: tok.raw, kinds: tok.kinds, unk: special}
+		_, ok = unknown.TextBytes(special)
+		require.False(t, ok)
+	}
+}

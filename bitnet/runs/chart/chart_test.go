@@ -110,7 +110,7 @@ func TestWildValues(t *testing.T) {
 				c.Add(fmt.Appendf(nil, `{"step":%d,"loss_mean":%s,"lr":%s,"grad_norm":%s,"tokens_per_sec":%s,"step_time_ms":%s,"tokens_seen":%s,"ternary":{"q":[%s,2,3]}}`, 10*i, v, v, v, v, v, v, v))
 			}
 			for _, axis := range []runs.Axis{runs.BySteps, runs.ByTokens, runs.ByTime} {
-				sources, o := []Source{{"wild", c, nil}}, Options{axis, 0.9}
+				sources, o := []Source{{"wild", c, nil}}, Options{Axis: axis, Smooth: 0.9}
 				require.NotPanics(t, func() {
 					require.NotEmpty(t, Terminal(sources, o, 80, false))
 					if axis == runs.ByTokens { // one is enough of what takes long

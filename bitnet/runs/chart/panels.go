@@ -17,6 +17,21 @@ type Options struct {
 	// chart away, in panels that may be smoothed: 0 (nothing, no smoothing) to
 	// below 1. It does not depend on how many points there are.
 	Smooth float64
+	// Keys draws these metrics alone, each in a panel of its own from 0; nil
+	// draws the panels of the table of metrics.
+	Keys []runs.Key
+}
+
+// charts are the panels of metrics to draw.
+func (o Options) charts() []runs.Chart {
+	if o.Keys == nil {
+		return runs.Charts()
+	}
+	var list []runs.Chart
+	for _, k := range o.Keys {
+		list = append(list, runs.Chart{Panel: runs.Panel{Title: k.Metric().Title, FromZero: true}, Keys: []runs.Key{k}})
+	}
+	return list
 }
 
 // Source is a run to draw.
@@ -105,7 +120,7 @@ func Panels(sources []Source, o Options) (panels []Panel, xLabel string) {
 	}
 	var all []Panel
 	drawn := map[string]bool{} // scores
-	for _, c := range runs.Charts() {
+	for _, c := range o.charts() {
 		p := Panel{Title: title(c), Zero: c.FromZero}
 		w := 0.0
 		if c.Smooth {

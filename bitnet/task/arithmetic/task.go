@@ -44,6 +44,7 @@ func open(_ context.Context, o task.Options) (task.Task, error) {
 func (s sums) Train() data.Source               { return s.Source }
 func (s sums) Validation() (data.Source, error) { return s.HeldOutSource(), nil }
 func (s sums) Prompts() []string                { return prompts }
+func (s sums) IsText() bool                     { return false } // exact match says more
 
 // longestText is the number of tokens of the longest problem with its answer:
 // <s>100 * 100 = 10000.

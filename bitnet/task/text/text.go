@@ -65,6 +65,7 @@ type corpusTask struct {
 func (t *corpusTask) Train() data.Source               { return t.train }
 func (t *corpusTask) Validation() (data.Source, error) { return t.validation() }
 func (t *corpusTask) Tokenizer() *tokenizer.Tokenizer  { return t.tok }
+func (t *corpusTask) IsText() bool                     { return true }
 func (t *corpusTask) Prompts() []string                { return []string{"The "} }
 
 // Examination is nil: text has no answers to check.

@@ -48,6 +48,7 @@ func (g games) Validation() (data.Source, error) {
 }
 
 func (g games) Prompts() []string { return []string{"", "5", "1", "15"} }
+func (g games) IsText() bool      { return false }
 
 // fullExamination is how many games it has.
 const fullExamination = 1000

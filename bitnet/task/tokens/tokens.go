@@ -61,6 +61,9 @@ func (t *ids) Train() data.Source              { return t.Tokens }
 func (t *ids) Tokenizer() *tokenizer.Tokenizer { return t.tok }
 func (t *ids) Prompts() []string               { return nil }
 
+// IsText is false: where ids come from is not known, even with a tokenizer.
+func (t *ids) IsText() bool { return false }
+
 // Validation gives every window once where all of the data is to be measured;
 // a file that is trained on has no validation data.
 func (t *ids) Validation() (data.Source, error) {
