@@ -344,8 +344,6 @@ func TestBatchedProducts(t *testing.T) {
 				if foreign(dev, target) {
 					variants = variants[:1]
 				}
-				one := mm
-				one.Batch = 1
 				want := make([]float64, 0, 3*mm.M*mm.N)
 				a, b := random(1, 3*mm.M, mm.K), random(2, 3*mm.N, mm.K)
 				residual, before := random(3, 3*mm.M, mm.N), random(4, 3*mm.M, mm.N)
@@ -407,7 +405,7 @@ func TestGoldenMuon(t *testing.T) {
 	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
 		n := 0
 		g := openGoldens(t, "muon")
-		for ; g.has(fmt.Sprintf("case%d.lr", n)); n++ {
+		for ; g.has(fmt.Sprintf("case%d.lr", n)) && (n == 0 || !foreign(dev, target)); n++ {
 			c := fmt.Sprintf("case%d.", n)
 			var parts [][2]int
 			var start []float32

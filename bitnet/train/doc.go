@@ -18,7 +18,8 @@
 //	presets.go          the experiments that come with the program
 //	schedule.go         learning rate and weight decay over the steps
 //	job.go              Prepare: configuration, checkpoint and data of a run
-//	trainer.go          Trainer: the loop, and one step of it
+//	trainer.go          Trainer: how one is made, and one step
+//	loop.go             the loop: what is due after each step
 //	report.go           what is measured, evaluated, sampled and logged
 //	anomaly.go          what is wrong with a step; respond.go what is done about it
 //	checkpoint.go       saving and restoring; best.go the best checkpoint, early stopping
