@@ -7,9 +7,6 @@ import (
 	"os"
 )
 
-// locks says whether a file that is being written can be locked.
-const locks = true
-
 // SyncDir makes renames in a folder survive a loss of power.
 func SyncDir(dir string) error {
 	f, err := os.Open(dir)
