@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"bitnet/data/atomicfile"
+	"bitnet/data/ctxio"
 	"bitnet/data/plainfile"
 )
 
@@ -182,19 +183,6 @@ func copyFile(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, &cancelled{ctx, in})
+	_, err = io.Copy(out, ctxio.Reader(ctx, in))
 	return errors.Join(err, out.Sync(), out.Close())
-}
-
-// cancelled ends reading when ctx ends.
-type cancelled struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c *cancelled) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }

@@ -16,9 +16,10 @@ import (
 	"strings"
 	"time"
 
-	"bitnet/data/printable"
-
 	"github.com/gofrs/flock"
+
+	"bitnet/data/ctxio"
+	"bitnet/data/printable"
 )
 
 // Download brings one file into the cache and gives its path there. It does not
@@ -310,7 +311,7 @@ func contentRange(s string) (from, total int64, ok bool) {
 }
 
 func verify(ctx context.Context, file *os.File, f File, h hash.Hash) error {
-	n, err := io.Copy(h, &cancelled{ctx, io.NewSectionReader(file, 0, 1<<62)})
+	n, err := io.Copy(h, ctxio.Reader(ctx, io.NewSectionReader(file, 0, 1<<62)))
 	if err != nil {
 		return fmt.Errorf("reading back: %w", err)
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/format"
 	"github.com/pierrec/lz4/v4"
+
+	"bitnet/data/ctxio"
 )
 
 // codecs decompresses pages; what it needs for that serves all of a file.
@@ -115,7 +117,7 @@ func (c *codecs) stream(ctx context.Context, codec format.CompressionCodec, pack
 	}
 	input := func() *bufio.Reader {
 		packed.Seek(0, io.SeekStart)
-		c.input.Reset(&cancelled{ctx, packed})
+		c.input.Reset(ctxio.Reader(ctx, packed))
 		return c.input
 	}
 	var r io.Reader
@@ -169,17 +171,4 @@ func snappyStream(input func() *bufio.Reader, n int64) (io.Reader, error) {
 	r = input()
 	_, err = binary.ReadUvarint(r)
 	return newLZ77(r, snappyElements{}, window), err
-}
-
-// cancelled ends reading when ctx ends.
-type cancelled struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c *cancelled) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }

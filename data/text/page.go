@@ -10,6 +10,8 @@ import (
 	"io"
 
 	"github.com/parquet-go/parquet-go/format"
+
+	"bitnet/data/ctxio"
 )
 
 // smallPage is up to how many bytes a page is decompressed in one piece. Of a
@@ -179,7 +181,7 @@ func (p *pages) check(ctx context.Context, h *pageHeader, body *io.SectionReader
 	sum := crc32.NewIEEE()
 	if small {
 		sum.Write(p.packed)
-	} else if _, err := io.Copy(sum, &cancelled{ctx, body}); err != nil {
+	} else if _, err := io.Copy(sum, ctxio.Reader(ctx, body)); err != nil {
 		return err
 	}
 	if sum.Sum32() != h.crc {

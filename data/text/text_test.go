@@ -18,6 +18,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
+
+	"bitnet/data/ctxio"
 )
 
 func put(t testing.TB, name string, b []byte) string {
@@ -305,7 +307,7 @@ func TestReadingIsCancelled(t *testing.T) {
 	// Decompressing what nobody takes ends too.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := io.Copy(io.Discard, &cancelled{ctx, strings.NewReader("x")})
+	_, err := io.Copy(io.Discard, ctxio.Reader(ctx, strings.NewReader("x")))
 	require.ErrorIs(t, err, context.Canceled)
 }
 
