@@ -27,7 +27,7 @@ func damaged(t *testing.T, damage func(path string)) {
 	t.Cleanup(func() { written = before })
 }
 
-// change writes one byte of a file anew.
+// change changes one byte of a file.
 func change(t *testing.T, path string, at int64, to func(byte) byte) {
 	t.Helper()
 	b, err := os.ReadFile(path)
