@@ -15,7 +15,7 @@ import (
 // layers are the packages from the bottom up: one may import those of the lines
 // before its own. A folder stands for all packages below it that are not named.
 var layers = [][]string{
-	{"data/plainfile"},
+	{"data/ctxio", "data/plainfile"},
 	{"data/meter", "data/order", "data/printable", "data/atomicfile", "data/disk", "data/mapped", "gpu/driver", "shaders", "bitnet/suggest"},
 	{"data/tokenizer", "data/text", "data/hub", "gpu/wgpu", "gpu/dawn", "gpu/browser", "gpu/internal"},
 	{"data", "gpu"},

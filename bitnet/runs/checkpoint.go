@@ -130,7 +130,7 @@ func plainJSON(err error) string {
 
 // readStateFile reads a checkpoint's state.json alone.
 func readStateFile(dir string) (State, error) {
-	text, err := os.ReadFile(filepath.Join(dir, stateName))
+	text, err := readSmall(filepath.Join(dir, stateName))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return State{}, fmt.Errorf("%s is not a checkpoint: it has no %s", dir, stateName)

@@ -45,7 +45,7 @@ func readInBackground(path string, size int64, limit int) *background {
 // readWhole reads a log up to its last line break, and counts the bytes in read.
 func readWhole(path string, limit int, read *atomic.Int64) (log readLog) {
 	defer caught(&log.err)
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return readLog{err: err}
 	}
@@ -96,7 +96,7 @@ func lastBreak(f io.ReaderAt, size int64) (int64, error) {
 func glance(path string, size int64) (*Curves, error) {
 	const places, window = 256, 16 << 10
 	c := NewCurves(places)
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return c, err
 	}

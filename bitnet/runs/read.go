@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"math"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -18,7 +17,7 @@ import (
 // each returns false. It reads no more than it must, and stops after 64 MiB.
 // A file that is not there has no lines.
 func backward(path string, each func(line []byte) bool) error {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -81,7 +80,7 @@ const chunk = 4 << 20
 // halves the time; the axes ByTokens and ByTime need TokensSeen and StepTimeMS.
 // A file that is not there gives no points.
 func ReadCurves(path string, from, to int64, limit int, keys ...Key) (*Curves, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return NewCurves(limit), nil
 	}

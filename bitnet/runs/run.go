@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"bitnet/data/plainfile"
 	"bitnet/data/printable"
 )
 
@@ -207,12 +208,18 @@ func (r *Run) Info() Info {
 
 // readSmall reads a file that has no business being larger than 1 MiB.
 func readSmall(path string) ([]byte, error) {
-	info, err := os.Stat(path)
+	text, err := plainfile.Read(path, 1<<20)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
-	if !info.Mode().IsRegular() || info.Size() > 1<<20 {
-		return nil, fmt.Errorf("%s is not a small file", path)
+	return text, nil
+}
+
+// openFile opens a file of a run for reading.
+func openFile(path string) (*os.File, error) {
+	f, err := plainfile.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	return os.ReadFile(path)
+	return f, nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"math"
-	"os"
 	"slices"
 )
 
@@ -83,7 +82,7 @@ func (r *Run) Status() (Status, error) {
 // trend fits a line to the loss over the last tenth of the steps, or over the
 // last three lines if that is more. Of a long log it looks at 256 lines.
 func trend(path string, last int64) (*Trend, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -28,7 +28,7 @@ func newTail(path string) *tail { return &tail{path: path} }
 // If the file is not what it was up to there, as when a resumed run cut its
 // logs, reset is called and all of the file is given again.
 func (t *tail) poll(reset func(), each func(line []byte)) error {
-	f, err := os.Open(t.path)
+	f, err := openFile(t.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if t.file != nil {
 			t.file, t.skip = nil, false
@@ -82,7 +82,7 @@ func (t *tail) same(f io.ReaderAt) bool {
 
 // unread is the size of the file, and how much of it poll would read.
 func (t *tail) unread() (size, unread int64) {
-	f, err := os.Open(t.path)
+	f, err := openFile(t.path)
 	if err != nil {
 		return 0, 0
 	}

@@ -52,16 +52,26 @@ func size(n int64) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
+// ErrNotFile is what errors are about files that are a folder, a pipe, a device
+// or a socket.
+var ErrNotFile = errors.New("not a file")
+
+// other says what a path is instead of a file.
+type other string
+
+func (o other) Error() string        { return string(o) }
+func (o other) Is(target error) bool { return target == ErrNotFile }
+
 func check(mode fs.FileMode) error {
 	switch {
 	case mode.IsRegular():
 		return nil
 	case mode.IsDir():
-		return errors.New("this is a folder, not a file")
+		return other("this is a folder, not a file")
 	case mode&fs.ModeNamedPipe != 0:
-		return errors.New("this is a named pipe, not a file; write its content to a file first")
+		return other("this is a named pipe, not a file; write its content to a file first")
 	}
-	return errors.New("this is a device or a socket, not a file")
+	return other("this is a device or a socket, not a file")
 }
 
 // cause takes the path out of an error of package os.

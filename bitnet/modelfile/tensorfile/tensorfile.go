@@ -4,26 +4,26 @@ package tensorfile
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+
+	"bitnet/data/plainfile"
 )
 
 // Open opens the file at path and gives its size; format is the name of what it
 // should hold, suffix how such files end.
 func Open(path, format, suffix string) (file *os.File, size int64, err error) {
-	// Asked before opening: opening a named pipe would wait for a writer.
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, 0, fmt.Errorf("opening a %s file: %w", format, err)
-	}
-	if !info.Mode().IsRegular() {
+	file, err = plainfile.Open(path)
+	switch {
+	case errors.Is(err, plainfile.ErrNotFile):
 		return nil, 0, fmt.Errorf("%s: not a regular file; give the path of a %s file", path, suffix)
+	case err != nil:
+		return nil, 0, fmt.Errorf("opening a %s file: open %s: %w", format, path, err)
 	}
-	if file, err = os.Open(path); err != nil {
-		return nil, 0, fmt.Errorf("opening a %s file: %w", format, err)
-	}
-	if info, err = file.Stat(); err != nil {
+	info, err := file.Stat()
+	if err != nil {
 		file.Close()
 		return nil, 0, fmt.Errorf("opening a %s file: %w", format, err)
 	}
