@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"bitnet/gpu"
+	"bitnet/gpu/gputest"
 )
 
 // benchShape is a small decoder.
@@ -50,7 +51,7 @@ func benchModel(ps *Params, s benchShape) *Graph {
 // BenchmarkStep times a whole training step and logs its largest kernels, and
 // how long the first step took, which compiles the kernels.
 func BenchmarkStep(b *testing.B) {
-	all, err := devices()
+	all, err := gputest.Devices()
 	require.NoError(b, err)
 	for _, dev := range all {
 		b.Run(dev.Adapter().Name, func(b *testing.B) {
@@ -129,7 +130,7 @@ func benchProfile(b *testing.B, p *Program) string {
 // BenchmarkUpdate times the optimizer's update and the quantisation of the
 // weights after it, kernel by kernel.
 func BenchmarkUpdate(b *testing.B) {
-	all, err := devices()
+	all, err := gputest.Devices()
 	require.NoError(b, err)
 	for _, dev := range all {
 		ps := NewParams(TargetOf(dev.Adapter()), LimitsOf(dev.Adapter()))

@@ -17,6 +17,7 @@ import (
 
 	"bitnet/gpu"
 	"bitnet/gpu/dawn"
+	"bitnet/gpu/gputest"
 	"bitnet/shaders"
 )
 
@@ -172,7 +173,7 @@ func TestCompileForCard(t *testing.T) {
 			t.Skip(err)
 		}
 	}
-	all, err := devices()
+	all, err := gputest.Devices()
 	require.NoError(t, err)
 	var card maker
 	for _, m := range makers {

@@ -4,43 +4,19 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"bitnet/gpu"
+	"bitnet/gpu/gputest"
 	"bitnet/shaders"
 )
-
-var devices = sync.OnceValues(func() ([]*gpu.Device, error) {
-	adapters, err := gpu.Adapters()
-	if err != nil {
-		return nil, err
-	}
-	var out []*gpu.Device
-	for _, a := range adapters {
-		d, err := a.Open()
-		if err != nil {
-			return nil, fmt.Errorf("opening %s: %w", a.Name, err)
-		}
-		out = append(out, d)
-	}
-	return out, nil
-})
 
 // onEveryDevice runs f on every adapter of this machine, with the kernels of every
 // target: those laid out for a GPU are right on lavapipe too.
 func onEveryDevice(t *testing.T, f func(t *testing.T, dev *gpu.Device, target shaders.Target)) {
-	all, err := devices()
-	require.NoError(t, err)
-	if len(all) == 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("no adapter: run gpu/install-vulkan.sh")
-		}
-		t.Skip("no adapter: run gpu/install-vulkan.sh")
-	}
-	for _, dev := range all {
+	for _, dev := range gputest.Every(t) {
 		targets := []shaders.Target{shaders.GPU, shaders.CPU}
 		if dev.Adapter().Has(gpu.UniformTable) {
 			targets = append(targets, shaders.CPUTable)

@@ -3,37 +3,22 @@ package graph
 import (
 	"fmt"
 	"math"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"bitnet/gpu"
+	"bitnet/gpu/gputest"
 	"bitnet/shaders"
 	"bitnet/shaders/matmul"
 )
 
-// onMatrixUnits runs f on every adapter with matrix units. Where there have to
-// be some, as in make test-matrix, BITNET_MATRIX says so.
+// onMatrixUnits runs f on every adapter with matrix units.
 func onMatrixUnits(t *testing.T, f func(t *testing.T, dev *gpu.Device, units shaders.MatrixUnits)) {
-	all, err := devices()
-	require.NoError(t, err)
-	found := false
-	for _, dev := range all {
-		units := UnitsOf(dev.Adapter())
-		if len(units.Shapes) == 0 {
-			continue
-		}
-		found = true
-		t.Run(dev.Adapter().Name, func(t *testing.T) { f(t, dev, units) })
-	}
-	if !found {
-		if os.Getenv("BITNET_MATRIX") != "" {
-			t.Fatal("no adapter with matrix units: look at bitnet devices --backend dawn")
-		}
-		t.Skip("no adapter with matrix units: make test-matrix brings a software one")
-	}
+	gputest.OnMatrixUnits(t, func(a gpu.Adapter) bool { return len(UnitsOf(a).Shapes) > 0 }, func(t *testing.T, dev *gpu.Device) {
+		f(t, dev, UnitsOf(dev.Adapter()))
+	})
 }
 
 // coarse rounds to eight bits after the point: values below 8 are then exact in f16.

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"bitnet/gpu"
+	"bitnet/gpu/gputest"
 	"bitnet/shaders"
 )
 
@@ -224,7 +225,7 @@ func TestMisuse(t *testing.T) {
 		}, "call Allocate first"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
+			gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 				require.ErrorContains(t, row.do(declared(t, dev)), row.want)
 			})
 		})
@@ -233,7 +234,7 @@ func TestMisuse(t *testing.T) {
 
 // Programs and parameters that do not fit the device's memory keep none of it.
 func TestFailedAllocation(t *testing.T) {
-	onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
+	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 		before := dev.Stats().Allocated
 		ps := NewParams(TargetOf(dev.Adapter()), Limits{Binding: 1 << 50, Buffer: 1 << 50})
 		ps.Vector("small", 8)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"bitnet/gpu/gputest"
 	"bitnet/shaders"
 	"bitnet/shaders/attention"
 )
@@ -111,7 +112,7 @@ func TestAttentionTiles(t *testing.T) {
 	}
 
 	// 16 lanes a row, the last of which have one vector of two, and a column each.
-	all, err := devices()
+	all, err := gputest.Devices()
 	require.NoError(t, err)
 	h := Heads{1, 1, 72}
 	for _, dev := range all {

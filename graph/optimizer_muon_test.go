@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"bitnet/gpu"
+	"bitnet/gpu/gputest"
 	"bitnet/shaders"
 	"bitnet/shaders/matmul"
 )
@@ -214,7 +215,7 @@ func TestMuonSteps(t *testing.T) {
 // The change of a projection is nearly orthogonal, whatever the size of the
 // gradient, and a gradient of zero changes nothing.
 func TestMuonOrthogonalises(t *testing.T) {
-	onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
+	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 		for _, size := range []float64{1e-6, 1, 1e6} {
 			m := newMuonTest(t, dev, TargetOf(dev.Adapter()), [][2]int{{24, 40}, {24, 40}})
 			p := m.params[2]
@@ -249,7 +250,7 @@ func TestMuonOrthogonalises(t *testing.T) {
 // The same steps give the same bits, in memory that holds something else, and
 // matrices that are computed together do not depend on each other.
 func TestMuonIsDeterministic(t *testing.T) {
-	onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
+	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 		run := func(shapes ...[][2]int) []float64 {
 			m := newMuonTest(t, dev, TargetOf(dev.Adapter()), shapes...)
 			for s := range 2 {
@@ -291,7 +292,7 @@ func TestMuonCuts(t *testing.T) {
 // Training with Muon lowers the loss, needs a moment less, allocates nothing, and
 // takes other storage than AdamW.
 func TestMuonTrains(t *testing.T) {
-	onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
+	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 		machines := map[string]*machine{}
 		for name, opt := range map[string]Optimizer{"adamw": AdamW{0.9, 0.95, 1e-8}, "muon": testMuon} {
 			m := newMachineWith(t, dev, LimitsOf(dev.Adapter()), opt)

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"bitnet/gpu"
+	"bitnet/gpu/gputest"
 	"bitnet/shaders"
 	"bitnet/shaders/matmul"
 )
@@ -125,7 +126,7 @@ func TestUseKeepsGain(t *testing.T) {
 
 // A plan with other variants computes the same, the exact forward to the bit.
 func TestUseComputesTheSame(t *testing.T) {
-	onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
+	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 		linear := opTest{
 			batch: 1, seq: 40, inputs: []matrix{random(1, 40, 32)}, params: []matrix{random(2, 48, 32)}, ternary: []int{48},
 			dy:    random(3, 40, 48),

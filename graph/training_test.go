@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"bitnet/gpu"
+	"bitnet/gpu/gputest"
 )
 
 // machine is a small model with everything it takes to train it.
@@ -81,7 +82,7 @@ func (m *machine) state(step int) []any {
 // A step is the same to the bit in one submission, as a micro-batch and an
 // update, and in segments.
 func TestStepInPieces(t *testing.T) {
-	onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
+	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 		limits := LimitsOf(dev.Adapter())
 		run := func(last func(m *machine)) (*machine, [][]any) {
 			m := newMachine(t, dev, limits)
@@ -125,7 +126,7 @@ func TestStepInPieces(t *testing.T) {
 
 // Gradients that are final after a segment do not change any more.
 func TestGradientsAreFinal(t *testing.T) {
-	onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
+	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 		m := newMachine(t, dev, LimitsOf(dev.Adapter()))
 		for _, n := range []int{1, 2, 5, 100} {
 			m.begin(0, 1)
@@ -253,7 +254,7 @@ func TestSegmentsShareTheWork(t *testing.T) {
 // in the order of their ranks, take the same step, and that of one machine with
 // all micro-batches within rounding.
 func TestTwoMachines(t *testing.T) {
-	onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
+	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 		limits := LimitsOf(dev.Adapter())
 		one := newMachine(t, dev, limits)
 		ranks := []*machine{newMachine(t, dev, limits), newMachine(t, dev, limits)}
@@ -309,7 +310,7 @@ func TestTwoMachines(t *testing.T) {
 
 // Flat reads and writes reach exactly the values that they name.
 func TestFlat(t *testing.T) {
-	onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
+	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 		ps := NewParams(TargetOf(dev.Adapter()), Limits{Binding: 1 << 20, Buffer: 8 << 10})
 		for i, shape := range [][2]int{{1, 1024}, {2, 512}, {3, 37}, {1, 1}, {1, 1536}, {5, 55}, {7, 11}} {
 			ps.Matrix(string(rune('a'+i)), shape[0], shape[1])
@@ -354,16 +355,4 @@ func TestFlat(t *testing.T) {
 			require.ErrorContains(t, ps.ReadFlat(Grad, r[0], make([]float32, r[1])), "all parameters")
 		}
 	})
-}
-
-// onEveryAdapter runs f on every adapter of this machine, with its own kernels.
-func onEveryAdapter(t *testing.T, f func(t *testing.T, dev *gpu.Device)) {
-	all, err := devices()
-	require.NoError(t, err)
-	if len(all) == 0 {
-		t.Skip("no adapter: run gpu/install-vulkan.sh")
-	}
-	for _, dev := range all {
-		t.Run(dev.Adapter().Name, func(t *testing.T) { f(t, dev) })
-	}
 }

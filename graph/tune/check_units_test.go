@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"bitnet/gpu"
+	"bitnet/gpu/gputest"
 	"bitnet/shaders"
 )
 
@@ -45,7 +46,7 @@ func TestCheckMatrixUnits(t *testing.T) {
 
 // Where there is nothing to check, nothing is wrong.
 func TestCheckNoUnits(t *testing.T) {
-	all, err := devices()
+	all, err := gputest.Devices()
 	require.NoError(t, err)
 	for _, dev := range all {
 		if a := dev.Adapter(); !a.Has(gpu.SubgroupMatrix) && !a.Has(gpu.PackedDot) {

@@ -1,67 +1,19 @@
 package tune
 
 import (
-	"fmt"
-	"os"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"bitnet/gpu"
+	"bitnet/gpu/gputest"
 	"bitnet/graph"
 	"bitnet/shaders/matmul"
 )
 
-var devices = sync.OnceValues(func() ([]*gpu.Device, error) {
-	adapters, err := gpu.Adapters()
-	if err != nil {
-		return nil, err
-	}
-	var out []*gpu.Device
-	for _, a := range adapters {
-		d, err := a.Open()
-		if err != nil {
-			return nil, fmt.Errorf("opening %s: %w", a.Name, err)
-		}
-		out = append(out, d)
-	}
-	return out, nil
-})
-
-// onEveryAdapter runs f on every adapter of this machine.
-func onEveryAdapter(t *testing.T, f func(t *testing.T, dev *gpu.Device)) {
-	all, err := devices()
-	require.NoError(t, err)
-	if len(all) == 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("no adapter: run gpu/install-vulkan.sh")
-		}
-		t.Skip("no adapter: run gpu/install-vulkan.sh")
-	}
-	for _, dev := range all {
-		t.Run(dev.Adapter().Name, func(t *testing.T) { f(t, dev) })
-	}
-}
-
-// onMatrixUnits runs f on every adapter with matrix units. Where there have to
-// be some, as in make test-matrix, BITNET_MATRIX says so.
+// onMatrixUnits runs f on every adapter with matrix units.
 func onMatrixUnits(t *testing.T, f func(t *testing.T, dev *gpu.Device)) {
-	all, err := devices()
-	require.NoError(t, err)
-	found := false
-	for _, dev := range all {
-		if len(graph.UnitsOf(dev.Adapter()).Shapes) > 0 {
-			found = true
-			t.Run(dev.Adapter().Name, func(t *testing.T) { f(t, dev) })
-		}
-	}
-	if !found {
-		if os.Getenv("BITNET_MATRIX") != "" {
-			t.Fatal("no adapter with matrix units: look at bitnet devices --backend dawn")
-		}
-		t.Skip("no adapter with matrix units: make test-matrix brings a software one")
-	}
+	gputest.OnMatrixUnits(t, func(a gpu.Adapter) bool { return len(graph.UnitsOf(a).Shapes) > 0 }, f)
 }
 
 var (

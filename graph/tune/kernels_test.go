@@ -7,12 +7,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"bitnet/gpu"
+	"bitnet/gpu/gputest"
 )
 
 // Every kernel of a step is timed once; those of a micro-batch count as often as
 // there are micro-batches, those of the update once.
 func TestKernels(t *testing.T) {
-	onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
+	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 		ps, plan := model(t, dev.Adapter())
 		require.NoError(t, ps.Allocate(dev))
 		defer ps.Release()

@@ -8,10 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"bitnet/gpu"
+	"bitnet/gpu/gputest"
 )
 
 func TestMeasurePeak(t *testing.T) {
-	onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
+	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 		p := newPeak(dev)
 		p.span, p.repeats, p.bytes = time.Millisecond, 1, 4<<20
 		rates, err := p.all(context.Background())

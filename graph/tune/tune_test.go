@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"bitnet/gpu"
+	"bitnet/gpu/gputest"
 	"bitnet/graph"
 	"bitnet/shaders"
 	"bitnet/shaders/matmul"
@@ -18,7 +19,7 @@ import (
 // The fastest variant wins, if it is faster by more than noise and computes the
 // same.
 func TestBestVariant(t *testing.T) {
-	onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
+	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 		mm := matmul.Product{Target: graph.TargetOf(dev.Adapter()), M: 36, N: 48, K: 32, A: floatRows, B: floatRows, Accumulate: true}
 		x := graph.Product{Key: "it", MatMul: mm, Variants: mm.Variants(0), Calls: 1}
 		var notes []string
@@ -85,7 +86,7 @@ func TestDiffer(t *testing.T) {
 // Measuring chooses a variant that exists, and leaves out what does not compile
 // and what is known.
 func TestMeasure(t *testing.T) {
-	onEveryAdapter(t, func(t *testing.T, dev *gpu.Device) {
+	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 		_, plan := model(t, dev.Adapter())
 		products := plan.Products()
 		require.Greater(t, len(products), 2)
