@@ -23,7 +23,7 @@ func TestCheckMatrixUnits(t *testing.T) {
 		for name, c := range map[string]struct{ family, old, new, what string }{
 			"one row too far":    {"matmul/matrix", "fill_a(m0, ", "fill_a(m0 + 1u, ", "c[0, 0] is"},
 			"nothing is written": {"matmul/matrix", "fn main(", "fn main2(", "main"},
-			"bytes in disorder":  {"matmul_packed", "dot4I8Packed(a0.x", "dot4I8Packed(a0.y", "c[0, 0] is"},
+			"bytes in disorder":  {"matmul/packed", "dot4I8Packed(a0.x", "dot4I8Packed(a0.y", "c[0, 0] is"},
 		} {
 			faults, err := checkUnits(dev, small, func(s shaders.Source) shaders.Source {
 				if s.Family == c.family {
@@ -33,11 +33,11 @@ func TestCheckMatrixUnits(t *testing.T) {
 				return s
 			})
 			require.NoError(t, err, name)
-			if c.family == "matmul_packed" && !dev.Adapter().Has(gpu.PackedDot) {
+			if c.family == "matmul/packed" && !dev.Adapter().Has(gpu.PackedDot) {
 				continue
 			}
 			require.Len(t, faults, 1, name)
-			require.Equal(t, map[string]string{"matmul/matrix": gpu.SubgroupMatrix, "matmul_packed": gpu.PackedDot}[c.family], faults[0].Feature)
+			require.Equal(t, map[string]string{"matmul/matrix": gpu.SubgroupMatrix, "matmul/packed": gpu.PackedDot}[c.family], faults[0].Feature)
 			require.Contains(t, faults[0].What, c.what, name)
 			require.NotContains(t, faults[0].What, "\n")
 		}
