@@ -20,6 +20,7 @@ type Graph struct {
 	err        error // the first mistake in building
 
 	tokens, order, targets *Tensor
+	begins                 *Tensor // of documents; nil where a row is one sequence
 	head
 
 	cache      *Cache // nil for whole sequences
@@ -44,6 +45,15 @@ func New(ps *Params, batch, seq int) *Graph {
 	g.tokens = g.input("tokens", U32, 1, g.Tokens())
 	g.order = g.input("token order", U32, 1, g.Tokens())
 	g.targets = g.input("targets", U32, 1, g.Tokens())
+	return g
+}
+
+// NewPacked is New for rows that hold several documents one after the other: a
+// token sees those of its own document only, and positions begin again with each.
+// Programs get their micro-batches by LoadPacked.
+func NewPacked(ps *Params, batch, seq int) *Graph {
+	g := New(ps, batch, seq)
+	g.begins = g.input("begins of documents", U32, 1, g.Tokens())
 	return g
 }
 
