@@ -3,7 +3,7 @@
 // A Model is made in this order, each step once:
 //
 //	m, err := model.New(config, adapter, opt.Storage(), "auto")      // declares and lays out
-//	plan, err := m.PlanTraining(batch, seq, opt)                     // any number of plans
+//	plan, err := m.PlanTraining(batch, seq, false, opt)              // any number of plans
 //	err = m.Allocate(device)                                         // memory
 //	err = m.Initialize(seed)                                         // or LoadMasters, LoadWeights
 //	program, err := plan.Compile(device)
@@ -116,19 +116,23 @@ func (m *Model) feedForward(g *graph.Graph, l layer, x *graph.Tensor) *graph.Ten
 	return g.BitLinear(y, l.down, x)
 }
 
-// PlanTraining plans a training step over micro-batches of batch sequences of
-// seq tokens each.
-func (m *Model) PlanTraining(batch, seq int, opt graph.Optimizer) (*graph.Plan, error) {
-	return m.withLoss(batch, seq).PlanTraining(opt)
+// PlanTraining plans a training step over micro-batches of batch rows of seq
+// tokens each. A row is one sequence, or if it is packed several documents that do
+// not see each other.
+func (m *Model) PlanTraining(batch, seq int, packed bool, opt graph.Optimizer) (*graph.Plan, error) {
+	return m.withLoss(batch, seq, packed).PlanTraining(opt)
 }
 
 // PlanLoss plans the forward pass with the loss of every position.
-func (m *Model) PlanLoss(batch, seq int) (*graph.Plan, error) {
-	return m.withLoss(batch, seq).PlanForward()
+func (m *Model) PlanLoss(batch, seq int, packed bool) (*graph.Plan, error) {
+	return m.withLoss(batch, seq, packed).PlanForward()
 }
 
-func (m *Model) withLoss(batch, seq int) *graph.Graph {
+func (m *Model) withLoss(batch, seq int, packed bool) *graph.Graph {
 	g := graph.New(m.Params, batch, seq)
+	if packed {
+		g = graph.NewPacked(m.Params, batch, seq)
+	}
 	g.Loss(m.forward(g), m.embed)
 	return g
 }

@@ -27,11 +27,14 @@ type Config struct {
 	Data   task.Settings    `yaml:"data"`
 	Train  Optimisation     `yaml:"train"`
 	Output Output           `yaml:"output"`
+
+	shortWarmup bool // LimitWarmup, once train.epochs is known in steps
 }
 
 // Optimisation holds the hyperparameters of training.
 type Optimisation struct {
 	Steps            int         `yaml:"steps"`
+	Epochs           float64     `yaml:"epochs"`     // of the data, instead of steps; 0: as many steps as Steps says
 	BatchSize        int         `yaml:"batch_size"` // sequences per micro-batch
 	SeqLen           int         `yaml:"seq_len"`
 	GradAccum        int         `yaml:"grad_accum"` // micro-batches per step
@@ -236,6 +239,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("data.held_out %g must lie between 0 and 0.5", c.Data.HeldOut)
 	case t.Optimizer != AdamW && t.Optimizer != Muon:
 		return fmt.Errorf("train.optimizer is %q: it must be %s or %s", t.Optimizer, AdamW, Muon)
+	case !(t.Epochs >= 0 && t.Epochs <= 10000):
+		return fmt.Errorf("train.epochs %g must lie between 0 (train.steps counts) and 10000", t.Epochs)
 	case !(t.LearningRate > 0 && t.LearningRate < 10):
 		return fmt.Errorf("train.learning_rate %g must lie between 0 and 10", t.LearningRate)
 	case !(t.WeightDecay >= 0) || !(t.WeightDecayLater >= 0):
@@ -273,5 +278,9 @@ func (c *Config) Tokens() int64 { return c.TokensPerStep() * int64(c.Train.Steps
 // LimitWarmup shortens the warm-up to a tenth of the steps, for a preset that
 // is run for fewer steps than it was made for.
 func (c *Config) LimitWarmup() {
+	if c.Train.Epochs > 0 && !c.shortWarmup {
+		c.shortWarmup = true // the steps are not known yet
+		return
+	}
 	c.Train.WarmupSteps = min(c.Train.WarmupSteps, max(c.Train.Steps/10, 1))
 }

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -37,6 +38,7 @@ type Job struct {
 	run    *runs.Run // of a resumed run
 	unlock func()    // of a resumed run
 	task   task.Task
+	own    *tokenizer.Tokenizer // of the model to start from; nil for none
 }
 
 // checkpointFiles are what a checkpoint needs to be resumed.
@@ -70,15 +72,14 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 	if err != nil {
 		return nil, err
 	}
-	var own *tokenizer.Tokenizer
 	if j.from != "" {
-		if own, err = j.openModel(); err != nil {
+		if j.own, err = j.openModel(); err != nil {
 			return nil, err
 		}
 	}
 	t := c.Train
 	j.task, err = catalog.Open(ctx, task.Options{
-		Settings: c.Data, Seq: t.SeqLen, Seed: t.Seed, Vocab: c.Model.VocabSize, Tokens: c.Tokens(), Own: own,
+		Settings: c.Data, Seq: t.SeqLen, Seed: t.Seed, Vocab: c.Model.VocabSize, Tokens: c.Tokens(), Own: j.own,
 		Note: events.note, Progress: events.Prepare,
 	})
 	if err != nil {
@@ -89,7 +90,10 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 			return nil, &ConfigError{fmt.Errorf("%s has no validation data: output.keep_best and train.early_stopping need some", c.Data.Source)}
 		}
 	}
-	return j, j.settleVocabulary()
+	if err := j.settleVocabulary(); err != nil {
+		return nil, err
+	}
+	return j, j.settleSteps()
 }
 
 // findResume finds the checkpoint to resume from, and locks its run.
@@ -163,13 +167,37 @@ func (j *Job) settleVocabulary() error {
 	if tok == nil || tok.Size() <= j.config.Model.VocabSize {
 		return nil
 	}
-	if j.from != "" {
+	if j.from != "" && (j.own == nil || !tok.Extends(j.own)) {
 		return fmt.Errorf("the tokenizer has %d tokens, the model %d: train with the model's own tokenizer", tok.Size(), j.config.Model.VocabSize)
 	}
 	const multiple = 64 // of rows, which kernels compute in tiles
 	j.config.Model.VocabSize = (tok.Size() + multiple - 1) / multiple * multiple
 	j.events.note(fmt.Sprintf("model.vocab_size is now %d, for a tokenizer of %d tokens", j.config.Model.VocabSize, tok.Size()))
 	return nil
+}
+
+// settleSteps turns train.epochs into steps, now that the size of the data is
+// known. A resumed run keeps its steps.
+func (j *Job) settleSteps() error {
+	c := &j.config
+	if c.Train.Epochs == 0 || j.run != nil {
+		return nil
+	}
+	counted, ok := j.task.(task.Counted)
+	if !ok {
+		return &ConfigError{fmt.Errorf("train.epochs is %g, but it is not known beforehand how many rows %s has: give --num-steps instead", c.Train.Epochs, c.Data.Source)}
+	}
+	per := int64(c.Train.BatchSize) * int64(c.Train.GradAccum)
+	steps := (counted.Rows(c.Train.Epochs) + per - 1) / per
+	if steps > math.MaxInt32 {
+		return &ConfigError{fmt.Errorf("train.epochs %g are %d steps: give --num-steps", c.Train.Epochs, steps)}
+	}
+	c.Train.Steps = int(max(steps, 1))
+	if c.shortWarmup {
+		c.LimitWarmup()
+	}
+	j.events.note(fmt.Sprintf("%g epochs are %d steps of %d rows", c.Train.Epochs, c.Train.Steps, per))
+	return (&j.config).Check()
 }
 
 // Close ends a job that does not begin.
@@ -196,6 +224,6 @@ func plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 		return nil, nil, err
 	}
 	t := c.Train
-	p, err := m.PlanTraining(t.BatchSize, t.SeqLen, opt)
+	p, err := m.PlanTraining(t.BatchSize, t.SeqLen, catalog.Packed(c.Data.Source), opt)
 	return m, p, err
 }

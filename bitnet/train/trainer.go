@@ -6,9 +6,11 @@ import (
 	"os"
 	"time"
 
+	"bitnet/bitnet/infer"
 	"bitnet/bitnet/model"
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/task"
+	"bitnet/bitnet/task/catalog"
 	"bitnet/data"
 	"bitnet/gpu"
 	"bitnet/graph"
@@ -75,7 +77,11 @@ func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error
 		return nil, err
 	}
 	for range c.Train.GradAccum {
-		t.batches = append(t.batches, data.NewBatch(c.Train.BatchSize, c.Train.SeqLen))
+		if catalog.Packed(c.Data.Source) {
+			t.batches = append(t.batches, data.NewPackedBatch(c.Train.BatchSize, c.Train.SeqLen))
+		} else {
+			t.batches = append(t.batches, data.NewBatch(c.Train.BatchSize, c.Train.SeqLen))
+		}
 	}
 	return t, t.openRun(j, variants)
 }
@@ -95,9 +101,12 @@ func (t *Trainer) settlePrecision() {
 }
 
 func (t *Trainer) setWeights(j *Job) error {
+	tok := t.task.Tokenizer()
 	switch {
 	case j.run != nil:
 		return t.restore(j.from, t.state)
+	case j.from != "" && j.own != nil && tok != nil && tok.Size() > j.own.Size():
+		return t.model.LoadExtended(j.from, j.own.Size(), tok.Size())
 	case j.from != "":
 		return t.model.LoadMasters(j.from)
 	}
@@ -184,7 +193,7 @@ func (t *Trainer) Advance() error {
 	last := len(t.batches) - 1
 	for i, b := range t.batches {
 		if err == nil {
-			err = t.program.Load(b.Inputs, b.Targets, t.Config.Model.VocabSize)
+			err = infer.LoadBatch(t.program, b, t.Config.Model.VocabSize)
 		}
 		switch {
 		case err != nil:

@@ -30,7 +30,7 @@ type trainFlags struct {
 	set                                  []string
 	steps, batch, seq, accum             int
 	logEvery, evalEvery, sampleEvery, ck int
-	lr, ckMinutes                        float64
+	lr, ckMinutes, epochs                float64
 	seed                                 uint64
 	noShuffle, partial, dryRun           bool
 	quiet, json                          bool
@@ -60,6 +60,7 @@ continues without it.`,
   bitnet train --exp arithmetic --set model.hidden_act=relu2 --dry-run
   bitnet train --exp text --data my-texts/
   bitnet train --exp tinystories --dry-run
+  bitnet train --exp chat --init bitnet_tinystories_20260101_120000 --data talks.jsonl --epochs 3
   bitnet train --resume bitnet_arithmetic_20260101_120000
   bitnet train --exp simple --init path/to/model --data tokens:ids.u16 --no-shuffle`,
 		Args: exactly(0, "flags only"),
@@ -76,6 +77,7 @@ continues without it.`,
 	fl.BoolVar(&f.noShuffle, "no-shuffle", false, "read the windows of a token file in order")
 	fl.BoolVar(&f.partial, "partial", false, "without the hub, train on the files of a data set that are in the cache, even if some are missing")
 	fl.IntVar(&f.steps, "num-steps", 0, "number of optimizer steps; a preset's warm-up is at most a tenth of them")
+	fl.Float64Var(&f.epochs, "epochs", 0, "passes over the data, instead of steps: for conversations")
 	fl.IntVar(&f.batch, "batch-size", 0, "sequences per micro-batch")
 	fl.IntVar(&f.seq, "seq-len", 0, "tokens per sequence")
 	fl.IntVar(&f.accum, "grad-accum", 0, "micro-batches per step")
@@ -119,6 +121,9 @@ func (f *trainFlags) configuration(c *cobra.Command) (*train.Config, error) {
 		if cfg.Model, err = modelfile.ReadTrainable(f.init); err != nil {
 			return nil, err
 		}
+		if longest := cfg.Model.MaxPositions; f.exp != "" && !c.Flags().Changed("seq-len") && !f.sets("seq_len") && cfg.Train.SeqLen > longest {
+			cfg.Train.SeqLen = longest // the preset's is for models with a longer context
+		}
 	}
 	for _, s := range f.set {
 		if err := cfg.Set(s); err != nil {
@@ -137,6 +142,10 @@ func (f *trainFlags) base(c *cobra.Command) (*train.Config, error) {
 	switch {
 	case f.resume != "" && (f.exp != "" || f.config != "" || f.init != ""):
 		return nil, usageError{errors.New("--resume takes everything from the run: leave out --exp, --config and --init")}
+	case f.resume != "" && c.Flags().Changed("epochs"):
+		return nil, usageError{errors.New("a resumed run keeps its steps: give a higher --num-steps instead of --epochs")}
+	case c.Flags().Changed("epochs") && c.Flags().Changed("num-steps"):
+		return nil, usageError{errors.New("give --epochs or --num-steps, not both")}
 	case f.exp != "" && f.config != "":
 		return nil, usageError{errors.New("give --exp or --config, not both")}
 	case f.resume != "":
@@ -179,6 +188,12 @@ func (f *trainFlags) override(c *cobra.Command, cfg *train.Config) {
 		// A run that was made short still has curves to look at.
 		cfg.Output.LogInterval = min(cfg.Output.LogInterval, max(cfg.Train.Steps/10, 1))
 	}
+	if changed("num-steps") {
+		cfg.Train.Epochs = 0
+	}
+	if changed("epochs") {
+		cfg.Train.Epochs = f.epochs
+	}
 	if changed("checkpoint-minutes") {
 		cfg.Output.CheckpointMinutes = f.ckMinutes
 	}
@@ -207,7 +222,7 @@ func (f *trainFlags) override(c *cobra.Command, cfg *train.Config) {
 		cfg.Data.Partial = f.partial
 	}
 	if f.data != "" {
-		cfg.Data.Source = catalog.Source(f.data)
+		cfg.Data.Source = catalog.Source(f.data, cfg.Data.Source)
 	}
 	if f.tok != "" {
 		cfg.Data.Tokenizer = f.namedTokenizer()
