@@ -208,6 +208,13 @@ func (j *Job) Close() {
 	}
 }
 
+// Config is the configuration as far as it is settled by the data: its steps and
+// the size of the vocabulary.
+func (j *Job) Config() *Config {
+	c := j.config
+	return &c
+}
+
 // Plan checks a configuration and plans its step for an adapter, without a
 // device, its memory or the disk.
 func Plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {

@@ -289,6 +289,9 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 	}
 	out := c.OutOrStdout()
 	if f.dryRun {
+		if cfg, err = f.counted(c, cfg); err != nil {
+			return err
+		}
 		return dryRun(out, cfg, adapter)
 	}
 	var r reporter
@@ -314,6 +317,21 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 		Device: f.adapterFlags.device(), Events: events,
 	})
 	return r.end(t, err)
+}
+
+// counted reads the data of a dry run whose steps depend on it, and says what is in it.
+func (f *trainFlags) counted(c *cobra.Command, cfg *train.Config) (*train.Config, error) {
+	if cfg.Train.Epochs == 0 || f.resume != "" {
+		return cfg, nil
+	}
+	job, err := train.Prepare(c.Context(), cfg, train.Start{RunsDir: f.runsDir, Init: f.init}, train.Events{Note: noteTo(c)})
+	if err != nil {
+		return nil, err
+	}
+	defer job.Close()
+	cfg = job.Config()
+	cfg.Train.Epochs = 0 // the steps are known now
+	return cfg, nil
 }
 
 // acknowledge says at once that Ctrl-C was seen, until its result is called.
