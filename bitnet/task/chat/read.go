@@ -74,13 +74,13 @@ func (r *reader) read(ctx context.Context, p part) (*source, error) {
 }
 
 func (r *reader) readConversations(ctx context.Context, c *corpus.Corpus, s *source) error {
-	files := 0
+	files, others := 0, 0
 	for _, in := range c.Inputs {
 		if f := text.FormatOf(in.Name); f != text.JSONLines && f != text.Parquet {
 			if len(c.Inputs) == 1 {
 				return fmt.Errorf("%s: conversations are read from .jsonl, .json (also .gz, .zst) and .parquet files; for plain text write %s%s", printable.String(in.Name), textPrefix, printable.String(s.name))
 			}
-			r.o.Note(fmt.Sprintf("%s is left out: it holds no records", printable.String(in.Name)))
+			others++
 			continue
 		}
 		files++
@@ -96,6 +96,9 @@ func (r *reader) readConversations(ctx context.Context, c *corpus.Corpus, s *sou
 				return fmt.Errorf("%s, %s: %w", printable.String(path.Base(in.Name)), row.Place, err)
 			}
 		}
+	}
+	if files > 0 && others > 0 {
+		r.o.Note(fmt.Sprintf("%d files of %s are left out: they hold no records", others, printable.String(s.name)))
 	}
 	if files == 0 {
 		return fmt.Errorf("%s has no .jsonl or .parquet file of conversations", printable.String(s.name))
