@@ -4,12 +4,12 @@
 # sh testdata/fuzz.sh [MINUTES [PATTERN]]. MINUTES (default 10) is shared among the
 # targets whose package/name matches the pattern. Ends with 1 if a target failed,
 # tried so few inputs that it tests nothing, or held more than MEMORY MiB (default
-# 768): a small input must not make the program ask for much.
+# 512): a small input must not make the program ask for much.
 set -eu
 cd "$(dirname "$0")/.."
 minutes=${1:-10}
 pattern=${2:-.}
-bound=${MEMORY:-768}
+bound=${MEMORY:-512}
 
 targets=$(grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . |
 	sed 's|^\./||; s|/[^/:]*:func |/|' | sort -u | grep -E "$pattern") || {

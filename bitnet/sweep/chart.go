@@ -50,8 +50,7 @@ func (s *Sweep) Chart(rows []Row) (names []string, panels []chart.Panel) {
 			if run < 0 || err != nil || r.Stopped != "" || math.IsNaN(float64(r.Value)) {
 				continue
 			}
-			v, half := float64(r.Value), float64(r.Spread)/2
-			list = append(list, chart.Measured{Run: run, X: x, Y: v, Low: v - half, High: v + half, Joins: k == main && !random})
+			list = append(list, chart.Measured{Run: run, X: x, Y: float64(r.Value), Low: float64(r.Lowest), High: float64(r.Highest), Joins: k == main && !random})
 		}
 		if p := chart.Responses(s.Plan.By, k, list); p != nil {
 			panels = append(panels, *p)

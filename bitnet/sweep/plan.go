@@ -115,6 +115,7 @@ func (p *Plan) Config(t Trial) (*train.Config, error) {
 	c.Train.Seed = t.Seed
 	o := &c.Output
 	o.SampleInterval, o.Prompts = 0, train.Prompts{}
+	o.KeepCheckpoints = 1
 	if p.Rounds > 1 {
 		if first := p.ends(c)[0]; o.EvalInterval <= 0 || first%o.EvalInterval != 0 {
 			o.EvalInterval = first

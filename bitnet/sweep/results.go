@@ -81,7 +81,8 @@ type Row struct {
 	Steps   int         `json:"steps"`  // at which the value was measured; 0 for none yet
 	Tokens  int64       `json:"tokens"` // that a trial had trained on by then
 	Value   runs.Number `json:"value"`  // mean over seeds; NaN for none yet
-	Spread  runs.Number `json:"spread"` // largest minus smallest over seeds
+	Lowest  runs.Number `json:"lowest"` // over seeds
+	Highest runs.Number `json:"highest"`
 	Better  runs.Better `json:"better,omitempty"`
 	Format  runs.Format `json:"-"`
 	Stopped string      `json:"stopped,omitempty"` // why it counts as bad
@@ -123,7 +124,7 @@ func (p *Plan) row(pt *point, round int) Row {
 		sum += v
 	}
 	r.Value = runs.Number(sum / float64(len(values)))
-	r.Spread = runs.Number(slices.Max(values) - slices.Min(values))
+	r.Lowest, r.Highest = runs.Number(slices.Min(values)), runs.Number(slices.Max(values))
 	r.Steps = first.ends[round]
 	r.Tokens = int64(r.Steps) * first.config.TokensPerStep()
 	return r

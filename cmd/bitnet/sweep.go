@@ -286,7 +286,7 @@ func sweepTable(rows []sweep.Row, p *sweep.Plan) string {
 		keys = append(keys, key)
 	}
 	head := append(append([]string{""}, keys...), p.By, "spread", "steps", "trials", "")
-	table1 := [][]string{head}
+	lines := [][]string{head}
 	for i, r := range rows {
 		line := []string{fmt.Sprint(i + 1)}
 		for _, a := range r.Set {
@@ -297,7 +297,7 @@ func sweepTable(rows []sweep.Row, p *sweep.Plan) string {
 		if r.Steps > 0 {
 			value = r.Format.Text(float64(r.Value))
 			if len(r.Trials) > 1 {
-				spread = r.Format.Text(float64(r.Spread))
+				spread = r.Format.Text(float64(r.Highest - r.Lowest))
 			}
 		}
 		switch {
@@ -308,11 +308,11 @@ func sweepTable(rows []sweep.Row, p *sweep.Plan) string {
 		case !r.Done:
 			note = "dropped after a round"
 		}
-		table1 = append(table1, append(line, value, spread, fmt.Sprint(r.Steps), strings.Join(r.Trials, " "), note))
+		lines = append(lines, append(line, value, spread, fmt.Sprint(r.Steps), strings.Join(r.Trials, " "), note))
 	}
 	right := []int{0}
 	for i := range keys {
 		right = append(right, i+1)
 	}
-	return table(table1, append(right, len(keys)+1, len(keys)+2, len(keys)+3)...)
+	return table(lines, append(right, len(keys)+1, len(keys)+2, len(keys)+3)...)
 }

@@ -41,13 +41,16 @@ func Responses(title, setting string, list []Measured) *Panel {
 	for _, run := range runs {
 		of := byRun[run]
 		slices.SortStableFunc(of, func(a, b Measured) int { return cmp.Compare(a.X, b.X) })
-		c := Curve{Run: run, Style: Points, Parts: true}
+		c := Curve{Run: run, Style: Points}
 		if of[0].Joins {
 			c.Style = Dots
 		}
+		seeds := slices.ContainsFunc(of, func(m Measured) bool { return m.Low < m.High })
 		for _, m := range of {
 			c.X, c.Y = append(c.X, m.X), append(c.Y, m.Y)
-			c.Low, c.High = append(c.Low, m.Low), append(c.High, m.High)
+			if seeds {
+				c.Low, c.High = append(c.Low, m.Low), append(c.High, m.High)
+			}
 		}
 		p.Curves = append(p.Curves, c)
 	}
