@@ -273,7 +273,7 @@ func sweepResults(out io.Writer, s *sweep.Sweep) error {
 		fmt.Fprintf(out, "bitnet train --config %s trains with the best settings\n", printable.Shell(s.BestPath()))
 	}
 	if left > 0 {
-		fmt.Fprintf(out, "%d settings are not finished\n", left)
+		fmt.Fprintf(out, "settings that are not finished yet: %d\n", left)
 	}
 	return nil
 }
