@@ -52,7 +52,7 @@ const (
 
 // ChatMLTemplate is ChatML as Jinja, the chat_template of tokenizer_config.json
 // and of GGUF files. With bos a conversation begins with the token that begins a
-// text. Except for that it is the wording that Ollama knows.
+// text.
 func ChatMLTemplate(bos bool) string {
 	begin := ""
 	if bos {
@@ -60,6 +60,13 @@ func ChatMLTemplate(bos bool) string {
 	}
 	return begin + "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}" +
 		"{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+}
+
+// ChatMLForOllama is ChatML as the TEMPLATE of a Modelfile, where bos is the token
+// that begins a text, or "": Ollama does not read Jinja, and the template that it
+// takes for ChatML has no such token.
+func ChatMLForOllama(bos string) string {
+	return bos + "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
 }
 
 // ChatFormats lists their names.

@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"text/template"
 
 	"github.com/stretchr/testify/require"
 
@@ -79,6 +81,25 @@ func TestChatGoldens(t *testing.T) {
 				require.Equal(t, want[i], got, "%s, %s, conversation %d: %q, %q", form.name, program, i, tok.Decode(want[i]), tok.Decode(got))
 			}
 		}
+	}
+}
+
+// The template for Ollama, which is one of Go, writes what the others write.
+func TestChatMLForOllama(t *testing.T) {
+	var talks [][]Message
+	readGolden(t, &talks, "conversations.json")
+	tok, err := tokenizer.Load(filepath.Join(chatGoldens, ChatML))
+	require.NoError(t, err)
+	f, err := FindChatFormat("", tok)
+	require.NoError(t, err)
+	ollama, err := template.New("").Parse(ChatMLForOllama("<s>"))
+	require.NoError(t, err)
+	for _, talk := range talks {
+		ids, err := f.Tokens(tok, talk)
+		require.NoError(t, err)
+		var text strings.Builder
+		require.NoError(t, ollama.Execute(&text, map[string]any{"Messages": talk}))
+		require.Equal(t, tok.Decode(ids), text.String())
 	}
 }
 
