@@ -129,10 +129,11 @@ func (m *Model) PlanLoss(batch, seq int, packed bool) (*graph.Plan, error) {
 }
 
 func (m *Model) withLoss(batch, seq int, packed bool) *graph.Graph {
-	g := graph.New(m.Params, batch, seq)
+	begin := graph.New
 	if packed {
-		g = graph.NewPacked(m.Params, batch, seq)
+		begin = graph.NewPacked
 	}
+	g := begin(m.Params, batch, seq)
 	g.Loss(m.forward(g), m.embed)
 	return g
 }

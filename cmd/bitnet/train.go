@@ -321,7 +321,11 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 
 // counted reads the data of a dry run whose steps depend on it, and says what is in it.
 func (f *trainFlags) counted(c *cobra.Command, cfg *train.Config) (*train.Config, error) {
-	if cfg.Train.Epochs == 0 || f.resume != "" {
+	if cfg.Train.Epochs == 0 {
+		return cfg, nil
+	}
+	if f.resume != "" {
+		cfg.Train.Epochs = 0 // its steps are known
 		return cfg, nil
 	}
 	job, err := train.Prepare(c.Context(), cfg, train.Start{RunsDir: f.runsDir, Init: f.init}, train.Events{Note: noteTo(c)})
