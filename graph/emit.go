@@ -13,6 +13,7 @@ type call struct {
 	src  shaders.Source
 	args []arg // the bindings of src in order
 
+	again    bool              // it computes in the backward pass what the forward pass did not keep
 	product  string            // key of the product that it computes, "" for other kernels
 	variants []shaders.Variant // of the product, for this call; src is the first
 }

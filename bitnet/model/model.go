@@ -3,7 +3,7 @@
 // A Model is made in this order, each step once:
 //
 //	m, err := model.New(config, adapter, opt.Storage(), "auto")      // declares and lays out
-//	plan, err := m.PlanTraining(batch, seq, opt)                     // any number of plans
+//	plan, err := m.PlanTraining(batch, seq, opt, graph.KeepAll)                   // any number of plans
 //	err = m.Allocate(device)                                         // memory
 //	err = m.Initialize(seed)                                         // or LoadMasters, LoadWeights
 //	program, err := plan.Compile(device)
@@ -117,9 +117,12 @@ func (m *Model) feedForward(g *graph.Graph, l layer, x *graph.Tensor) *graph.Ten
 }
 
 // PlanTraining plans a training step over micro-batches of batch sequences of
-// seq tokens each.
-func (m *Model) PlanTraining(batch, seq int, opt graph.Optimizer) (*graph.Plan, error) {
-	return m.withLoss(batch, seq).PlanTraining(opt)
+// seq tokens each, in at most memory bytes, parameters included; graph.KeepAll for no
+// bound, graph.KeepFew for as little as possible.
+func (m *Model) PlanTraining(batch, seq int, opt graph.Optimizer, memory int64) (*graph.Plan, error) {
+	g := m.withLoss(batch, seq)
+	g.LimitMemory(memory)
+	return g.PlanTraining(opt)
 }
 
 // PlanLoss plans the forward pass with the loss of every position.

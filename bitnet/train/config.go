@@ -52,6 +52,8 @@ type Optimisation struct {
 	OnAnomaly        runs.Action `yaml:"on_anomaly"`     // warn, stop or rollback
 	Precision        string      `yaml:"precision"`      // of gradients and head: auto, f32, mixed or int8
 	Tuning           string      `yaml:"tuning"`         // of kernels: auto, stored, off or a file of bitnet tune
+	Memory           Memory      `yaml:"memory"`         // of activations: auto, fast or low
+	MemoryBudget     string      `yaml:"memory_budget"`  // most that a step may hold on the device, such as 6GiB; "" for what the adapter has
 }
 
 // Output says what is written and how often, in steps; 0 means only at
@@ -107,6 +109,9 @@ func parseConfig(where string, text []byte) (*Config, error) {
 	}
 	if c.Train.Tuning == "" {
 		c.Train.Tuning = TuneAuto
+	}
+	if c.Train.Memory == "" {
+		c.Train.Memory = MemoryAuto
 	}
 	if c.Train.Schedule == "" {
 		c.Train.Schedule = TwoStage
@@ -250,6 +255,9 @@ func (c *Config) check() error {
 		return fmt.Errorf("train.on_anomaly is %q: it must be %s, %s or %s", t.OnAnomaly, runs.Warn, runs.Stop, runs.RollBack)
 	}
 	if err := t.checkSchedule(); err != nil {
+		return err
+	}
+	if err := t.checkMemory(); err != nil {
 		return err
 	}
 	if err := c.checkBest(); err != nil {

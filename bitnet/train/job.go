@@ -196,6 +196,6 @@ func plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 		return nil, nil, err
 	}
 	t := c.Train
-	p, err := m.PlanTraining(t.BatchSize, t.SeqLen, opt)
+	p, err := m.PlanTraining(t.BatchSize, t.SeqLen, opt, t.memory())
 	return m, p, err
 }
