@@ -36,6 +36,7 @@ type Optimisation struct {
 	SeqLen           int         `yaml:"seq_len"`
 	GradAccum        int         `yaml:"grad_accum"` // micro-batches per step
 	Optimizer        string      `yaml:"optimizer"`  // adamw or muon
+	Moments          string      `yaml:"moments"`    // of the optimizer: f32 or 8bit
 	LearningRate     float64     `yaml:"learning_rate"`
 	WarmupSteps      int         `yaml:"warmup_steps"`
 	Schedule         Schedule    `yaml:"schedule"`          // two-stage, trapezoid or cosine
@@ -106,6 +107,9 @@ func parseConfig(where string, text []byte) (*Config, error) {
 	}
 	if c.Train.Optimizer == "" {
 		c.Train.Optimizer = AdamW
+	}
+	if c.Train.Moments == "" {
+		c.Train.Moments = Moments32
 	}
 	if c.Train.Tuning == "" {
 		c.Train.Tuning = TuneAuto
@@ -239,8 +243,6 @@ func (c *Config) check() error {
 		return fmt.Errorf("train.seq_len %d is longer than model.max_position_embeddings %d: give --seq-len %d", t.SeqLen, m.MaxPositions, m.MaxPositions)
 	case !(c.Data.HeldOut >= 0 && c.Data.HeldOut <= 0.5):
 		return fmt.Errorf("data.held_out %g must lie between 0 and 0.5", c.Data.HeldOut)
-	case t.Optimizer != AdamW && t.Optimizer != Muon:
-		return fmt.Errorf("train.optimizer is %q: it must be %s or %s", t.Optimizer, AdamW, Muon)
 	case !(t.LearningRate > 0 && t.LearningRate < 10):
 		return fmt.Errorf("train.learning_rate %g must lie between 0 and 10", t.LearningRate)
 	case !(t.WeightDecay >= 0) || !(t.WeightDecayLater >= 0):
@@ -255,6 +257,9 @@ func (c *Config) check() error {
 		return fmt.Errorf("train.on_anomaly is %q: it must be %s, %s or %s", t.OnAnomaly, runs.Warn, runs.Stop, runs.RollBack)
 	}
 	if err := t.checkSchedule(); err != nil {
+		return err
+	}
+	if err := t.checkOptimizer(); err != nil {
 		return err
 	}
 	if err := t.checkMemory(); err != nil {
