@@ -162,6 +162,16 @@ func (e *emitter) gradOut(t *Tensor) (grad *Tensor, accumulate bool) {
 	return g, false
 }
 
+// overwrites makes the place of t that of its gradient as well, where that is
+// possible: t is an activation, and nothing has contributed to its gradient.
+func (e *emitter) overwrites(t *Tensor) bool {
+	if t.arena != nil || e.grads[t] != nil {
+		return false
+	}
+	e.grads[t] = t
+	return true
+}
+
 // passGrad makes from's gradient the gradient of to as well, where an
 // operation adds to into from unchanged. After this, from's gradient may be
 // read only as that of to.

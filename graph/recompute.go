@@ -60,7 +60,10 @@ func recompute(e *emitter, forward, micro int, limit int64) ([]call, error) {
 		return cmp.Compare(a.cost/float64(a.size), b.cost/float64(b.size))
 	})
 	dropped := map[*group]bool{}
-	rewrite := func() []call { return again(calls, forward, candidates, dropped) }
+	rewrite := func() []call {
+		out, _ := again(calls, forward, candidates, dropped)
+		return out
+	}
 	size := func() (int64, error) { return packedSize(append(rewrite(), e.calls[micro:]...), e.limits) }
 	now, err := size()
 	if err != nil {
@@ -72,8 +75,9 @@ func recompute(e *emitter, forward, micro int, limit int64) ([]call, error) {
 			break
 		}
 		dropped[c] = true
-		p := mostLive(rewrite())
-		if p > peak {
+		rewritten, possible := again(calls, forward, candidates, dropped)
+		p := mostLive(rewritten)
+		if !possible || p > peak {
 			delete(dropped, c)
 			continue
 		}
@@ -92,9 +96,12 @@ func recompute(e *emitter, forward, micro int, limit int64) ([]call, error) {
 			continue
 		}
 		delete(dropped, c)
-		if n, err := size(); err != nil {
+		_, possible := again(calls, forward, candidates, dropped)
+		n, err := size()
+		if err != nil {
 			return nil, err
-		} else if n > bound {
+		}
+		if !possible || n > bound {
 			dropped[c] = true
 		}
 	}
@@ -117,7 +124,7 @@ func groups(calls []call, forward int) []*group {
 			switch t := x.t; {
 			case t.arena != nil:
 			case c.src.Writes[j] && i >= forward:
-				barred[t] = true
+				readByBackward[t] = len(writers[t]) > 0 // a gradient that takes its place
 			case c.src.Writes[j]:
 				writers[t] = append(writers[t], i)
 			case i >= forward:
@@ -190,10 +197,11 @@ func rewritten(calls []call, t *Tensor) bool {
 }
 
 // again inserts the calls of dropped groups before the backward pass first needs
-// what they write, over tensors of their own.
-func again(calls []call, forward int, candidates []*group, dropped map[*group]bool) []call {
+// what they write, over tensors of their own. It is not possible where they read what
+// a gradient has overwritten by then.
+func again(calls []call, forward int, candidates []*group, dropped map[*group]bool) (out []call, possible bool) {
 	if len(dropped) == 0 {
-		return slices.Clone(calls)
+		return slices.Clone(calls), true
 	}
 	of := map[*Tensor]*group{}
 	for _, g := range candidates {
@@ -203,8 +211,9 @@ func again(calls []call, forward int, candidates []*group, dropped map[*group]bo
 			}
 		}
 	}
-	out := slices.Clone(calls[:forward])
+	out, possible = slices.Clone(calls[:forward]), true
 	fresh := map[*Tensor]*Tensor{}
+	overwritten := map[*Tensor]bool{}
 	var need func(t *Tensor)
 	replaced := func(c call) call {
 		args := slices.Clone(c.args)
@@ -227,6 +236,7 @@ func again(calls []call, forward int, candidates []*group, dropped map[*group]bo
 		for _, i := range g.calls {
 			for _, x := range calls[i].args {
 				need(x.t)
+				possible = possible && !overwritten[x.t]
 			}
 			c := replaced(calls[i])
 			c.again = true
@@ -234,12 +244,13 @@ func again(calls []call, forward int, candidates []*group, dropped map[*group]bo
 		}
 	}
 	for _, c := range calls[forward:] {
-		for _, x := range c.args {
+		for j, x := range c.args {
 			need(x.t)
+			overwritten[x.t] = overwritten[x.t] || c.src.Writes[j]
 		}
 		out = append(out, replaced(c))
 	}
-	return out
+	return out, possible
 }
 
 // lives finds the first and last call that touches each tensor without a place.
