@@ -230,7 +230,12 @@ func plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	t := c.Train
-	p, err := m.PlanTraining(t.BatchSize, t.SeqLen, catalog.Packed(c.Data.Source), opt)
+	p, err := m.PlanTraining(c.step(c.Train.memory()))
 	return m, p, err
+}
+
+// step is what a training step is planned for, in so much memory.
+func (c *Config) step(memory int64) model.Step {
+	t := &c.Train
+	return model.Step{Batch: t.BatchSize, Seq: t.SeqLen, Packed: catalog.Packed(c.Data.Source), Optimizer: t.optimizer(), Memory: memory}
 }

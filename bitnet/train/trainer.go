@@ -64,13 +64,17 @@ func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error
 	if err != nil {
 		return nil, err
 	}
-	if err := t.Plan.Use(variants.Products.Variants()); err != nil {
+	chosen := variants.Products.Variants()
+	if err := t.Plan.Use(chosen); err != nil {
 		return nil, err
+	}
+	if t.Plan.Again() > 0 {
+		t.events.note("memory " + string(c.Train.Memory) + ": " + keeps(t.Plan))
 	}
 	if err := t.model.Allocate(dev); err != nil {
 		return nil, err
 	}
-	if t.program, err = t.Plan.Compile(dev); err != nil {
+	if err := t.compile(chosen); err != nil {
 		return nil, err
 	}
 	if err := t.setWeights(j); err != nil {

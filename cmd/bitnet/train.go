@@ -26,6 +26,7 @@ import (
 type trainFlags struct {
 	exp, config, data, resume, init, tok string
 	runID, runsDir, precision, tuning    string
+	memory, memoryBudget                 string
 	adapterFlags
 	set                                  []string
 	steps, batch, seq, accum             int
@@ -88,6 +89,8 @@ continues without it.`,
 	f.adapterFlags.add(fl)
 	fl.StringVar(&f.precision, "precision", "", precisionHelp)
 	fl.StringVar(&f.tuning, "tuning", "", tuningHelp+" (default auto)")
+	fl.StringVar(&f.memory, "memory", "", "activations in the adapter's memory: fast (keep all), low (keep few, and compute the rest again), or auto (keep what there is room for) (default auto)")
+	fl.StringVar(&f.memoryBudget, "memory-budget", "", "most that a step may hold on the adapter, such as 6GiB (default: what it has)")
 	fl.IntVar(&f.logEvery, "log-interval", 0, "log metrics every N steps (0: only at the end)")
 	fl.IntVar(&f.evalEvery, "eval-interval", 0, "evaluate every N steps (0: only at the end)")
 	fl.IntVar(&f.sampleEvery, "sample-interval", 0, "generate samples every N steps (0: only at the end)")
@@ -202,6 +205,12 @@ func (f *trainFlags) override(c *cobra.Command, cfg *train.Config) {
 	}
 	if changed("tuning") {
 		cfg.Train.Tuning = f.tuning
+	}
+	if changed("memory") {
+		cfg.Train.Memory = train.Memory(f.memory)
+	}
+	if changed("memory-budget") {
+		cfg.Train.MemoryBudget = f.memoryBudget
 	}
 	if changed("lr") {
 		cfg.Train.LearningRate = f.lr
