@@ -20,12 +20,14 @@ type Rules struct {
 	Patience      time.Duration // for the changes of all others, once the first has sent its own
 	Silence       time.Duration // after which a worker counts as gone
 	MostWorkers   int
-	MostParameter int64 // of the model that the first worker brings
+	MostParameter int64   // of the model that the first worker brings
+	OuterRate     float64 // of the outer optimizer
+	OuterMomentum float64
 }
 
 // DefaultRules are those of bitnet swarm serve.
 func DefaultRules() Rules {
-	return Rules{LocalSteps: 100, Patience: 2 * time.Minute, Silence: 15 * time.Second, MostWorkers: 64, MostParameter: 1_000_000_000}
+	return Rules{LocalSteps: 100, Patience: 2 * time.Minute, Silence: 15 * time.Second, MostWorkers: 64, MostParameter: 1_000_000_000, OuterRate: OuterRate, OuterMomentum: OuterMomentum}
 }
 
 // Check says what is wrong with the rules.
@@ -35,6 +37,8 @@ func (r Rules) Check() error {
 		return fmt.Errorf("%d local steps: a round has 1 to %d", r.LocalSteps, maxLocal)
 	case r.Patience <= 0 || r.Silence <= 0:
 		return fmt.Errorf("the patience %v and the silence %v must be positive", r.Patience, r.Silence)
+	case !(r.OuterRate > 0 && r.OuterRate <= 2) || !(r.OuterMomentum >= 0 && r.OuterMomentum < 1):
+		return fmt.Errorf("the outer rate %g must be above 0 and at most 2, and the outer momentum %g in [0, 1)", r.OuterRate, r.OuterMomentum)
 	case r.MostWorkers < 1:
 		return fmt.Errorf("%d workers: at least one must be allowed", r.MostWorkers)
 	case r.MostParameter < 1 || r.MostParameter > maxParams:
@@ -143,7 +147,7 @@ func (m *meeting) handle(op operation, text []byte) []byte {
 		return m.chunk(id, q, body)
 	}
 	w := m.members[id]
-	if w == nil {
+	if w == nil || m.rec == nil {
 		return m.refuse(codeUnknown, "the meeting point does not know this worker (any more)")
 	}
 	switch op {

@@ -4,7 +4,7 @@ import (
 	"math"
 )
 
-// Constants of the outer optimizer, as DiLoCo found them best (arXiv 2311.08105,
+// Defaults of the outer optimizer, as DiLoCo found them best (arXiv 2311.08105,
 // section 3): stochastic gradient descent with Nesterov's momentum.
 const (
 	OuterRate     = 0.7
@@ -36,7 +36,7 @@ type share struct {
 // It gives Q(u + rest), which workers apply to their copy of the weights, and its
 // norm. The result depends on the order of shares only through rounding: callers
 // sort them.
-func (o *outer) step(shares []share) (change []byte, norm float64, err error) {
+func (o *outer) step(shares []share, rate, momentum float64) (change []byte, norm float64, err error) {
 	total := 0
 	for _, s := range shares {
 		total += s.steps
@@ -46,8 +46,8 @@ func (o *outer) step(shares []share) (change []byte, norm float64, err error) {
 		addBlocks(g, s.bytes, float32(float64(s.steps)/float64(total)))
 	}
 	for i, x := range g {
-		o.velocity[i] = float32(OuterMomentum*o.velocity[i]) + x
-		g[i] = float32(OuterRate * (x + float32(OuterMomentum*o.velocity[i])))
+		o.velocity[i] = float32(float32(momentum)*o.velocity[i]) + x
+		g[i] = float32(rate) * (x + float32(float32(momentum)*o.velocity[i]))
 	}
 	change = make([]byte, blocksLen(len(g)))
 	if err := encodeBlocks(change, g, o.rest); err != nil {

@@ -65,6 +65,8 @@ the workers continue.`,
 	fl.IntVar(&o.LocalSteps, "local-steps", o.LocalSteps, "steps that the fastest worker trains between two exchanges")
 	fl.DurationVar(&o.Patience, "patience", o.Patience, "how long a round waits for the changes of slower workers and links")
 	fl.DurationVar(&o.Silence, "silence", o.Silence, "a worker that gives no sign of life for so long is not waited for")
+	fl.Float64Var(&o.OuterRate, "outer-rate", o.OuterRate, "learning rate of the outer optimizer, which applies the mean of the changes")
+	fl.Float64Var(&o.OuterMomentum, "outer-momentum", o.OuterMomentum, "its Nesterov momentum")
 	fl.IntVar(&o.MostWorkers, "max-workers", o.MostWorkers, "at most N workers at a time")
 	fl.Int64Var(&o.MostParameter, "max-parameters", o.MostParameter, "largest model that the first worker may bring")
 	return c
@@ -177,4 +179,15 @@ func printSwarm(out io.Writer, s *runs.Swarm, now time.Time) {
 	for _, r := range s.Rounds[max(0, len(s.Rounds)-8):] {
 		fmt.Fprintf(out, "%7d %9d %8d %11d %9.1f %9.4f  %s\n", r.Round, r.Step, r.Workers, r.Steps, r.Seconds, float64(r.Loss), printable.String(strings.Join(r.LeftOut, "; ")))
 	}
+}
+
+// swarmText is a line about the swarm that a run trains in, as it last knew it.
+func swarmText(s *runs.Swarm) string {
+	here := 0
+	for _, w := range s.Workers {
+		if w.Here {
+			here++
+		}
+	}
+	return printable.String(fmt.Sprintf("%s as %s, %s: round %s, %d workers, %s tokens together", s.Name, s.Me, s.Phase, thousands(s.Round), here, count(float64(s.Tokens))))
 }
