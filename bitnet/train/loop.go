@@ -48,11 +48,11 @@ func (t *Trainer) Train(ctx context.Context) error {
 		if err := t.Advance(); err != nil {
 			return err
 		}
-		if t.events.Step != nil {
-			t.events.Step(t.state.Step)
-		}
 		if err := t.exchange(ctx); err != nil {
 			return err
+		}
+		if t.events.Step != nil {
+			t.events.Step(t.state.Step)
 		}
 		ended, err := t.attend(ctx, t.due(ctx))
 		if ended || err != nil {
