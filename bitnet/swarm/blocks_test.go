@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"bitnet/bitnet/cost"
 )
 
 func noise(n int, seed uint64, scale float64) []float32 {
@@ -16,6 +18,13 @@ func noise(n int, seed uint64, scale float64) []float32 {
 		v[i] = float32(scale * r.NormFloat64() * math.Exp(2*r.NormFloat64()))
 	}
 	return v
+}
+
+// The formula of bitnet cost counts the bytes that are sent.
+func TestCostKnowsTheBytes(t *testing.T) {
+	for _, n := range []int{1, 256, 257, 1_000_003} {
+		require.EqualValues(t, blocksLen(n), cost.OfSwarm(int64(n), 1, 1, 1, 1, 1).Bytes)
+	}
 }
 
 // A value and its code differ by half a scale at most, and rest is the difference.
