@@ -34,7 +34,7 @@ func FuzzRequest(f *testing.F) {
 func FuzzMeeting(f *testing.F) {
 	id := hex.EncodeToString(fuzzKey.Public().(ed25519.PublicKey))
 	rec := newRecord()
-	rec.Parameters, rec.StepTokens, rec.Total, rec.Agreement = 7, 1, 100, map[string]string{"a": "b"}
+	rec.Parameters, rec.StepTokens, rec.Samples, rec.Total, rec.Agreement = 7, 1, 2, 100, map[string]string{"a": "b"}
 	header := func(q request) []byte {
 		text, err := json.Marshal(q)
 		require.NoError(f, err)
@@ -137,7 +137,7 @@ func FuzzFounding(f *testing.F) {
 
 func FuzzRecord(f *testing.F) {
 	r := newRecord()
-	r.Parameters, r.StepTokens, r.Total = 7, 1, 10
+	r.Parameters, r.StepTokens, r.Samples, r.Total = 7, 1, 2, 10
 	r.meet("ab", "worker", "card")
 	text, err := json.Marshal(r)
 	require.NoError(f, err)

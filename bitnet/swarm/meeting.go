@@ -17,6 +17,7 @@ import (
 // Rules are what the owner of a meeting point decides.
 type Rules struct {
 	LocalSteps    int           // of the fastest worker in a round
+	Even          bool          // of every worker: the fastest waits for the others
 	Patience      time.Duration // for the changes of all others, once the first has sent its own
 	Silence       time.Duration // after which a worker counts as gone
 	MostWorkers   int
@@ -308,7 +309,7 @@ func (m *meeting) beat(w *member, q *request) []byte {
 			w.speed = 0
 		}
 	}
-	return (&answer{Swarm: r.ID, Round: r.Round, Closing: !m.closing.IsZero(), Held: w.got != nil}).encode(nil)
+	return (&answer{Swarm: r.ID, Round: r.Round, Closing: !m.closing.IsZero() && !m.rules.Even, Held: w.got != nil}).encode(nil)
 }
 
 // leave marks a worker as gone.
@@ -335,7 +336,7 @@ func (m *meeting) found(u *upload) error {
 	}
 	ctx := context.Background()
 	r := newRecord()
-	r.Parameters, r.StepTokens, r.Total, r.Agreement, r.Step = u.model.Parameters, u.model.StepTokens, u.model.TotalSteps, u.model.Agreement, min(u.model.Step, u.model.TotalSteps)
+	r.Parameters, r.StepTokens, r.Samples, r.Total, r.Agreement, r.Step = u.model.Parameters, u.model.StepTokens, u.model.StepSamples, u.model.TotalSteps, u.model.Agreement, min(u.model.Step, u.model.TotalSteps)
 	o := newOuter(weights)
 	if r.Plan, err = m.store.put(ctx, "plan-"+r.ID, bytes.NewReader(plan)); err == nil {
 		r.State, err = m.store.put(ctx, fmt.Sprintf("state-%s-%d", r.ID, r.Round), stateReader(o, nil))

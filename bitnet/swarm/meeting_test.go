@@ -382,3 +382,23 @@ func freePort(t testing.TB) string {
 	require.NoError(t, s.stop())
 	return s.address[strings.LastIndexByte(s.address, ':')+1:]
 }
+
+// In an even swarm a slow worker does as many local steps as a fast one.
+func TestEven(t *testing.T) {
+	r := quickRules()
+	r.Even = true
+	s := serve(t, ServeOptions{Rules: r, Dir: t.TempDir()})
+	fast, slow := newToy(t, "fast", 10, 1), newToy(t, "slow", 10, 2)
+	slow.pause = 4 * time.Millisecond
+	ready := make(chan bool)
+	go func() {
+		defer close(ready)
+		together(t, s, 100, slow)
+	}()
+	require.Eventually(t, func() bool { return s.log.has("founds") }, 10*time.Second, time.Millisecond)
+	together(t, s, 100, fast)
+	<-ready
+	for _, x := range status(t, s).Workers {
+		require.EqualValues(t, 10*x.Rounds, x.Steps, x.Name)
+	}
+}

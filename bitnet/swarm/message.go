@@ -205,7 +205,7 @@ const (
 	maxAgreement = 256     // keys
 	maxSteps     = 1 << 40 // of a schedule
 	maxLocal     = 1 << 20 // local steps of a round
-	maxTokens    = 1 << 40 // of a step
+	maxTokens    = 1 << 27 // of a step, and samples
 	maxParams    = 1 << 36
 	maxParts     = 4096
 )

@@ -10,6 +10,9 @@ type part struct {
 // mostFree bounds the parts that are kept to be given out again.
 const mostFree = 256
 
+// mostSample is where counting samples starts again from 0.
+const mostSample = 1 << 60
+
 // parts gives every sample to one worker, as long as the data lasts: those that
 // were given to a worker that left are given out again.
 type parts struct {
@@ -32,6 +35,9 @@ func (p *parts) fill(has []part, need int64) []part {
 		need -= n
 	}
 	if need > 0 {
+		if p.Next > mostSample {
+			p.Next = 0 // the data begins again, as it does after every epoch
+		}
 		if k := len(has) - 1; k >= 0 && has[k].End == p.Next {
 			has[k].End += need
 		} else {

@@ -21,6 +21,7 @@ type record struct {
 	Founded    time.Time         `json:"founded"`
 	Parameters int64             `json:"parameters"`
 	StepTokens int64             `json:"step_tokens"`
+	Samples    int64             `json:"step_samples"`
 	Total      int64             `json:"total_steps"`
 	Agreement  map[string]string `json:"agreement"` // settings that all workers share
 	Plan       object            `json:"plan"`
@@ -81,7 +82,7 @@ func readRecord(text []byte) (*record, error) {
 	switch {
 	case r.Version != recordVersion:
 		return nil, fmt.Errorf("the stored state of the swarm has version %d, and this bitnet reads %d", r.Version, recordVersion)
-	case !hexadecimal.MatchString(r.ID) || r.Parameters < 1 || r.Parameters > maxParams || r.StepTokens < 1 || r.Total < 1 || r.Total > maxSteps ||
+	case !hexadecimal.MatchString(r.ID) || r.Parameters < 1 || r.Parameters > maxParams || r.StepTokens < 1 || r.Samples < 1 || r.Samples > maxTokens || r.Total < 1 || r.Total > maxSteps ||
 		r.Round < 0 || r.Step < 0 || r.Step > r.Total || r.Tokens < 0 || r.Parts.Next < 0:
 		return nil, errors.New("the stored state of the swarm is damaged")
 	}
@@ -150,6 +151,8 @@ func (r *record) difference(q *request) string {
 		return fmt.Sprintf("the model has %d parameters here and %d in the swarm", q.Parameters, r.Parameters)
 	case q.StepTokens != r.StepTokens:
 		return fmt.Sprintf("a step has %d tokens here and %d in the swarm", q.StepTokens, r.StepTokens)
+	case q.StepSamples != r.Samples:
+		return fmt.Sprintf("a step takes %d samples of the data here and %d in the swarm", q.StepSamples, r.Samples)
 	case q.TotalSteps != r.Total:
 		return fmt.Sprintf("the schedule has %d steps here and %d in the swarm", q.TotalSteps, r.Total)
 	}

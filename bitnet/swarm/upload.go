@@ -46,7 +46,7 @@ func (m *meeting) open(id string, q *request) []byte {
 	var size int64
 	switch {
 	case q.Kind == kindFounding && m.rec == nil && id == m.founder:
-		if q.Parameters < 1 || q.Parameters > m.rules.MostParameter || q.StepTokens < 1 || q.TotalSteps < 1 {
+		if q.Parameters < 1 || q.Parameters > m.rules.MostParameter || q.StepTokens < 1 || q.StepSamples < 1 || q.TotalSteps < 1 {
 			return refuse(codeRefused, "it announced a model that the swarm does not take")
 		}
 		if extra := q.Bytes - 4 - 4*q.Parameters; extra < 1 || extra > maxPlan {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/swarm"
+	"bitnet/data/plainfile"
 	"bitnet/data/printable"
 )
 
@@ -63,6 +65,7 @@ the workers continue.`,
 	fl.StringVar(&o.NATS, "nats", "", "use this NATS server with JetStream instead of the embedded one: nats://HOST:4222")
 	fl.StringVar(&o.Name, "name", swarm.DefaultName, "name of the swarm, where one NATS server has several")
 	fl.IntVar(&o.LocalSteps, "local-steps", o.LocalSteps, "steps that the fastest worker trains between two exchanges")
+	fl.BoolVar(&o.Even, "even", false, "let every worker finish its local steps: for machines of equal speed")
 	fl.DurationVar(&o.Patience, "patience", o.Patience, "how long a round waits for the changes of slower workers and links")
 	fl.DurationVar(&o.Silence, "silence", o.Silence, "a worker that gives no sign of life for so long is not waited for")
 	fl.Float64Var(&o.OuterRate, "outer-rate", o.OuterRate, "learning rate of the outer optimizer, which applies the mean of the changes")
@@ -118,7 +121,7 @@ func announceSwarm(c *cobra.Command, o *swarm.ServeOptions, join swarm.Address, 
 }
 
 func swarmStatusCommand() *cobra.Command {
-	var token string
+	var token, dir string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "status [ADDRESS]",
@@ -133,6 +136,12 @@ rounds. The address is that of bitnet train --swarm (default: this machine).`,
 			address := "127.0.0.1"
 			if len(args) > 0 {
 				address = args[0]
+			}
+			if token == "" && os.Getenv(swarmTokenVariable) == "" {
+				// Next to the meeting point's own folder nobody has to look up the token.
+				if text, err := plainfile.Read(filepath.Join(dir, "token"), 1<<10); err == nil {
+					token = strings.TrimSpace(string(text))
+				}
 			}
 			client, err := dialSwarm(c, address, token, noteTo(c))
 			if err != nil {
@@ -151,6 +160,7 @@ rounds. The address is that of bitnet train --swarm (default: this machine).`,
 		},
 	}
 	c.Flags().StringVar(&token, "swarm-token", "", "token of the swarm (default $"+swarmTokenVariable+")")
+	c.Flags().StringVar(&dir, "dir", "swarm", "folder of bitnet swarm serve, whose token is used where none is given")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

@@ -46,7 +46,7 @@ swarm() {
 	serve=$1
 	port=$((4300 + 10 * seed + $2))
 	rm -rf "$serve-state"
-	"$bitnet" swarm serve --listen "127.0.0.1:$port" --dir "$serve-state" --token secret --local-steps 50 ${OUTER:-} >"$serve.log" 2>&1 &
+	"$bitnet" swarm serve --listen "127.0.0.1:$port" --dir "$serve-state" --token secret --local-steps 50 --even --silence 4s ${OUTER:-} >"$serve.log" 2>&1 &
 	meeting=$!
 	trap 'kill "$meeting" 2>/dev/null || true' EXIT
 	until grep -q '^join with' "$serve.log"; do sleep 0.1; done
