@@ -200,7 +200,7 @@ func (m *meeting) join(id string, q *request) []byte {
 	}
 	if d := m.rec.difference(q); d != "" {
 		m.log(printable.String(fmt.Sprintf("refused %s: %s", q.Name, d)))
-		return m.refuse(codeRefused, d+": leave out --exp to take over the settings of the swarm")
+		return m.refuse(codeRefused, d+": leave out the flag that says so, to take over the settings of the swarm")
 	}
 	w := m.members[id]
 	if w == nil {

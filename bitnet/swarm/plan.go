@@ -55,21 +55,17 @@ func readPlan(text []byte) (*Plan, error) {
 	return &p, nil
 }
 
-// SaveTokenizer writes the tokenizer of a plan into a folder; it reports false if
-// the plan has none.
-func (p *Plan) SaveTokenizer(dir string) (bool, error) {
-	if len(p.Tokenizer) == 0 {
-		return false, nil
-	}
+// SaveTokenizer writes the tokenizer of a plan into a folder.
+func (p *Plan) SaveTokenizer(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return false, fmt.Errorf("keeping the tokenizer of the swarm: %w", err)
+		return fmt.Errorf("keeping the tokenizer of the swarm: %w", err)
 	}
 	for name, text := range p.Tokenizer {
 		if err := atomicfile.Write(filepath.Join(dir, name), text); err != nil {
-			return false, fmt.Errorf("keeping the tokenizer of the swarm: %w", err)
+			return fmt.Errorf("keeping the tokenizer of the swarm: %w", err)
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // A founding is what the first worker sends: the length of the plan in four bytes,

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"bitnet/bitnet/runs"
@@ -89,9 +91,11 @@ func (t *Trainer) join(ctx context.Context) error {
 	if t.peers.samples, err = t.stepSamples(); err != nil {
 		return err
 	}
-	files, err := tokenizerFiles(t.task.Tokenizer())
-	if err != nil {
-		return err
+	var files map[string][]byte
+	if t.task.IsText() { // other tasks bring a tokenizer of their own
+		if files, err = tokenizerFiles(t.task.Tokenizer()); err != nil {
+			return err
+		}
 	}
 	r, err := t.peers.Join(ctx, &Joining{
 		Run: t.Run, Card: t.dev.Adapter().Name, Config: t.Config.shared().YAML(), Tokenizer: files, Agreement: t.Config.agreement(t.task.Tokenizer()),
@@ -270,6 +274,23 @@ func (c *Config) agreement(tok *tokenizer.Tokenizer) map[string]string {
 		out["tokenizer"] = tok.Hash()[:min(16, len(tok.Hash()))]
 	}
 	return out
+}
+
+// Disagreement is the first setting in which a run differs from the configuration of a
+// swarm, in words, as far as that is known before its data is opened; "" if there is
+// none.
+func (c *Config) Disagreement(swarm *Config) string {
+	mine, theirs := c.agreement(nil), swarm.agreement(nil)
+	delete(mine, "model.vocab_size") // it may grow with the tokenizer
+	for _, key := range append([]string{"data.source"}, slices.Sorted(maps.Keys(mine))...) {
+		if mine[key] != theirs[key] {
+			return fmt.Sprintf("%s is %s here and %s in the swarm", key, mine[key], theirs[key])
+		}
+	}
+	if c.TokensPerStep() != swarm.TokensPerStep() {
+		return fmt.Sprintf("a step has %d tokens here and %d in the swarm", c.TokensPerStep(), swarm.TokensPerStep())
+	}
+	return ""
 }
 
 // tokenizerFiles are the files of a tokenizer by name.

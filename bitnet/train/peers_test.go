@@ -110,6 +110,13 @@ func TestAgreement(t *testing.T) {
 		require.NoError(t, c.Set(s))
 		require.NotEqual(t, a.agreement(nil), c.agreement(nil), s)
 	}
+	require.Empty(t, a.Disagreement(b))
+	c := tiny(t)
+	require.NoError(t, c.Set("hidden_size=8"))
+	require.Equal(t, "model.hidden_size is 8 here and 16 in the swarm", c.Disagreement(a))
+	c = tiny(t)
+	require.NoError(t, c.Set("batch_size=3"))
+	require.Contains(t, c.Disagreement(a), "a step has")
 	require.NoError(t, b.Set("data.source=text:/home/me/private.txt"))
 	require.Equal(t, "text:", b.shared().Data.Source, "paths stay here")
 	require.Empty(t, b.shared().Data.Dir)

@@ -79,21 +79,28 @@ func (f *swarmFlags) configuration() (*train.Config, error) {
 	return train.ReadConfig("the configuration of the swarm", f.plan.Config)
 }
 
-// complete takes over the tokenizer of the swarm, unless the run has one.
+// complete compares the run with the swarm, before anything is written, and takes
+// over the swarm's tokenizer, unless the run has one.
 func (f *swarmFlags) complete(cfg *train.Config, has bool) error {
-	if f.plan == nil || has {
+	if f.plan == nil {
+		return nil
+	}
+	theirs, err := f.configuration()
+	if err != nil {
+		return err
+	}
+	if d := cfg.Disagreement(theirs); d != "" {
+		return usageError{fmt.Errorf("%s: leave out the flag that says so, to take over the settings of the swarm", d)}
+	}
+	if has || len(f.plan.Tokenizer) == 0 {
 		return nil
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return fmt.Errorf("there is no folder for the tokenizer of the swarm: %w; give one with --tokenizer", err)
 	}
-	dir := filepath.Join(cache, "bitnet", "swarm", f.plan.Hash()[:16])
-	if saved, err := f.plan.SaveTokenizer(dir); !saved || err != nil {
-		return err
-	}
-	cfg.Data.Tokenizer = dir
-	return nil
+	cfg.Data.Tokenizer = filepath.Join(cache, "bitnet", "swarm", f.plan.Hash()[:16])
+	return f.plan.SaveTokenizer(cfg.Data.Tokenizer)
 }
 
 // peers is the worker of this run; nil without a swarm.

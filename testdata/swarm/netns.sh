@@ -20,6 +20,7 @@ clean() {
 	ip link del "${tag}br" 2>/dev/null || true
 }
 trap clean EXIT
+trap 'exit 1' INT TERM HUP
 fail() { echo "FAILED: $*" >&2; tail -n 5 ./*.log >&2; exit 1; }
 say() { echo "$(date +%T) $*"; }
 
@@ -99,6 +100,7 @@ until [ "$(grep -c ' round ' serve.log)" -gt $((at + 2)) ]; do
 done
 say "the others go on; w3 joins again"
 worker 3
+wait_for "w3-2 joins" serve.log 120
 
 say "killing the meeting point"
 kill -9 "$served"
@@ -108,7 +110,7 @@ wait_for "continuing at round" serve.log 60
 say "it continues: $(grep 'continuing' serve.log | tail -n 1)"
 at=$(grep -c ' round ' serve.log)
 n=0
-until [ "$(grep -c ' round .*, 3 workers' serve.log)" -gt 4 ] && [ "$(grep -c ' round ' serve.log)" -gt $((at + 3)) ]; do
+until tail -n 2 serve.log | grep -q ' round .*, 3 workers' && [ "$(grep -c ' round ' serve.log)" -gt $((at + 3)) ]; do
 	n=$((n + 1))
 	[ $n -lt 600 ] || fail "the workers do not come back"
 	sleep 0.2
