@@ -117,6 +117,7 @@ const HistorySlots = 1024
 // StepValues are what changes from one optimizer step to the next.
 type StepValues struct {
 	Step         int64 // from 0
+	Absent       int64 // steps before it that made no update here: bias corrections leave them out
 	LearningRate float64
 	WeightDecay  float64
 	LossTokens   int     // positions that carry loss in all micro-batches of the step, on all machines
@@ -130,7 +131,7 @@ func (ps *Params) SetStep(v StepValues) error {
 	if err := ps.onDevice(); err != nil {
 		return err
 	}
-	t := float64(v.Step + 1)
+	t := float64(v.Step - v.Absent + 1)
 	s := ps.stepValues[:]
 	s[shaders.StepLR] = float32(v.LearningRate)
 	s[shaders.StepDecay] = float32(v.WeightDecay)

@@ -98,6 +98,9 @@ func LoadConfig(path string) (*Config, error) {
 	return parseConfig(path, text)
 }
 
+// ReadConfig reads the text of a config.yaml that came from where.
+func ReadConfig(where string, text []byte) (*Config, error) { return parseConfig(where, text) }
+
 func parseConfig(where string, text []byte) (*Config, error) {
 	var c Config
 	d := yaml.NewDecoder(bytes.NewReader(text))

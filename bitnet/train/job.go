@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -25,6 +26,7 @@ type Start struct {
 	State          *runs.State // of Resume if that is a checkpoint that FindCheckpoint found whole, or nil
 	Newest         bool        // Resume is what was the run's newest whole checkpoint when State was read
 	Init           string      // a model directory whose weights to start with, or ""
+	Peers          Peers       // other machines that train the same model, or nil
 }
 
 // Job is a run that needs only a device to begin: its configuration is checked,
@@ -56,6 +58,9 @@ func FindCheckpoint(path string, skipped func(string)) (dir string, state runs.S
 func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job, err error) {
 	if err := c.Check(); err != nil {
 		return nil, err
+	}
+	if start.Peers != nil && c.Train.OnAnomaly == runs.RollBack {
+		return nil, &ConfigError{errors.New("a worker of a swarm cannot return to an earlier checkpoint: leave out --on-anomaly rollback")}
 	}
 	j := &Job{config: *c, start: start, events: events, state: runs.State{Seed: c.Train.Seed}}
 	defer func() {
