@@ -16,7 +16,7 @@ DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
 .PHONY: help build test bench bench-torch bench-llama interop chat train-simple exp-arithmetic train-arithmetic \
-	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix cross dawn fuzz torture fmt vet lint clean tools vulkan
+	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix cross release dawn fuzz torture fmt vet lint clean tools vulkan
 
 help: ## this list
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -37,6 +37,10 @@ test-matrix: tools vulkan dawn ## test Dawn, the matrix-unit kernels and what AM
 
 cross: tools ## build for Windows, Arm and the browser
 	@sh .ci/cross
+
+release: tools ## archives, checksums and lists of parts for the systems there is a C compiler for, in build/release; VERSION=v1.2.3 TARGETS=linux/amd64
+	@if [ "$$(uname -s)" = Linux ]; then sh .ci/sysroot $(or $(patsubst linux/%,%,$(filter linux/%,$(TARGETS))),$(if $(TARGETS),,amd64 arm64)); fi
+	go run $(NO_VCS) ./cmd/release $(if $(VERSION),-version $(VERSION)) $(if $(RELEASES),-url $(RELEASES)) $(ARGS) $(TARGETS)
 
 bench: tools vulkan ## benchmarks; a part of them: PKG=./graph RUN=MatMul
 	$(DRIVER) go test -timeout $(TIMEOUT) -run '^$$' -bench '$(or $(RUN),.)' -benchmem $(ARGS) $(PKG)
