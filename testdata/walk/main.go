@@ -1,0 +1,93 @@
+// Command walk does with bitnet what its users do, on whatever system it runs: it trains, kills,
+// stops and resumes, evaluates, draws, generates, chats, serves, exports, and compares what comes
+// out. Its folder has a blank and letters that are not ASCII in its name.
+//
+//	go run ./testdata/walk -bitnet build/bitnet
+//
+// It needs a graphics adapter, as training does, and about a minute. testdata/windows/test.sh runs it
+// under Wine, testdata/arm64/test.sh under qemu.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// stage is one thing that a user does. It sees what the ones before it left.
+type stage struct {
+	name string
+	do   func(*walk) error
+}
+
+var stages = []stage{
+	{"version, devices, doctor", look},
+	{"train", train},
+	{"kill, resume with the same losses", killAndResume},
+	{"Ctrl-C saves a checkpoint", interrupt},
+	{"one process trains a run", twoAtOnce},
+	{"files that are open are replaced and removed", openFiles},
+	{"status, eval, plot", read},
+	{"generate, chat", write},
+	{"serve", serve},
+	{"dash", dash},
+	{"export", export},
+	{"colours of the console", colours},
+}
+
+func main() {
+	program := flag.String("bitnet", filepath.Join("build", "bitnet"), "the program")
+	only := flag.String("only", "", "names of stages that begin so, after training")
+	steps := flag.Int("steps", 200, "steps to train; runs that are killed need some seconds")
+	dir := flag.String("dir", "", "folder to work in (default: a temporary one)")
+	flag.Parse()
+	failed, err := walkAll(*program, *dir, *only, *steps)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "walk:", err)
+	}
+	if err != nil || failed > 0 {
+		os.Exit(1)
+	}
+}
+
+func walkAll(program, dir, only string, steps int) (failed int, err error) {
+	if program, err = filepath.Abs(program); err != nil {
+		return 0, err
+	}
+	if _, err := os.Stat(program); err != nil {
+		return 0, fmt.Errorf("%w: build it with make build", err)
+	}
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "bitnet-walk-"); err != nil {
+			return 0, err
+		}
+		defer os.RemoveAll(dir)
+	}
+	dir = filepath.Join(dir, "a bit nét")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return 0, err
+	}
+	w := &walk{program: program, dir: dir, steps: steps}
+	prepareConsole()
+	passed := 0
+	for _, s := range stages {
+		if only != "" && s.name != "train" && !strings.HasPrefix(s.name, only) {
+			continue
+		}
+		began := time.Now()
+		if err := s.do(w); err == errElsewhere {
+			fmt.Printf("left out: %s (%v)\n", s.name, err)
+		} else if err != nil {
+			failed++
+			fmt.Printf("FAILED: %s: %v\n", s.name, err)
+		} else {
+			passed++
+			fmt.Printf("ok: %s (%.1f s)\n", s.name, time.Since(began).Seconds())
+		}
+	}
+	fmt.Printf("%d passed, %d failed\n", passed, failed)
+	return failed, nil
+}
