@@ -3,6 +3,7 @@ package gpu
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +29,7 @@ func (a Adapter) kind() string { return a.Kind.String() }
 // through DX12, whose shader compiler is older.
 func Choose(adapters []Adapter, want string) (int, error) {
 	if len(adapters) == 0 {
-		return 0, errors.New("no graphics adapter was found: install your GPU's Vulkan driver, or run gpu/install-vulkan.sh for the one that computes on the CPU (lavapipe)")
+		return 0, errNoAdapter(runtime.GOOS)
 	}
 	if want == "" {
 		best := 0
@@ -56,6 +57,16 @@ func Choose(adapters []Adapter, want string) (int, error) {
 		names[i] = fmt.Sprintf("%d %q", i, a.Name)
 	}
 	return 0, fmt.Errorf("no adapter is called %q: choose one of %s by its number or a part of its name", want, strings.Join(names, ", "))
+}
+
+func errNoAdapter(system string) error {
+	switch system {
+	case "windows":
+		return errors.New("no graphics adapter was found: install your graphics card's driver")
+	case "darwin":
+		return errors.New("no graphics adapter was found: bitnet needs a Mac with Metal")
+	}
+	return errors.New("no graphics adapter was found: install your GPU's Vulkan driver, or run gpu/install-vulkan.sh for the one that computes on the CPU (lavapipe)")
 }
 
 // Open opens this adapter.

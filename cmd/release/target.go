@@ -108,10 +108,6 @@ func (t target) sysroot() []string {
 func (t target) build(program string, from source) error {
 	cc := append(strings.Fields(t.compiler()), t.sysroot()...)
 	link := "-s -w -X main.release=" + from.version
-	if t.os == "linux" {
-		// Without a libgcc to install.
-		link += " -extldflags=-static-libgcc"
-	}
 	vcs := "-buildvcs=" + strconv.FormatBool(from.commit != "")
 	c := exec.Command("go", "build", "-trimpath", vcs, "-ldflags", link, "-o", program, "./cmd/bitnet")
 	c.Env = append(os.Environ(), "GOOS="+t.os, "GOARCH="+t.arch, "CGO_ENABLED=1", "CC="+strings.Join(cc, " "),

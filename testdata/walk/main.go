@@ -39,7 +39,7 @@ var stages = []stage{
 }
 
 func main() {
-	program := flag.String("bitnet", filepath.Join("build", "bitnet"), "the program")
+	program := flag.String("bitnet", filepath.Join("build", "bitnet"), "the program, or an archive of a release")
 	only := flag.String("only", "", "names of stages that begin so, after training")
 	steps := flag.Int("steps", 200, "steps to train; runs that are killed need some seconds")
 	dir := flag.String("dir", "", "folder to work in (default: a temporary one)")
@@ -67,8 +67,16 @@ func walkAll(program, dir, only string, steps int) (failed int, err error) {
 		defer os.RemoveAll(dir)
 	}
 	dir = filepath.Join(dir, "a bit nét")
+	if err := os.RemoveAll(dir); err != nil {
+		return 0, err
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return 0, err
+	}
+	if strings.HasSuffix(program, ".zip") || strings.HasSuffix(program, ".tar.gz") {
+		if program, err = unpack(program, filepath.Join(dir, "program")); err != nil {
+			return 0, fmt.Errorf("unpacking %s: %w", program, err)
+		}
 	}
 	w := &walk{program: program, dir: dir, steps: steps}
 	prepareConsole()

@@ -91,17 +91,19 @@ func (p *process) until(what string, happened func() bool) error {
 	return nil
 }
 
-// bitnet runs a command that must succeed, with some input, and gives what it prints.
+// bitnet runs a command that must succeed, with some input, and gives what it prints
+// to its output.
 func (w *walk) bitnet(input string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c := exec.CommandContext(ctx, w.program, args...)
 	c.Dir, c.Stdin = w.dir, strings.NewReader(input)
-	out, err := c.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("bitnet %s: %w: %s", strings.Join(args, " "), err, tail(string(out)))
+	var out, messages bytes.Buffer
+	c.Stdout, c.Stderr = &out, &messages
+	if err := c.Run(); err != nil {
+		return "", fmt.Errorf("bitnet %s: %w: %s%s", strings.Join(args, " "), err, tail(out.String()), tail(messages.String()))
 	}
-	return string(out), nil
+	return out.String(), nil
 }
 
 // must checks that a text has some parts.
