@@ -7,6 +7,7 @@
 package main
 
 import (
+	"debug/buildinfo"
 	"errors"
 	"flag"
 	"fmt"
@@ -92,7 +93,14 @@ func release(t target, from source, out string) error {
 	if err := checkNeeds(program, t.os); err != nil {
 		return err
 	}
-	parts, err := readParts(program)
+	info, err := buildinfo.ReadFile(program)
+	if err != nil {
+		return err
+	}
+	if !stamped(info, from.commit) {
+		fmt.Printf("release: %s: Go put no commit into the program: build in a clone, not in a worktree or a submodule\n", t)
+	}
+	parts, err := readParts(program, info)
 	if err != nil {
 		return err
 	}
@@ -115,12 +123,22 @@ func release(t target, from source, out string) error {
 	if err := os.WriteFile(filepath.Join(out, t.folder()+".cdx.json"), sbom, 0o644); err != nil {
 		return err
 	}
-	info, err := os.Stat(archive)
+	packed, err := os.Stat(archive)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("release: %s, %.1f MiB\n", archive, float64(info.Size())/(1<<20))
+	fmt.Printf("release: %s, %.1f MiB\n", archive, float64(packed.Size())/(1<<20))
 	return nil
+}
+
+// stamped says whether a program names its commit, in bitnet version and in the provenance of runs.
+func stamped(info *buildinfo.BuildInfo, commit string) bool {
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value == commit
+		}
+	}
+	return false
 }
 
 // readSource asks git for the commit and its time; $SOURCE_DATE_EPOCH overrides the time.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"debug/buildinfo"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,12 +38,8 @@ var (
 	commit = regexp.MustCompile(`git/checkouts/wgpu-[0-9a-f]{16}/([0-9a-f]{7,40})[/\\]`)
 )
 
-// readParts reads what a program was built from.
-func readParts(program string) (parts, error) {
-	info, err := buildinfo.ReadFile(program)
-	if err != nil {
-		return nil, err
-	}
+// readParts reads what a program was built from; info is what Go noted in it.
+func readParts(program string, info *debug.BuildInfo) (parts, error) {
 	out, err := goParts(info)
 	if err != nil {
 		return nil, err

@@ -167,6 +167,14 @@ func TestInstallerAndChecksums(t *testing.T) {
 	require.Regexp(t, `^[0-9a-f]{64}  install.sh\n$`, string(sums))
 }
 
+func TestStamped(t *testing.T) {
+	commit := strings.Repeat("a", 40)
+	info := &debug.BuildInfo{Settings: []debug.BuildSetting{{Key: "GOOS", Value: "linux"}, {Key: "vcs.revision", Value: commit}}}
+	require.True(t, stamped(info, commit))
+	require.False(t, stamped(info, strings.Repeat("b", 40)))
+	require.False(t, stamped(&debug.BuildInfo{}, commit))
+}
+
 func TestSource(t *testing.T) {
 	t.Setenv("SOURCE_DATE_EPOCH", "1795878000")
 	s, err := readSource("v1.0.0-rc.1")
