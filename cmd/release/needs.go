@@ -16,7 +16,7 @@ const newestGlibc = "2.31"
 var (
 	linuxLibraries = []string{"libc.so.6", "libgcc_s.so.1", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1",
 		"libresolv.so.2"}
-	windowsLibraries = []string{"advapi32.dll", "bcrypt.dll", "bcryptprimitives.dll", "d3dcompiler_47.dll", "gdi32.dll", "kernel32.dll", "msvcrt.dll",
+	windowsLibraries = []string{"advapi32.dll", "api-ms-win-core-synch-l1-2-0.dll", "bcrypt.dll", "bcryptprimitives.dll", "d3dcompiler_47.dll", "gdi32.dll", "kernel32.dll", "msvcrt.dll",
 		"ntdll.dll", "ole32.dll", "oleaut32.dll", "opengl32.dll", "user32.dll", "userenv.dll", "ws2_32.dll"}
 )
 

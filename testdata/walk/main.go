@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -40,10 +41,11 @@ var stages = []stage{
 
 func main() {
 	program := flag.String("bitnet", filepath.Join("build", "bitnet"), "the program, or an archive of a release")
-	only := flag.String("only", "", "names of stages that begin so, after training")
+	only := flag.String("only", "", "stages to do after training, by the beginnings of their names: Ctrl,serve")
 	steps := flag.Int("steps", 200, "steps to train; runs that are killed need some seconds")
-	dir := flag.String("dir", "", "folder to work in (default: a temporary one)")
+	dir := flag.String("dir", "", "where to make the folder to work in (default: that of temporary files)")
 	flag.Parse()
+	prepareConsole()
 	failed, err := walkAll(*program, *dir, *only, *steps)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "walk:", err)
@@ -60,17 +62,12 @@ func walkAll(program, dir, only string, steps int) (failed int, err error) {
 	if _, err := os.Stat(program); err != nil {
 		return 0, fmt.Errorf("%w: build it with make build", err)
 	}
-	if dir == "" {
-		if dir, err = os.MkdirTemp("", "bitnet-walk-"); err != nil {
-			return 0, err
-		}
-		defer os.RemoveAll(dir)
-	}
-	dir = filepath.Join(dir, "a bit nét")
-	if err := os.RemoveAll(dir); err != nil {
+	if dir, err = os.MkdirTemp(dir, "walk-"); err != nil {
 		return 0, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	defer os.RemoveAll(dir)
+	dir = filepath.Join(dir, "a bit nét")
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		return 0, err
 	}
 	if strings.HasSuffix(program, ".zip") || strings.HasSuffix(program, ".tar.gz") {
@@ -79,14 +76,13 @@ func walkAll(program, dir, only string, steps int) (failed int, err error) {
 		}
 	}
 	w := &walk{program: program, dir: dir, steps: steps}
-	prepareConsole()
 	passed := 0
 	for _, s := range stages {
-		if only != "" && s.name != "train" && !strings.HasPrefix(s.name, only) {
+		if s.name != "train" && !slices.ContainsFunc(strings.Split(only, ","), func(o string) bool { return strings.HasPrefix(s.name, o) }) {
 			continue
 		}
 		began := time.Now()
-		if err := s.do(w); err == errElsewhere {
+		if err := s.do(w); err == errNotWindows || err == errWine {
 			fmt.Printf("left out: %s (%v)\n", s.name, err)
 		} else if err != nil {
 			failed++

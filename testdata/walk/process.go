@@ -12,8 +12,11 @@ import (
 	"time"
 )
 
-// errElsewhere says that a stage is about a different system.
-var errElsewhere = errors.New("only on Windows")
+// Why a stage is left out.
+var (
+	errNotWindows = errors.New("only on Windows")
+	errWine       = errors.New("not under Wine")
+)
 
 // patience is how long a command may take. Emulators are slow.
 const patience = 4 * time.Minute

@@ -14,4 +14,4 @@ func ownGroup(*exec.Cmd) {}
 // stop is Ctrl-C.
 func stop(p *os.Process) error { return p.Signal(os.Interrupt) }
 
-func colours(*walk) error { return errElsewhere }
+func colours(*walk) error { return errNotWindows }

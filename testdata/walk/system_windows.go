@@ -9,10 +9,19 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-var allocConsole = windows.NewLazySystemDLL("kernel32.dll").NewProc("AllocConsole")
-
-// prepareConsole makes a console if there is none: without one, a process cannot be sent Ctrl-Break.
-func prepareConsole() { _, _, _ = allocConsole.Call() }
+// prepareConsole starts this program again in a console of its own if there is none, as in a service
+// or under Wine without a terminal: without one, no process can be sent Ctrl-Break.
+func prepareConsole() {
+	if console, err := os.OpenFile("CONOUT$", os.O_RDWR, 0); err == nil {
+		console.Close()
+		return
+	}
+	c := exec.Command(os.Args[0], os.Args[1:]...)
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	c.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_CONSOLE}
+	_ = c.Run()
+	os.Exit(c.ProcessState.ExitCode())
+}
 
 // ownGroup starts a command in a group of its own, which Ctrl-Break can be sent to.
 func ownGroup(c *exec.Cmd) {
@@ -21,6 +30,9 @@ func ownGroup(c *exec.Cmd) {
 
 // stop is Ctrl-C of a process that shares the console with others: Go makes the same of Ctrl-Break.
 func stop(p *os.Process) error {
+	if windows.NewLazySystemDLL("ntdll.dll").NewProc("wine_get_version").Find() == nil {
+		return errWine // does not pass it on to a group; testdata/windows/test.sh sends Ctrl-C
+	}
 	return windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(p.Pid))
 }
 

@@ -82,12 +82,16 @@ func (w *walk) serving(use func(url string) error, args ...string) error {
 		return err
 	}
 	err = use(url)
-	if e := stop(p.Process); e != nil && err == nil {
-		err = fmt.Errorf("sending Ctrl-C: %w", e)
-	}
-	if err != nil {
+	stopped := stop(p.Process)
+	if err != nil || stopped != nil {
 		_ = p.Process.Kill()
+		_, _ = p.end()
+	}
+	if err != nil || stopped == errWine {
 		return err
+	}
+	if stopped != nil {
+		return stopped
 	}
 	code, err := p.end()
 	if err != nil {

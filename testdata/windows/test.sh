@@ -26,7 +26,7 @@ done
 command -v wineserver >/dev/null || PATH=$PATH:/usr/lib/wine
 command -v Xvfb >/dev/null || skip "Xvfb is missing, and Wine's Vulkan needs a display (Debian: xvfb)"
 command -v x86_64-w64-mingw32-gcc >/dev/null || skip "the C compiler for Windows is missing (Debian: gcc-mingw-w64-x86-64)"
-version=$("$wine" --version 2>/dev/null | sed 's/[^0-9A-Za-z.-]/_/g')
+version=$("$wine" --version 2>/dev/null | cut -d ' ' -f 1)
 
 # compile PROGRAM PACKAGE, as cmd/release does it, so that Go has most of it already.
 compile() {
@@ -74,8 +74,33 @@ if [ ! -f "$WINEPREFIX/ready" ]; then
 	touch "$WINEPREFIX/ready"
 fi
 printf 'test-windows: %s under %s\n' "$program" "$version"
+rm -rf "$WINEPREFIX/drive_c/work"
 mkdir -p "$WINEPREFIX/drive_c/work"
-"$wine" build/windows/walk.exe -bitnet "$program" -dir 'C:\work' || {
-	printf 'test-windows: failed\n' >&2
+fail() {
+	printf 'test-windows: failed: %s\n' "$*" >&2
 	exit 1
 }
+
+work=$WINEPREFIX/drive_c/work
+"$wine" build/windows/walk.exe -bitnet "$program" -dir 'C:\work' -steps 120 || fail "the walk"
+
+# Ctrl-C: Wine makes it of SIGINT.
+case $program in
+*.zip)
+	python3 -m zipfile -e "$program" "$work" 2>/dev/null || unzip -q "$program" -d "$work" || skip "Ctrl-C: python3 and unzip are missing"
+	program=$work/bitnet-windows-amd64/bitnet.exe
+	;;
+esac
+"$wine" "$program" train --exp simple --num-steps 3000 --log-interval 5 --runs-dir 'C:\work\runs' --run-id stopped >"$work/log" 2>&1 &
+trained=$!
+for _ in $(seq 300); do
+	if grep -q '^step 5/' "$work/log"; then break; fi
+	sleep 0.2
+done
+kill -INT "$trained"
+code=0
+wait "$trained" || code=$?
+[ "$code" = 130 ] || fail "Ctrl-C ended training with code $code, not 130: $(tail -n 3 "$work/log")"
+set -- "$work"/runs/stopped/checkpoints/step_*
+[ -f "$1/state.json" ] || fail "Ctrl-C left no checkpoint"
+printf 'ok: Ctrl-C saves a checkpoint\n'
