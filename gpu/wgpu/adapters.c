@@ -57,7 +57,10 @@ static void describe(void *handle, bn_adapter *a) {
 	abi_adapter_info info;
 	memset(&info, 0, sizeof info);
 	wgpuAdapterGetInfo(handle, &info);
-	snprintf(a->name, sizeof a->name, "%s", info.description);
+	// The module links a newer wgpu-native on Linux on Arm than elsewhere. There device is the name;
+	// in the older one it is a number, and description is the name.
+	const char *name = info.device && info.device[0] && strncmp(info.device, "0x", 2) ? info.device : info.description;
+	snprintf(a->name, sizeof a->name, "%s", name);
 	a->backend = info.backend;
 	a->type = info.type;
 	a->vendor_id = info.vendor_id;
