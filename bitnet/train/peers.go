@@ -107,9 +107,9 @@ func (t *Trainer) join(ctx context.Context) error {
 	return t.adopt(r)
 }
 
-// exchange ends a round when it is due: the worker sends what it learnt, and
+// endRound ends a round when it is due: the worker sends what it learnt, and
 // continues from what all learnt. If ctx ends meanwhile, the loop sees it too.
-func (t *Trainer) exchange(ctx context.Context) error {
+func (t *Trainer) endRound(ctx context.Context) error {
 	p := &t.peers
 	p.jumped = 0
 	if p.Peers == nil {
