@@ -10,13 +10,13 @@ import (
 	"slices"
 	"time"
 
+	"gopkg.in/yaml.v3"
+
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/task/catalog"
 	"bitnet/data"
 	"bitnet/data/tokenizer"
 	"bitnet/graph"
-
-	"gopkg.in/yaml.v3"
 )
 
 // Peers are other machines that train the same model over slow links: each takes
@@ -208,8 +208,7 @@ func (t *Trainer) stepSamples() (int64, error) {
 	if err := src.Seek(at); err != nil {
 		return 0, err
 	}
-	switch {
-	case took.Epoch == 0 && took.Offset > rows:
+	if took.Epoch == 0 && took.Offset > rows {
 		return took.Offset + took.Offset/4, nil
 	}
 	return rows, nil
