@@ -102,5 +102,8 @@ func (r *Run) Swarm() (*Swarm, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, fmt.Errorf("%s is damaged: %w", r.SwarmPath(), err)
 	}
+	if s.Workers == nil {
+		s.Workers = []SwarmWorker{}
+	}
 	return &s, nil
 }

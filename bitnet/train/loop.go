@@ -48,7 +48,7 @@ func (t *Trainer) Train(ctx context.Context) error {
 		if err := t.Advance(); err != nil {
 			return err
 		}
-		if err := t.exchange(ctx); err != nil {
+		if err := t.endRound(ctx); err != nil {
 			return err
 		}
 		if t.events.Step != nil {

@@ -10,13 +10,13 @@ import (
 	"slices"
 	"time"
 
+	"gopkg.in/yaml.v3"
+
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/task/catalog"
 	"bitnet/data"
 	"bitnet/data/tokenizer"
 	"bitnet/graph"
-
-	"gopkg.in/yaml.v3"
 )
 
 // Peers are other machines that train the same model over slow links: each takes
@@ -107,9 +107,9 @@ func (t *Trainer) join(ctx context.Context) error {
 	return t.adopt(r)
 }
 
-// exchange ends a round when it is due: the worker sends what it learnt, and
+// endRound ends a round when it is due: the worker sends what it learnt, and
 // continues from what all learnt. If ctx ends meanwhile, the loop sees it too.
-func (t *Trainer) exchange(ctx context.Context) error {
+func (t *Trainer) endRound(ctx context.Context) error {
 	p := &t.peers
 	p.jumped = 0
 	if p.Peers == nil {
@@ -208,8 +208,7 @@ func (t *Trainer) stepSamples() (int64, error) {
 	if err := src.Seek(at); err != nil {
 		return 0, err
 	}
-	switch {
-	case took.Epoch == 0 && took.Offset > rows:
+	if took.Epoch == 0 && took.Offset > rows {
 		return took.Offset + took.Offset/4, nil
 	}
 	return rows, nil

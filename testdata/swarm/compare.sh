@@ -6,22 +6,22 @@
 #
 # FOLDER gets everything (text, runs, logs). PART is text (makes the text from Go's
 # own source; first), sync, swarm, kill or table. SEED is 1 unless given. A model of
-# 107,000 parameters, 4 workers, 50 local steps, 600 steps of 4 x 1,024 tokens. The
+# 35,000 parameters, 4 workers, 50 local steps, 1,000 steps of 4 x 512 tokens. The
 # synchronous run does 4 micro-batches a step. $OUTER are flags of bitnet swarm serve.
 set -eu
 bitnet=$1 dir=$2 part=$3 seed=${4:-1}
 mkdir -p "$dir"
 cd "$dir"
-steps=${STEPS:-600}
+steps=${STEPS:-1000}
 
 # config SAMPLES writes a configuration whose last evaluation has so many samples.
 config() {
 	cat <<-END
 		name: compare
-		model: {vocab_size: 512, hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2,
+		model: {vocab_size: 320, hidden_size: 32, intermediate_size: 96, num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 1,
 		        max_position_embeddings: 64, hidden_act: silu, rms_norm_eps: 1.0e-5, rope_theta: 10000}
 		data: {source: "text:$PWD/text", dir: "$PWD/shards", held_out: 0.05, shuffle: true}
-		train: {steps: $steps, batch_size: 16, seq_len: 64, grad_accum: 1, learning_rate: 4.0e-3, warmup_steps: 50, weight_decay: 0.1,
+		train: {steps: $steps, batch_size: 8, seq_len: 64, grad_accum: 1, learning_rate: ${LR:-2.0e-3}, warmup_steps: 50, weight_decay: 0.1,
 		        weight_decay_late: 0, beta1: 0.9, beta2: 0.95, eps: 1.0e-8, max_grad_norm: 1.0, seed: $seed, precision: f32}
 		output: {log_interval: 50, eval_interval: 0, sample_interval: 0, checkpoint_interval: 0, checkpoint_minutes: 0, keep_checkpoints: 1,
 		         eval_samples: $1, prompts: []}
@@ -49,7 +49,7 @@ swarm() {
 	"$bitnet" swarm serve --listen "127.0.0.1:$port" --dir "$serve-state" --token secret --local-steps 50 --even --silence 4s ${OUTER:-} >"$serve.log" 2>&1 &
 	meeting=$!
 	trap 'kill "$meeting" 2>/dev/null || true' EXIT
-	until grep -q '^join with' "$serve.log"; do sleep 0.1; done
+	until grep -q "^join with" "$serve.log" 2>/dev/null; do sleep 0.1; done
 	for k in 1 2 3 4; do worker "w$k" "$serve-w$k"; done
 	killed=0 turn=0
 	while kill -0 "$pid_w1" 2>/dev/null; do
