@@ -10,7 +10,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 # Packages whose results could depend on the processor: arithmetic, formats, memory maps, locks.
-packages="./data/atomicfile ./data/mapped ./data/order ./data/plainfile ./data/printable ./data/tokenizer ./data/shard
+packages="./data/atomicfile ./data/order ./data/plainfile ./data/printable ./data/tokenizer ./data/shard
 	./bitnet/modelfile/... ./bitnet/runs ./bitnet/task/arithmetic ./shaders/..."
 suite=trixie # whose lavapipe is used
 
@@ -45,6 +45,7 @@ else
 	set -- "${1:-build/release/bitnet-linux-arm64.tar.gz}"
 	emulate() { "$@"; }
 	execute=
+	packages="$packages ./data/mapped" # qemu loses the address of a fault in a memory map
 fi
 
 rm -rf "$out/runs"

@@ -56,6 +56,9 @@ func main() {
 }
 
 func walkAll(program, dir, only string, steps int) (failed int, err error) {
+	if steps < 120 || steps%20 != 0 {
+		return 0, fmt.Errorf("-steps %d: a multiple of 20 from 120 on leaves time to kill a run", steps)
+	}
 	if program, err = filepath.Abs(program); err != nil {
 		return 0, err
 	}
