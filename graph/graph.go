@@ -22,7 +22,8 @@ type Graph struct {
 	tokens, order, targets *Tensor
 	head
 
-	cache      *Cache // nil for whole sequences
+	cache      *Cache  // nil for whole sequences
+	places     *Tensor // [2, tokens] with a cache: position and sequence of each token
 	attentions int    // operations that use the cache so far
 }
 

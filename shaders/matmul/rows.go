@@ -2,8 +2,9 @@ package matmul
 
 import "bitnet/shaders"
 
-// fewRows is the largest number of rows for which reading b limits a product.
-const fewRows = 8
+// FewRows is the largest number of rows for which reading b limits a product. Up
+// to it, the sums of a row have the same order whatever the number of rows is.
+const FewRows = 8
 
 // rowsParams has the parameters of the kernel for a few rows.
 type rowsParams struct {
@@ -24,7 +25,7 @@ func (p params) rows() (rowsParams, bool) {
 	case p.A.Kind != F32 || p.B.Kind != F32:
 		return r, false
 	}
-	if p.M > fewRows || !p.A.AlongK || !p.B.AlongK || p.ScaleK || p.Accumulate || p.K%step != 0 {
+	if p.M > FewRows || !p.A.AlongK || !p.B.AlongK || p.ScaleK || p.Accumulate || p.K%step != 0 {
 		return r, false
 	}
 	r.Words = p.K / step

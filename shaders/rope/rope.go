@@ -14,9 +14,9 @@ var files embed.FS
 var family = shaders.NewFamily("rope", files, "index.wgsl")
 
 // Rotation rotates the first Heads heads of each row in place; Stride is the
-// length of a row. With a Context, each sequence begins at its own position.
-// Bindings: table [Seq or Context, 2, HeadDim/2], x, and start [Tokens / Seq]
-// with a Context.
+// length of a row. With a Context, each token has a position of its own, and Seq
+// means nothing. Bindings: table [Seq or Context, 2, HeadDim/2], x, and places
+// [2, Tokens] (positions first) with a Context.
 type Rotation struct {
 	Target                              shaders.Target
 	Tokens, Seq, Heads, HeadDim, Stride int
