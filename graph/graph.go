@@ -24,7 +24,7 @@ type Graph struct {
 
 	cache      *Cache  // nil for whole sequences
 	places     *Tensor // [2, tokens] with a cache: position and sequence of each token
-	attentions int    // operations that use the cache so far
+	attentions int     // operations that use the cache so far
 }
 
 type node struct {
