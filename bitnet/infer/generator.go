@@ -29,8 +29,8 @@ const promptTokens = 512
 
 // NewGenerator makes room for n sequences of at most context tokens.
 func NewGenerator(m *model.Model, n, length int) (*Generator, error) {
-	if length > m.Config.MaxPositions {
-		return nil, fmt.Errorf("a context of %d tokens is longer than the model's, %d", length, m.Config.MaxPositions)
+	if err := checkContext(m, length); err != nil {
+		return nil, err
 	}
 	cache, err := m.NewCache(n, length)
 	if err != nil {
@@ -48,6 +48,14 @@ func NewGenerator(m *model.Model, n, length int) (*Generator, error) {
 		return nil, err
 	}
 	return g, nil
+}
+
+// checkContext refuses a context that the model does not have.
+func checkContext(m *model.Model, length int) error {
+	if length > m.Config.MaxPositions {
+		return fmt.Errorf("a context of %d tokens is longer than the model's, %d", length, m.Config.MaxPositions)
+	}
+	return nil
 }
 
 // compile makes the pass over the next seq tokens of each sequence.
