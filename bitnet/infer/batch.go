@@ -57,7 +57,8 @@ type BatchRequest struct {
 	// Time bounds how long the text may take from its first step; 0 does not. What
 	// was written by then is the completion, of the reason "length".
 	Time time.Duration
-	// Begin, if it is not nil, is called when the text has its turn.
+	// Begin, if it is not nil, is called when the text has its turn, and holds up
+	// all texts until it returns.
 	Begin func()
 }
 
@@ -272,23 +273,35 @@ func (b *Batch) busy() bool {
 
 // admit gives free slots to the texts that wait, in order.
 func (b *Batch) admit() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for len(b.queue) > 0 {
-		j := b.queue[0]
-		s := b.freeSlot(j)
+	for {
+		s := b.admitNext()
 		if s == nil {
 			return
 		}
-		b.queue = slices.Delete(b.queue, 0, 1)
-		b.running++
-		known := 0
-		if !j.request.PromptLogProbs {
-			known = shared(s.tokens, j.request.Tokens)
-		}
-		s.job, s.tokens, s.used = j, s.tokens[:known], b.clock
-		j.begin(known)
+		s.job.begin(len(s.tokens))
 	}
+}
+
+// admitNext gives the first text that waits a slot; nil if there is none.
+func (b *Batch) admitNext() *slot {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.queue) == 0 {
+		return nil
+	}
+	j := b.queue[0]
+	s := b.freeSlot(j)
+	if s == nil {
+		return nil
+	}
+	b.queue = slices.Delete(b.queue, 0, 1)
+	b.running++
+	known := 0
+	if !j.request.PromptLogProbs {
+		known = shared(s.tokens, j.request.Tokens)
+	}
+	s.job, s.tokens, s.used = j, s.tokens[:known], b.clock
+	return s
 }
 
 // worthKeeping is how many shared tokens make a text take a certain slot, so that
