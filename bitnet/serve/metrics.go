@@ -90,7 +90,7 @@ func (s *Server) showMetrics(w http.ResponseWriter, _ *http.Request) {
 	gauge("bitnet_texts_at_once", "Texts that are written at once at most.", s.batch.AtOnce())
 	gauge("bitnet_requests_in_flight", "Requests that are answered or wait.", len(s.places))
 	gauge("bitnet_requests_in_flight_limit", "Requests that are answered or wait at most; more are refused.", cap(s.places))
-	gauge("bitnet_context_tokens", "Tokens of a text at most.", s.batch.Context())
+	gauge("bitnet_context_tokens", "Tokens of a text at most.", s.context)
 	gauge("process_start_time_seconds", "When the server started, in seconds since 1970.", fmt.Sprintf("%.3f", float64(s.started.UnixMilli())/1000))
 	s.metrics.writeTo(&b)
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")

@@ -310,8 +310,8 @@ func (s *Server) chatTokens(q *request, limit int) (ids []uint32, dropped int, e
 		talk = append(talk, infer.Message{Role: m.Role, Content: text})
 	}
 	if q.Truncation == "auto" {
-		room := min(limit, s.batch.Context()/4)
-		ids, left, err := s.format.Fit(s.model.Tokenizer, s.newest(talk), s.batch.Context(), room)
+		room := min(limit, s.context/4)
+		ids, left, err := s.format.Fit(s.model.Tokenizer, s.newest(talk), s.context, room)
 		return ids, len(talk) - len(left), err
 	}
 	if err := s.fitsText(size); err != nil {
@@ -328,7 +328,7 @@ func (s *Server) chatTokens(q *request, limit int) (ids []uint32, dropped int, e
 // system's: each of the others would be split into tokens for nothing, again and
 // again.
 func (s *Server) newest(talk []infer.Message) []infer.Message {
-	room := s.batch.Context() * s.longest
+	room := s.context * s.longest
 	first := len(talk) - 1
 	for room -= len(talk[first].Content); first > 0 && room >= len(talk[first-1].Content); first-- {
 		room -= len(talk[first-1].Content)
@@ -343,8 +343,8 @@ func (s *Server) newest(talk []infer.Message) []infer.Message {
 type tooLong struct{ error }
 
 func (s *Server) fits(tokens int) error {
-	if tokens > s.batch.Context() {
-		return tooLong{fmt.Errorf("the prompt has %d tokens, the context %d", tokens, s.batch.Context())}
+	if tokens > s.context {
+		return tooLong{fmt.Errorf("the prompt has %d tokens, the context %d", tokens, s.context)}
 	}
 	return nil
 }
@@ -352,8 +352,8 @@ func (s *Server) fits(tokens int) error {
 // fitsText refuses a text that cannot fit: no token stands for more bytes than
 // the longest one.
 func (s *Server) fitsText(bytes int) error {
-	if most := s.batch.Context() * s.longest; bytes > most {
-		return tooLong{fmt.Errorf("the prompt has %d bytes, and a context of %d tokens holds at most %d", bytes, s.batch.Context(), most)}
+	if most := s.context * s.longest; bytes > most {
+		return tooLong{fmt.Errorf("the prompt has %d bytes, and a context of %d tokens holds at most %d", bytes, s.context, most)}
 	}
 	return nil
 }

@@ -47,6 +47,7 @@ type Server struct {
 	format  infer.ChatFormat
 	limits  Limits
 	access  Access
+	context int // tokens of a text, at most
 	longest int // bytes of a token, at most
 	started time.Time
 	held    *semaphore.Weighted
@@ -67,7 +68,7 @@ var errStopping = errors.New("the server is stopping")
 // not nil.
 func New(m *infer.Model, b *infer.Batch, name string, f infer.ChatFormat, limits Limits, a Access, l *Log) *Server {
 	v := &Server{
-		model: m, batch: b, name: name, format: f, limits: limits, access: a, log: l, started: time.Now(), longest: 1, metrics: newMetrics(),
+		model: m, batch: b, name: name, format: f, limits: limits, access: a, log: l, started: time.Now(), context: b.Context(), longest: 1, metrics: newMetrics(),
 		held: semaphore.NewWeighted(limits.Held), places: make(chan struct{}, b.AtOnce()+limits.Queue), stopping: make(chan struct{}),
 	}
 	for id := range uint32(m.Tokenizer.Size()) {
@@ -132,7 +133,7 @@ func (s *Server) survive(next http.Handler) http.Handler {
 func (s *Server) describe() map[string]any {
 	return map[string]any{
 		"id": s.name, "object": "model", "created": s.started.Unix(), "owned_by": "bitnet",
-		"context_length": s.batch.Context(), "max_tokens": s.limits.MaxTokens, "chat_format": s.format.Name,
+		"context_length": s.context, "max_tokens": s.limits.MaxTokens, "chat_format": s.format.Name,
 	}
 }
 

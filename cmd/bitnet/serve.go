@@ -88,6 +88,7 @@ finishes the current answers and stops.
 			if err != nil {
 				return fmt.Errorf("%w (--parallel and --context set how much is needed)", err)
 			}
+			defer batch.Release()
 			batch.Warm()
 			if name == "" {
 				name = filepath.Base(filepath.Clean(args[0]))
