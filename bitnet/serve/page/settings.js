@@ -11,7 +11,7 @@ const FIELDS = [
   { name: 'top_k', label: 'Top-k', value: 40, min: 0, max: 1000, step: 1, help: 'the k likeliest tokens; 0 for all' },
   { name: 'min_p', label: 'Min-p', value: 0, min: 0, max: 1, step: 0.01, help: 'tokens at least this often as likely as the likeliest' },
   { name: 'repetition_penalty', label: 'Repetition penalty', value: 1, min: 0.5, max: 2, step: 0.05, help: '1 is none' },
-  { name: 'max_tokens', label: 'Tokens of an answer', value: 256, min: 1, max: 100000, step: 1, help: 'at most' },
+  { name: 'max_tokens', label: 'Answer length', value: 256, min: 1, max: 100000, step: 1, help: 'at most so many tokens' },
   { name: 'seed', label: 'Seed', value: null, min: 0, max: 9007199254740991, step: 1, help: 'empty: another answer each time' },
 ];
 
