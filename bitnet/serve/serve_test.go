@@ -30,6 +30,11 @@ func startFor(t *testing.T, l Limits, a Access) (*httptest.Server, *Server) {
 	dev := modeltest.Device(t)
 	m, err := infer.Open(context.Background(), dev, "", filepath.Join("..", "..", "testdata", "tictactoe"), func(s string) { t.Error(s) })
 	require.NoError(t, err)
+	return startModel(t, m, l, a)
+}
+
+func startModel(t *testing.T, m *infer.Model, l Limits, a Access) (*httptest.Server, *Server) {
+	t.Helper()
 	batch, err := m.NewBatch(2, 0)
 	require.NoError(t, err)
 	t.Cleanup(batch.Release)
