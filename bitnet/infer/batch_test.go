@@ -40,14 +40,16 @@ func ids(rng *rand.Rand, n int) []uint32 {
 // A text is the same, with the same bits in its log-probabilities, alone, in any
 // company, and whatever the cache knew of it.
 func TestBatchDoesNotMixTexts(t *testing.T) {
-	o, b := testBatch(t, 5, 400)
+	o, b := testBatch(t, 10, 400)
+	eos, ok := o.Tokenizer.EOS()
+	require.True(t, ok)
 	rng := rand.New(rand.NewPCG(1, 2))
 	var requests []BatchRequest
 	for i := range 12 {
 		r := BatchRequest{PromptLogProbs: i%3 == 1, Request: Request{
 			Tokens: ids(rng, []int{1, 3, 9, 40, 130, 300}[i%6]), Limit: 1 + rng.IntN(20),
 			LogProbs: true, TopLogProbs: 3,
-			Sampling: Sampling{Temperature: 1.5, TopP: 1, RepetitionPenalty: 1, Seed: uint64(i)},
+			Sampling: Sampling{Temperature: 1.5, TopP: 1, RepetitionPenalty: 1, Seed: uint64(i), Bias: map[uint32]float64{eos: -100}},
 		}}
 		if i%4 == 3 {
 			r.Tokens = append(requests[0].Tokens[:1:1], requests[i-1].Tokens...)
@@ -61,7 +63,7 @@ func TestBatchDoesNotMixTexts(t *testing.T) {
 		c, err := single.Complete(t.Context(), r, nil)
 		single.Release()
 		require.NoError(t, err)
-		require.NotEmpty(t, c.Tokens)
+		require.Len(t, c.Tokens, r.Limit)
 		alone = append(alone, c)
 	}
 	for round := range 3 {

@@ -6,6 +6,10 @@ import "bitnet/shaders"
 // to it, the sums of a row have the same order whatever the number of rows is.
 const FewRows = 8
 
+// pairedRows is the number of rows from which the uniform table multiplies whole
+// numbers faster than the kernel for a few rows.
+const pairedRows = 4
+
 // rowsParams has the parameters of the kernel for a few rows.
 type rowsParams struct {
 	params
