@@ -90,7 +90,13 @@ func (a Access) origin(r *http.Request, origin string) bool {
 		return err == nil && u.Host == r.Host
 	}
 	site := r.Header.Get("Sec-Fetch-Site")
-	return site == "" || site == "none" || site == "same-origin"
+	return site == "" || site == "none" || site == "same-origin" || followed(r)
+}
+
+// followed says whether a person followed a link of another site to the page. It
+// holds nothing that is not public, and cannot be framed.
+func followed(r *http.Request) bool {
+	return r.Method == http.MethodGet && r.URL.Path == "/" && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
 }
 
 // CheckOrigin says what is wrong with an origin of a command line.
