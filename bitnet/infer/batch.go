@@ -124,9 +124,6 @@ func (b *Batch) Context() int { return b.context }
 // AtOnce is how many texts it writes at once.
 func (b *Batch) AtOnce() int { return len(b.slots) }
 
-// Bytes is what the keys and values occupy on the device.
-func (b *Batch) Bytes() int64 { return b.cache.Bytes() }
-
 // Load is how many texts are written now, and how many wait.
 func (b *Batch) Load() (running, waiting int) {
 	b.mu.Lock()

@@ -52,6 +52,9 @@ func NewGenerator(m *model.Model, n, length int) (*Generator, error) {
 
 // checkContext refuses a context that the model does not have.
 func checkContext(m *model.Model, length int) error {
+	if length < 1 {
+		return fmt.Errorf("a context of %d tokens: want 1 or more", length)
+	}
 	if length > m.Config.MaxPositions {
 		return fmt.Errorf("a context of %d tokens is longer than the model's, %d", length, m.Config.MaxPositions)
 	}

@@ -2,6 +2,7 @@ package infer
 
 import (
 	"fmt"
+	"log"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -255,11 +256,12 @@ func each(shares []*share, f func(*share)) {
 	all.Wait()
 }
 
-// protect turns a fault of the program into an error.
+// protect turns a fault of the program into an error, and logs where it was.
 func protect(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("this is a fault of bitnet, please report it: %v\n%s", p, debug.Stack())
+			log.Printf("writing texts failed: %v\n%s", p, debug.Stack())
+			err = fmt.Errorf("this is a fault of bitnet, please report it: %v", p)
 		}
 	}()
 	return f()

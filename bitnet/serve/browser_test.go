@@ -298,6 +298,15 @@ func TestPageInChromium(t *testing.T) {
 	}
 	require.Contains(t, eval[string](b, lastBody+`.textContent`), "word9", "what was written stays")
 
+	// Leaving a conversation stops its answer, and keeps what there is of it.
+	b.say("forever")
+	b.wait("words come again", `(document.querySelector('[aria-busy] .body')?.textContent ?? '').includes('word9')`)
+	b.run(`document.getElementById('new').click()`)
+	b.wait("a new conversation can begin", `document.getElementById('stop').hidden && !document.getElementById('send').hidden && document.querySelectorAll('.message').length === 0`)
+	<-stage.left
+	b.run(`document.querySelector('#list .open').click()`)
+	b.wait("the old one has what there was", answers+` === 3 && `+lastBody+`.textContent.includes('word9')`)
+
 	// Trouble is told in words.
 	b.say("break")
 	b.wait("a cut answer says so", idle+` && document.getElementById('problem').textContent.includes('The answer was cut')`)
@@ -313,7 +322,7 @@ func TestPageInChromium(t *testing.T) {
 	b.do(chromedp.Navigate(server.URL))
 	b.wait("both conversations are listed", `document.querySelectorAll('#list li').length === 2`)
 	b.run(`document.querySelectorAll('#list .open')[0].click()`)
-	b.wait("the newest is as it was", answers+` === 4 && `+lastBody+`.textContent === 'at last'`)
+	b.wait("the newest is as it was", answers+` === 5 && `+lastBody+`.textContent === 'at last'`)
 	b.run(`document.querySelector('#list [title=Rename]').click()`)
 	b.run(`document.activeElement.value = 'Hostile things'`)
 	b.enter()

@@ -39,6 +39,7 @@ func TestServeMistakes(t *testing.T) {
 		{[]string{"--max-tokens", "0"}, "--max-tokens"},
 		{[]string{"--allow-origin", "example.org"}, "not an origin"},
 		{[]string{"--context", "4000"}, "longer than the model's"},
+		{[]string{"--context", "-1"}, "want 1 or more"},
 		{[]string{"--format", "poem"}, "chatml"},
 	} {
 		_, err := use(t, serveCommand(), "", append([]string{shippedModel}, c.args...)...)

@@ -20,6 +20,7 @@ export const isRunning = () => running !== null;
 /** Shows a conversation; null begins a new one. */
 export function show(id) {
   stop();
+  running = null; // what there is of its answer is kept with its conversation: see write
   const known = id && store.list().find((c) => c.id === id);
   Object.assign(talk, known ? { id, title: known.title, messages: store.load(id) } : { id: null, title: '', messages: [] });
   render();
@@ -82,6 +83,7 @@ async function write(i) {
   const old = messages[i];
   messages.splice(i + 1);
   save();
+  const { id, title } = talk;
   render();
   if (old) $('messages').children[i]?.remove();
   const view = growing(hooks.name);
@@ -97,13 +99,16 @@ async function write(i) {
     else trouble = e instanceof Refusal ? e.message : 'The answer was cut: the connection ended.';
     if (e.status === 401) hooks.wantsKey();
   }
-  const shown = running === controller && messages === talk.messages; // and not another conversation by now
+  const shown = running === controller && messages === talk.messages; // and not another answer or conversation by now
   if (running === controller) running = null;
   if (v.text || v.reason === 'stop') {
     if (old) Object.assign(old, { versions: [...old.versions, v], at: old.versions.length });
     else messages[i] = { role: 'assistant', versions: [v], at: 0 };
   }
-  if (!shown) return;
+  if (!shown) {
+    if (messages !== talk.messages && store.list().some((c) => c.id === id)) store.save(id, title, messages);
+    return;
+  }
   save();
   const follow = atEnd();
   render();
