@@ -249,3 +249,24 @@ func TestDivide(t *testing.T) {
 	put(1, 12, 0)
 	require.Equal(t, []int{1, 5, 1, 1}, sizes(), "two passes of 8 cost less than one of 32")
 }
+
+// A batch that warms up has its passes before the first text, and answers as before.
+func TestBatchWarmsUp(t *testing.T) {
+	o, b := testBatch(t, 2, 200)
+	r := BatchRequest{Request: Request{Tokens: []uint32{5, 6, 7}, Limit: 5, Sampling: Sampling{TopP: 1, RepetitionPenalty: 1}}}
+	cold, err := b.Complete(t.Context(), r, nil)
+	require.NoError(t, err)
+	warm, err := o.NewBatch(2, 200)
+	require.NoError(t, err)
+	warm.Warm()
+	require.Eventually(t, func() bool {
+		warm.mu.Lock()
+		defer warm.mu.Unlock()
+		return !warm.warm
+	}, 2*time.Minute, 10*time.Millisecond)
+	c, err := warm.Complete(t.Context(), r, nil)
+	require.NoError(t, err)
+	require.Equal(t, cold.Tokens, c.Tokens)
+	warm.Release()
+	require.NotEmpty(t, warm.passes)
+}

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"time"
 )
 
 // passSize is how many tokens a pass takes, and of how many it gives logits.
@@ -185,6 +186,10 @@ func (b *Batch) pass(tokens, rows int) (*pass, error) {
 	return p, nil
 }
 
+// longWarm is how long a pass may take to be compiled and run: where one takes longer,
+// the larger ones would make the first text wait even longer.
+const longWarm = 10 * time.Second
+
 // compileNext compiles a pass that is missing and runs it over nothing, because
 // some drivers compile only then. It reports false when there is nothing to do.
 func (b *Batch) compileNext() bool {
@@ -194,11 +199,24 @@ func (b *Batch) compileNext() bool {
 	if !warm {
 		return false
 	}
+	began := time.Now()
+	did, err := b.warmNext()
+	if did && err == nil && time.Since(began) < longWarm {
+		return true
+	}
+	b.mu.Lock()
+	b.warm = false // with an error, the first text that needs the pass says why
+	b.mu.Unlock()
+	return did && err == nil
+}
+
+// warmNext compiles and runs the smallest pass that is missing, if one is.
+func (b *Batch) warmNext() (did bool, err error) {
 	for _, tokens := range passTokens {
 		if b.passes[passSize{tokens, min(tokens, len(b.slots))}] != nil {
 			continue
 		}
-		err := protect(func() error {
+		return true, protect(func() error {
 			p, err := b.pass(tokens, 1)
 			if err != nil {
 				return err
@@ -209,15 +227,8 @@ func (b *Batch) compileNext() bool {
 			}
 			return p.program.Logits(make([]float32, b.model.Config.VocabSize))
 		})
-		if err != nil { // the first text that needs it will say so
-			break
-		}
-		return true
 	}
-	b.mu.Lock()
-	b.warm = false
-	b.mu.Unlock()
-	return false
+	return false, nil
 }
 
 // choose takes the logits of a share: it measures tokens of the prompt, and chooses

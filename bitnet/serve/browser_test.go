@@ -241,6 +241,7 @@ func TestPageInChromium(t *testing.T) {
 	b.do(chromedp.Navigate(server.URL))
 	b.wait("the model is named", `document.getElementById('model').textContent.startsWith('game, 48 tokens')`)
 	require.True(t, eval[bool](b, `!document.getElementById('base').hidden`), "a base model says so")
+	b.shot("welcome")
 	b.run(`document.getElementById('set-temperature').value = '0'; document.getElementById('settings').dispatchEvent(new Event('input'))`)
 
 	// An answer is streamed, told in words, and measured.
