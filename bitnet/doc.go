@@ -17,7 +17,7 @@
 //
 //	cmd/bitnet        commands: flags and printing
 //	bitnet            this package
-//	  serve, dash     servers: OpenAI's API; the live page of runs
+//	  serve, dash     servers: OpenAI's API and a chat page; the live page of runs
 //	  doctor, cost, bench    what a machine can do, and what a run takes
 //	  export          models for transformers, llama.cpp and Ollama
 //	  sweep           many settings of an experiment, ranked
