@@ -94,7 +94,7 @@ func Train(ctx context.Context, c *Config, o TrainOptions) (run string, err erro
 		if o.State == nil || state.Step > o.State.Step {
 			losses = 0
 		}
-		c, o.Start = &t.Config, train.Start{RunsDir: o.RunsDir, Resume: from, State: &state, Newest: true}
+		c, o.Start = &t.Config, train.Start{RunsDir: o.RunsDir, Resume: from, State: &state, Newest: true, Peers: o.Peers}
 	}
 }
 

@@ -29,7 +29,10 @@ type State struct {
 	// from 0 over all that the data source gave; ascending.
 	Skipped   []int64 `json:"skipped_batches,omitempty"`
 	Rollbacks int     `json:"rollbacks,omitempty"`
-	Recent    Recent  `json:"recent"`
+	// Absent are the steps of the schedule that others of a swarm made without
+	// this run: its optimizer was updated Step - Absent times.
+	Absent int64  `json:"absent,omitempty"`
+	Recent Recent `json:"recent"`
 	// Files are the other files of the directory, to tell a damaged
 	// checkpoint from a whole one.
 	Files map[string]FileSum `json:"files"`
