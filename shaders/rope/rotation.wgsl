@@ -1,6 +1,6 @@
 // Rotary position embedding, rotate-half, in place on the first HEADS heads of each row:
 //   (a, b) = (x[t, n, i], x[t, n, i + D/2]) -> (a cos - b sin, b cos + a sin),
-//   angle = pos(t) theta^(-2i/D), pos(t) = {{if .Context}}places[t]{{else}}t mod SEQ{{end}}{{if .Documents}} - begins[t]{{end}}.{{if .Backward}} This is the gradient: the inverse rotation.{{end}}
+//   angle = pos(t) theta^(-2i/D), pos(t) = {{if .Context}}places[t]{{else}}t mod SEQ{{if .Documents}} - begins[t]{{end}}{{end}}.{{if .Backward}} This is the gradient: the inverse rotation.{{end}}
 //   table [{{if .Context}}{{.Context}}{{else}}SEQ{{end}}, 2, D/2] (cos, then sin), x [T, STRIDE]; one invocation a V of a
 {{template "vector" .}}
 const T = {{.Tokens}}u;
