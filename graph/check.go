@@ -132,7 +132,7 @@ func (row trialRow) check(dev *gpu.Device, target shaders.Target, v *verdict) er
 	if err != nil {
 		return err
 	}
-	v.ran(got.plan.Sources()...)
+	v.ran(got.sources...)
 	in := append(append([]matrix(nil), row.test.inputs...), row.test.params...)
 	v.near("y", row.reference(in), got.y, row.tolerance)
 	for i := range row.test.inputs {

@@ -1,11 +1,12 @@
 package graph
 
 import (
-	"bitnet/gpu"
-	"bitnet/shaders"
 	"fmt"
 	"math"
 	"slices"
+
+	"bitnet/gpu"
+	"bitnet/shaders"
 )
 
 // trialRow is one operation's row in the table of the gradient test: how to
@@ -250,7 +251,7 @@ func checkHead(dev *gpu.Device, target shaders.Target, v *verdict) error {
 	if err != nil {
 		return err
 	}
-	v.ran(got.plan.Sources()...)
+	v.ran(got.sources...)
 	ref := func(in []matrix) []float64 { return headReference(in[0], in[1], c.targets) }
 	in := []matrix{c.inputs[0], c.params[0]}
 	want := ref(in)

@@ -56,7 +56,7 @@ func checkLinear(dev *gpu.Device, target shaders.Target, c trial, v *verdict) er
 	if err != nil {
 		return err
 	}
-	v.ran(full.plan.Sources()...)
+	v.ran(full.sources...)
 	v.near("y", linearForward(c), full.y, exact32)
 	want := roundedGradients(c, exact, exact)
 	v.near("dx", want[0], full.dx[0], 3*exact32)
@@ -70,7 +70,7 @@ func checkLinear(dev *gpu.Device, target shaders.Target, c trial, v *verdict) er
 		if err != nil {
 			return err
 		}
-		v.ran(got.plan.Sources()...)
+		v.ran(got.sources...)
 		if !slices.Equal(full.y, got.y) {
 			v.fail("the forward pass in %s is not that of f32", precision)
 		}

@@ -61,6 +61,7 @@ type trialResult struct {
 	y, loss []float64
 	dx, dp  [][]float64
 	plan    *Plan
+	sources []shaders.Source // of all kernels that ran
 }
 
 const poison = 0x7fc0dead // a NaN
@@ -256,7 +257,12 @@ func (r *trialRun) fill(p *Program) error {
 }
 
 func (r *trialRun) read() (trialResult, error) {
-	out := trialResult{plan: r.plan}
+	e := newEmitter(r.ps, false)
+	r.ps.emitQuantize(e)
+	out := trialResult{plan: r.plan, sources: r.plan.Sources()}
+	for _, c := range e.calls {
+		out.sources = append(out.sources, c.src)
+	}
 	var failed error
 	read := func(t *Tensor) []float64 {
 		v := make([]float32, t.Rows*t.Cols)

@@ -34,7 +34,7 @@ type Step struct {
 	Profile       []graph.Timing `json:"profile,omitempty"`
 }
 
-func (*Step) kind() string { return "step" }
+func (*Step) Kind() string { return "step" }
 
 // Figures are the medians and what a step costs.
 func (b *Step) Figures() []Figure {
