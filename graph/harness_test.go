@@ -14,7 +14,8 @@ import (
 )
 
 // onEveryDevice runs f on every adapter of this machine, with the kernels of every
-// target: those laid out for a GPU are right on lavapipe too.
+// target: those laid out for a GPU are right on lavapipe too. $BITNET_TARGET limits
+// the tests to one of them.
 func onEveryDevice(t *testing.T, f func(t *testing.T, dev *gpu.Device, target shaders.Target)) {
 	for _, dev := range gputest.Every(t) {
 		targets := []shaders.Target{shaders.GPU, shaders.CPU}
@@ -22,6 +23,9 @@ func onEveryDevice(t *testing.T, f func(t *testing.T, dev *gpu.Device, target sh
 			targets = append(targets, shaders.CPUTable)
 		}
 		for _, target := range targets {
+			if only := os.Getenv("BITNET_TARGET"); only != "" && only != target.String() {
+				continue
+			}
 			t.Run(fmt.Sprintf("%s/%s", dev.Adapter().Name, target), func(t *testing.T) { f(t, dev, target) })
 		}
 	}

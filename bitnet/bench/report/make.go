@@ -10,6 +10,7 @@ import (
 
 	"bitnet/bitnet/bench"
 	"bitnet/data/atomicfile"
+	"bitnet/graph/tune"
 )
 
 // Options say what to report on.
@@ -126,7 +127,7 @@ func (m *maker) measure(ctx context.Context, p item, limit time.Duration) Part {
 func (m *maker) learn(p Part, req request) {
 	if p.Peak != nil {
 		for _, r := range p.Peak.Rates {
-			if r.Unit == "GFLOP/s" && m.gflops == 0 {
+			if r.Name == tune.PeakFloat && m.gflops == 0 {
 				m.gflops = r.Median
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"bitnet/bitnet/bench"
 	"bitnet/data/disk"
 	"bitnet/data/printable"
+	"bitnet/graph/tune"
 )
 
 // page is report.md as it is written.
@@ -57,7 +58,7 @@ func (p *page) table(head string, rows [][]string) {
 
 func (p *page) head() {
 	p.f("# bitnet on %s\n\n", printable.String(p.Device))
-	p.f("What one graphics adapter can do with [bitnet](README.md), a program that trains language models\nwith ternary weights (BitNet b1.58) by WGSL compute shaders.\n")
+	p.f("What one graphics adapter can do with bitnet, a program that trains language models\nwith ternary weights (BitNet b1.58) by WGSL compute shaders.\n")
 	rows := [][]string{
 		{"Adapter", p.Device},
 		{"Program", "bitnet " + p.Program},
@@ -245,11 +246,11 @@ func (p *page) speed() {
 			if peak := p.peakOf(x.Backend); peak > 0 {
 				ofPeak = percent(s.GFlops / peak)
 			}
-			rows = append(rows, []string{x.Backend, s.Precision, s.Shape(), number(s.TokensPerSec), number(s.StepMS), number(s.GFlops / 1e3), ofPeak,
+			rows = append(rows, []string{x.Backend, s.Precision, s.Shape(), number(s.TokensPerSec), number(s.StepMS), number(s.GFlops), ofPeak,
 				percent(s.HostMS / s.StepMS), fmt.Sprintf("%d MiB", s.DeviceMemory>>20), fmt.Sprintf("%.1f s", s.FirstStepS)})
 		}
 	}
-	p.table("backend | gradients in | shape | tokens/s | ms per step | TFLOP/s | of peak | host | memory | first step, with compiling", rows)
+	p.table("backend | gradients in | shape | tokens/s | ms per step | GFLOP/s | of peak | host | memory | first step, with compiling", rows)
 	if len(rows) == 0 {
 		p.f("\nNo step was measured.\n")
 	}
@@ -289,8 +290,13 @@ func parseRatio(s string) (v float64, err error) {
 // peakOf is the measured arithmetic of a backend in float32, in GFLOP/s.
 func (r *Report) peakOf(backend string) float64 {
 	for _, p := range r.Parts {
-		if p.Peak != nil && p.Backend == backend {
-			return p.Peak.Rates[0].Median
+		if p.Peak == nil || p.Backend != backend {
+			continue
+		}
+		for _, x := range p.Peak.Rates {
+			if x.Name == tune.PeakFloat {
+				return x.Median
+			}
 		}
 	}
 	return 0

@@ -2,6 +2,7 @@ package report
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"bitnet/gpu"
@@ -76,55 +77,62 @@ func find(backend, device string) (machine, error) {
 	return m, nil
 }
 
-// plan lists the parts. On a CPU the second backend is only checked: it is slower
-// there, and the time is short.
-func (m machine) plan() []item {
-	var out []item
-	add := func(kind Kind, backend, precision string, share, least float64) {
-		name := string(kind) + " " + backend
-		if precision != "" {
-			name += " " + precision
-		}
-		out = append(out, item{name, share, least, request{Kind: kind, Backend: backend, Precision: precision, Device: m.name}})
-	}
-	for _, b := range m.backends {
-		add(KindAdapter, b, "", 2, 1)
-	}
-	for _, b := range m.backends {
-		add(KindChecks, b, "", 45, 3)
-		for _, p := range precisions() {
-			add(KindParity, b, p, 12, 3)
-		}
-	}
+// plan lists the parts. On a CPU a second backend comes last and is only checked:
+// it is slower there, and nobody trains through it.
+func (m machine) plan() (out []item) {
 	fast := m.backends
 	if m.cpu {
 		fast = fast[:1]
 	}
+	out = append(out, m.correctness(fast)...)
 	for _, b := range fast {
-		add(KindPeak, b, "", 12, 4)
+		out = append(out, m.part(KindPeak, b, "", 12, 4))
 	}
 	if !m.cpu {
 		for _, b := range fast {
-			add(KindTune, b, "", 25, 5)
+			out = append(out, m.part(KindTune, b, "", 25, 5))
 		}
 	}
 	for _, b := range fast {
-		for _, p := range precisions() {
-			add(KindStep, b, p, 30, 5)
+		for i, p := range precisions() {
+			share := 30.0
+			if m.cpu { // which has no units that fewer bits could use
+				share = []float64{70, 10, 10}[i]
+			}
+			out = append(out, m.part(KindStep, b, p, share, 5))
 		}
 	}
 	for _, b := range fast {
-		add(KindKernels, b, "auto", 30, 8)
+		out = append(out, m.part(KindKernels, b, graph.AutoPrecision, 30, 8))
 	}
 	if m.torch {
 		for _, mode := range torchModes(m.cpu) {
-			out = append(out, item{"torch " + mode, 25, 10, request{Kind: KindTorch, Mode: mode, Device: m.name}})
+			out = append(out, item{string(KindTorch) + " " + mode, 25, 10, request{Kind: KindTorch, Mode: mode, Device: m.name}})
 		}
 	}
 	for _, b := range fast {
-		add(KindGenerate, b, "", 20, 5)
+		out = append(out, m.part(KindGenerate, b, "", 20, 5))
+	}
+	return append(out, m.correctness(m.backends[len(fast):])...)
+}
+
+// correctness are the parts that say whether backends compute right.
+func (m machine) correctness(backends []string) (out []item) {
+	for _, b := range backends {
+		out = append(out, m.part(KindAdapter, b, "", 20, 1))
+	}
+	for _, b := range backends {
+		out = append(out, m.part(KindChecks, b, "", 45, 3))
+		for _, p := range precisions() {
+			out = append(out, m.part(KindParity, b, p, 12, 3))
+		}
 	}
 	return out
+}
+
+func (m machine) part(kind Kind, backend, precision string, share, least float64) item {
+	name := strings.TrimSpace(string(kind) + " " + backend + " " + precision)
+	return item{name, share, least, request{Kind: kind, Backend: backend, Precision: precision, Device: m.name}}
 }
 
 func precisions() []string {

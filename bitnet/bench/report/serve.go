@@ -35,7 +35,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	err := w.guarded()
 	last := message{Done: true}
 	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
 		last.Cut = true
 	case err != nil:
 		last.Error = err.Error()

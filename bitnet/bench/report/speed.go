@@ -16,10 +16,10 @@ import (
 
 func (w *worker) peak(dev *gpu.Device) error {
 	p, err := bench.MeasurePeak(w.ctx, dev)
-	if err != nil {
-		return err
+	if p != nil && len(p.Rates) > 0 {
+		err = errors.Join(w.show(Result{Peak: p}), err)
 	}
-	return w.show(Result{Peak: p})
+	return err
 }
 
 // tune chooses variants of the baseline's products, for the parts that follow.
