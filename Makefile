@@ -19,7 +19,7 @@ DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
 .PHONY: help build test bench bench-torch bench-llama interop chat train-simple exp-arithmetic train-arithmetic \
-	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix test-swiftshader test-validation cross kit dawn fuzz torture fmt vet lint clean tools vulkan
+	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix test-swiftshader test-validation test-translations cross kit dawn fuzz torture fmt vet lint clean tools vulkan
 
 help: ## this list
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -43,6 +43,10 @@ test-swiftshader: tools ## the kernels for GPUs on SwiftShader, a second softwar
 
 test-validation: tools vulkan ## the kernels for GPUs under Khronos' validation layer (which Chromium brings), with checks of synchronisation and on the device
 	$(DRIVER) BITNET_TARGET=gpu sh gpu/with-validation.sh go test -timeout $(TIMEOUT) -count=1 -run '$(or $(RUN),$(EYES))' $(ARGS) ./gpu ./graph
+
+test-translations: tools ## translate every kernel to HLSL (DX12) and Metal with naga (node, npm)
+	@sh testdata/translate/install.sh
+	go test -timeout $(TIMEOUT) -count=1 -v -run Translations $(ARGS) ./bitnet/model
 
 cross: tools ## build for Windows, Arm and the browser
 	@sh .ci/cross
