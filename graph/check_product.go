@@ -3,6 +3,7 @@ package graph
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"bitnet/gpu"
 	"bitnet/shaders"
@@ -40,32 +41,30 @@ func coarse(v float64) float64 { return math.Round(v*256) / 256 }
 // power rounds to a power of two, which changes no mantissa.
 func power(v float64) float64 { return math.Exp2(math.Round(v)) }
 
-// productChecks compare every product of the model, by the default kernels and
-// on a GPU by every variant, on matrix units with factors that float16 holds.
+// productChecks compare every product of the model, on matrix units with factors
+// that float16 holds. The default kernels come first; a GPU has the other variants
+// after them, which take a CPU seconds each to compile.
 func productChecks(a gpu.Adapter, target shaders.Target) (out []Check) {
-	units, every := UnitsOf(a), a.Kind != gpu.CPU // a CPU takes seconds to compile a variant for a GPU
+	units := UnitsOf(a)
 	exact := func(v float64) float64 { return v }
-	add := func(mm matmul.Product, variants []shaders.Variant, rounded, scaled func(float64) float64) {
-		if !every {
-			variants = variants[:min(1, len(variants))]
-		}
-		for _, x := range variants {
-			out = append(out, Check{fmt.Sprintf("%s, %s", mm, x.Name), func(dev *gpu.Device, v *verdict) error {
-				src := x.Source()
-				v.ran(src)
-				got, want, err := multiply(dev, mm, src, rounded, scaled)
-				if err == nil {
-					v.near("c", want, widen(got), exact32)
+	var others []Check
+	for i, s := range [][3]int{{20, 80, 528}, {160, 200, 272}, {5, 7, 9}, {8, 130, 1040}} {
+		add := func(mm matmul.Product, variants []shaders.Variant, rounded, scaled func(float64) float64) {
+			for j, x := range variants {
+				c := Check{fmt.Sprintf("%s, %s", mm, x.Name), func(dev *gpu.Device, v *verdict) error {
+					return checkProduct(dev, mm, x.Source(), rounded, scaled, v)
+				}}
+				if j == 0 {
+					out = append(out, c)
+				} else if a.Kind != gpu.CPU && i < 2 {
+					others = append(others, c)
 				}
-				return err
-			}})
+			}
 		}
-	}
-	for _, s := range [][3]int{{20, 80, 528}, {5, 7, 9}, {8, 130, 1040}, {160, 200, 272}} {
-		for i, mm := range append(modelProducts[:len(modelProducts):len(modelProducts)], liftedProducts...) {
+		for k, mm := range slices.Concat(modelProducts, liftedProducts) {
 			mm.Target, mm.M, mm.N, mm.K = target, s[0], s[1], s[2]
 			small := func(v float64) float64 { return coarse(v) / float64(max(mm.Gain, 1)) }
-			if i < len(modelProducts) {
+			if k < len(modelProducts) {
 				add(mm, mm.Variants(units.WorkgroupMemory), exact, exact)
 			}
 			if len(units.Shapes) > 0 {
@@ -76,7 +75,16 @@ func productChecks(a gpu.Adapter, target shaders.Target) (out []Check) {
 			}
 		}
 	}
-	return out
+	return append(out, others...)
+}
+
+func checkProduct(dev *gpu.Device, mm matmul.Product, src shaders.Source, rounded, scaled func(float64) float64, v *verdict) error {
+	v.ran(src)
+	got, want, err := multiply(dev, mm, src, rounded, scaled)
+	if err == nil {
+		v.near("c", want, widen(got), exact32)
+	}
+	return err
 }
 
 // factor makes an operand of a product: its values, as (outer, k) says, and its words as stored.

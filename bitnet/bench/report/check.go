@@ -42,7 +42,7 @@ func (w *worker) checks(a gpu.Adapter) error {
 			return err
 		}
 		for _, f := range faults {
-			c.Units = append(c.Units, f.Feature+": "+f.What)
+			c.Units = append(c.Units, UnitFault(f))
 		}
 	}
 	families := map[string]bool{}
@@ -60,6 +60,9 @@ func (w *worker) checks(a gpu.Adapter) error {
 			return nil
 		}
 		return w.show(Result{Checks: c})
+	}
+	if err := w.show(Result{Checks: c}); err != nil {
+		return err
 	}
 	for _, check := range all {
 		if err := w.ctx.Err(); err != nil {

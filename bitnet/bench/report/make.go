@@ -45,7 +45,7 @@ func Make(ctx context.Context, o Options) (*Report, error) {
 	}
 	python, why := findTorch(ctx, m.cpu)
 	m.torch = python != ""
-	r := &maker{Options: o, log: log, end: began.Add(time.Duration(o.Minutes * float64(time.Minute))), python: python, tunings: map[string]string{},
+	r := &maker{Options: o, log: log, end: began.Add(time.Duration(o.Minutes * float64(time.Minute))), python: python, tunings: map[string]string{}, units: map[string]*Checks{},
 		report: &Report{Schema: Schema, Program: o.Program, Command: o.Command, Started: began.UTC().Truncate(time.Second), Minutes: o.Minutes,
 			Remark: o.Remark, System: readSystem(), Device: m.name, Main: m.main}}
 	if err := r.all(ctx, m.plan()); err != nil {
@@ -68,8 +68,9 @@ type maker struct {
 	end     time.Time
 	python  string
 	tunings map[string]string // files, by backend
-	gflops  float64           // measured, in f32
-	target  *target           // the first step that was measured
+	units   map[string]*Checks
+	gflops  float64 // measured, in f32
+	target  *target // the first step that was measured
 	report  *Report
 }
 
@@ -96,6 +97,12 @@ func (m *maker) measure(ctx context.Context, p item, limit time.Duration) Part {
 	req := p.request
 	req.Seconds, req.GFlops, req.Python, req.Target = limit.Seconds(), m.gflops, m.python, m.target
 	req.Tuning = m.tunings[p.Backend]
+	if c := m.units[p.Backend]; c != nil {
+		req.Checked = true
+		for _, f := range c.Units {
+			req.Without = append(req.Without, f.Feature)
+		}
+	}
 	if p.Kind == KindTune {
 		req.Tuning = filepath.Join(m.Dir, "tuning-"+p.Backend+".json")
 	}
@@ -131,6 +138,9 @@ func (m *maker) learn(p Part, req request) {
 				m.gflops = r.Median
 			}
 		}
+	}
+	if p.Checks != nil {
+		m.units[p.Backend] = p.Checks
 	}
 	if len(p.Tuning) > 0 {
 		m.tunings[p.Backend] = req.Tuning

@@ -188,7 +188,7 @@ func (p *page) right() {
 			p.f("\n- **wrong**, %s: %s: %s", x.Backend, printable.String(f.Name), printable.String(f.Fault))
 		}
 		for _, f := range x.Checks.Units {
-			p.f("\n- **wrong**, %s: %s", x.Backend, printable.String(f))
+			p.f("\n- **wrong**, %s: %s", x.Backend, printable.String(f.Feature+": "+f.What))
 		}
 	}
 	p.f("\n%d training steps of a small model, from the same weights over the same tokens as PyTorch in float32, whose\nlosses the program brings along. Differences of the loss are relative; rounding explains %.0e in the first ten\nsteps and %.0e later.\n", ParitySteps, EarlyBound, WorstBound)

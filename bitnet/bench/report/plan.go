@@ -11,16 +11,18 @@ import (
 
 // request is what the process of a part is told.
 type request struct {
-	Kind      Kind    `json:"kind"`
-	Backend   string  `json:"backend"`
-	Precision string  `json:"precision"`
-	Device    string  `json:"device"` // the adapter's name
-	Seconds   float64 `json:"seconds"`
-	Tuning    string  `json:"tuning"` // a file of bitnet tune
-	GFlops    float64 `json:"gflops"` // that the adapter was measured to reach in f32; 0 if unknown
-	Target    *target `json:"target"` // the step that PyTorch is to take
-	Mode      string  `json:"mode"`   // of PyTorch
-	Python    string  `json:"python"`
+	Kind      Kind     `json:"kind"`
+	Backend   string   `json:"backend"`
+	Precision string   `json:"precision"`
+	Device    string   `json:"device"` // the adapter's name
+	Seconds   float64  `json:"seconds"`
+	Checked   bool     `json:"checked"` // its units were checked, and those in Without are wrong
+	Without   []string `json:"without"`
+	Tuning    string   `json:"tuning"` // a file of bitnet tune
+	GFlops    float64  `json:"gflops"` // that the adapter was measured to reach in f32; 0 if unknown
+	Target    *target  `json:"target"` // the step that PyTorch is to take
+	Mode      string   `json:"mode"`   // of PyTorch
+	Python    string   `json:"python"`
 }
 
 // target is a step that was measured, and that PyTorch is to take too.

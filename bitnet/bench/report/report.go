@@ -105,7 +105,14 @@ type Checks struct {
 	Worst    float64         `json:"worst"` // largest difference, of the one that rounding explains
 	Families []string        `json:"families"`
 	Faults   []graph.Checked `json:"faults,omitempty"`
-	Units    []string        `json:"units,omitempty"` // faults of matrix units or packed dot products
+	Units    []UnitFault     `json:"units,omitempty"` // matrix units or packed dot products that are wrong
+}
+
+// UnitFault is a feature of the adapter that computes something else than plain
+// float32 does. Training leaves it out, and so do the parts that measure speed.
+type UnitFault struct {
+	Feature string `json:"feature"`
+	What    string `json:"what"`
 }
 
 // Wrong is how many checks failed.

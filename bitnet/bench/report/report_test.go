@@ -69,7 +69,7 @@ func newTestMaker(t *testing.T, minutes float64) *maker {
 	t.Cleanup(func() { log.Close() })
 	return &maker{
 		Options: Options{Dir: dir, Minutes: minutes, Part: []string{os.Args[0], "-test.run", "^TestPartProcess$"}, Told: func(string) {}},
-		log:     log, end: time.Now().Add(time.Duration(minutes * float64(time.Minute))), tunings: map[string]string{},
+		log:     log, end: time.Now().Add(time.Duration(minutes * float64(time.Minute))), tunings: map[string]string{}, units: map[string]*Checks{},
 		report: &Report{Schema: Schema, Device: "a card", Main: "fine", Started: time.Now(), Minutes: minutes},
 	}
 }

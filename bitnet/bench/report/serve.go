@@ -67,7 +67,11 @@ func (w *worker) measure() error {
 	case KindChecks:
 		return w.checks(a)
 	}
-	dev, err := tune.OpenDevice(a, w.says)
+	open := tune.OpenDevice // checks the units first
+	if w.Checked {
+		open = func(a gpu.Adapter, _ func(string)) (*gpu.Device, error) { return a.Without(w.Without...).Open() }
+	}
+	dev, err := open(a, w.says)
 	if err != nil {
 		return err
 	}
