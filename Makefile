@@ -9,6 +9,8 @@ TIMEOUT ?= 20m
 
 # What test-swiftshader and test-validation run: every family of kernels in a few minutes.
 EYES = TestSaxpy|TestOrder|TestManyDispatches|TestArena|TestLargeTransfers|TestMatMul$$|TestQuantizeWeights|TestMuonSteps|TestHead|TestGradients|TestPrecisions|TestTwoMachines
+# What test-validation runs through Dawn, where each access to memory is checked.
+RACES = TestMatMul$$|TestMuonSteps|TestHead|TestGolden
 
 # A checkout that git refuses to read (another owner's, in a container) is built without its commit.
 NO_VCS = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
@@ -41,12 +43,16 @@ test-matrix: tools vulkan dawn ## test Dawn, the matrix-unit kernels and what AM
 test-swiftshader: tools ## the kernels for GPUs on SwiftShader, a second software Vulkan (which Chromium brings)
 	BITNET_TARGET=gpu sh gpu/with-swiftshader.sh go test -timeout $(TIMEOUT) -count=1 -run '$(or $(RUN),$(EYES))' $(ARGS) ./gpu ./graph
 
-test-validation: tools vulkan ## the kernels for GPUs under Khronos' validation layer (which Chromium brings), with checks of synchronisation and on the device
-	$(DRIVER) BITNET_TARGET=gpu sh gpu/with-validation.sh go test -timeout $(TIMEOUT) -count=1 -run '$(or $(RUN),$(EYES))' $(ARGS) ./gpu ./graph
+test-validation: tools vulkan ## the kernels for GPUs under Khronos' validation layer (which Chromium brings)
+	$(DRIVER) BITNET_TARGET=gpu BITNET_BACKEND=wgpu sh gpu/with-validation.sh go test -timeout $(TIMEOUT) -count=1 -run '$(or $(RUN),$(EYES))' $(ARGS) ./gpu ./graph
+	@if sh gpu/dawn/install.sh; then \
+		$(DRIVER) BITNET_TARGET=gpu BITNET_BACKEND=dawn sh gpu/with-validation.sh go test -timeout $(TIMEOUT) -count=1 -run '$(or $(RUN),$(RACES))' $(ARGS) ./graph; \
+	else echo "Dawn is not installed: what kernels do on the device is not checked"; fi
 
-test-translations: tools ## translate every kernel to HLSL (DX12) and Metal with naga (node, npm)
+test-translations: tools ## translate every kernel to HLSL (DX12) and Metal with naga (node, npm); compile the HLSL, where there is Wine
 	@sh testdata/translate/install.sh
-	go test -timeout $(TIMEOUT) -count=1 -v -run Translations $(ARGS) ./bitnet/model
+	BITNET_TRANSLATIONS=$(CURDIR)/build/translations go test -timeout $(TIMEOUT) -count=1 -v -run Translations $(ARGS) ./bitnet/model
+	@sh testdata/translate/fxc.sh build/translations
 
 cross: tools ## build for Windows, Arm and the browser
 	@sh .ci/cross

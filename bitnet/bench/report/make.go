@@ -30,6 +30,11 @@ type Options struct {
 // Make measures all parts and writes the report into o.Dir, anew after each
 // part. If ctx ends, the report holds what was measured so far.
 func Make(ctx context.Context, o Options) (*Report, error) {
+	began := time.Now()
+	m, err := find(o.Backend, o.Device)
+	if err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("making the folder of the report: %w", err)
 	}
@@ -38,11 +43,6 @@ func Make(ctx context.Context, o Options) (*Report, error) {
 		return nil, fmt.Errorf("writing the report: %w", err)
 	}
 	defer log.Close()
-	began := time.Now()
-	m, err := find(o.Backend, o.Device)
-	if err != nil {
-		return nil, err
-	}
 	python, why := findTorch(ctx, m.cpu)
 	m.torch = python != ""
 	r := &maker{Options: o, log: log, end: began.Add(time.Duration(o.Minutes * float64(time.Minute))), python: python, tunings: map[string]string{}, units: map[string]*Checks{},
@@ -54,7 +54,9 @@ func Make(ctx context.Context, o Options) (*Report, error) {
 	if !m.torch {
 		r.add(Part{Name: "torch", Kind: KindTorch, Status: Skipped, Says: why})
 	}
-	r.report.Finished = time.Now().UTC().Truncate(time.Second)
+	if ctx.Err() == nil {
+		r.report.Finished = time.Now().UTC().Truncate(time.Second)
+	}
 	if err := r.write(); err != nil {
 		return nil, err
 	}
