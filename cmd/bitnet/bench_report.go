@@ -70,6 +70,13 @@ something was computed wrong.`,
 		if err != nil {
 			return err
 		}
+		if o.Earlier != nil {
+			ratios, err := o.Earlier.Compare(r)
+			if err != nil {
+				return err
+			}
+			printRatios(c.OutOrStdout(), ratios, compare)
+		}
 		return verdict(r)
 	}
 	return c
