@@ -88,7 +88,12 @@ elif has_nvidia && ! shows nvidia; then
 	try_nvidia libGLX_nvidia.so.0 || try_nvidia libEGL_nvidia.so.0 ||
 		say "this machine has an NVIDIA card, but its Vulkan driver is not here: install it, or start the container with NVIDIA_DRIVER_CAPABILITIES=all"
 fi
-"$bitnet" devices >"$temp/devices" 2>"$temp/why" || fail "$(sed 's/^bitnet: //' "$temp/why" | tail -n 1)"
+if ! "$bitnet" devices >"$temp/devices" 2>"$temp/why"; then
+	if grep -q 'no graphics adapter was found' "$temp/why"; then
+		fail "no Vulkan driver was found: install the card's (Debian: nvidia-driver and nvidia-vulkan-icd, or mesa-vulkan-drivers), or name its manifest in VK_DRIVER_FILES"
+	fi
+	fail "$(sed 's/^bitnet: //' "$temp/why" | tail -n 1)"
+fi
 cat "$temp/devices"
 if ! grep -q 'discrete GPU\|integrated GPU' "$temp/devices"; then
 	say "no graphics card was found: measuring on the CPU instead, which says nothing about a card"

@@ -105,7 +105,7 @@ func (m machine) plan() (out []item) {
 		}
 	}
 	for _, b := range fast {
-		out = append(out, m.part(KindKernels, b, graph.AutoPrecision, 30, 8))
+		out = append(out, m.part(KindKernels, b, graph.AutoPrecision, 40, 8))
 	}
 	if m.torch {
 		for _, mode := range torchModes(m.cpu) {

@@ -88,13 +88,14 @@ func (w *worker) estimate(c *train.Config, dev *gpu.Device) (float64, error) {
 
 // choose is the first candidate of which the warm-up and some steps fit into a
 // part of the time.
-func (w *worker) choose(dev *gpu.Device, precision string, steps, share float64) (candidate, *train.Config, float64, error) {
+func (w *worker) choose(dev *gpu.Device) (candidate, *train.Config, float64, error) {
+	const steps, share = 2, 0.8
 	compile := compileGPU
 	if dev.Adapter().Kind == gpu.CPU {
 		compile = compileCPU
 	}
 	for i, x := range candidates {
-		c, err := x.config(precision, w.Tuning)
+		c, err := x.config(w.Precision, w.Tuning)
 		if err != nil {
 			return x, nil, 0, err
 		}
@@ -115,17 +116,17 @@ func (w *worker) choose(dev *gpu.Device, precision string, steps, share float64)
 // steps measures whole steps: the usual one, and with larger batches until these
 // bring nothing more, the memory is full, or the time is up.
 func (w *worker) steps(dev *gpu.Device) error {
-	x, c, seconds, err := w.choose(dev, w.Precision, 2, 0.8)
+	x, c, seconds, err := w.choose(dev)
 	if err != nil {
 		return err
 	}
 	var all []Step
 	s, err := w.step(dev, c, seconds)
-	if err != nil {
+	if s == nil {
 		return err
 	}
 	all = append(all, *s)
-	if err := w.show(Result{Steps: all}); err != nil {
+	if err := errors.Join(w.show(Result{Steps: all}), err); err != nil {
 		return err
 	}
 	x.accum = 1
@@ -141,12 +142,12 @@ func (w *worker) steps(dev *gpu.Device) error {
 			return err
 		}
 		s, err := w.step(dev, c, next)
-		if err != nil { // of memory, or of the shape
+		if s == nil { // for want of memory, or for the shape
 			w.says(fmt.Sprintf("batches of %d: %v", batch, err))
 			return nil
 		}
 		all = append(all, *s)
-		if err := w.show(Result{Steps: all}); err != nil {
+		if err := errors.Join(w.show(Result{Steps: all}), err); err != nil {
 			return err
 		}
 		if s.TokensPerSec < 1.02*last.TokensPerSec {
@@ -159,9 +160,9 @@ func (w *worker) steps(dev *gpu.Device) error {
 // step measures one shape, about as often as the time allows.
 func (w *worker) step(dev *gpu.Device, c *train.Config, seconds float64) (*Step, error) {
 	repeat := int(max(1, min(10, 0.3*w.left()/seconds)))
-	b, err := bench.MeasureStep(w.ctx, c, dev, repeat, w.says)
-	if err != nil {
-		return nil, err
+	b, stopped := bench.MeasureStep(w.ctx, c, dev, repeat, w.says)
+	if b == nil {
+		return nil, stopped
 	}
 	b.Profile = nil // which kernels takes its place
 	_, plan, err := train.Plan(c, dev.Adapter())
@@ -173,11 +174,16 @@ func (w *worker) step(dev *gpu.Device, c *train.Config, seconds float64) (*Step,
 		s.Memory = append(s.Memory, MemoryPart{m.Arena, m.Bytes})
 	}
 	slices.SortStableFunc(s.Memory, func(a, b MemoryPart) int { return cmp.Compare(b.Bytes, a.Bytes) })
-	return s, nil
+	return s, stopped
 }
 
+// kernels times each kernel of the step that was measured before.
 func (w *worker) kernels(dev *gpu.Device) error {
-	_, c, _, err := w.choose(dev, w.Precision, 1, 0.4)
+	x := candidates[len(candidates)-1]
+	if t := w.Target; t != nil {
+		x = candidate{t.Experiment, t.BatchSize, t.SeqLen, t.GradAccum}
+	}
+	c, err := x.config(w.Precision, w.Tuning)
 	if err != nil {
 		return err
 	}
