@@ -52,7 +52,7 @@ test-validation: tools vulkan ## the kernels for GPUs under Khronos' validation 
 test-translations: tools ## translate every kernel to HLSL (DX12) and Metal with naga (node, npm); compile the HLSL, where there is Wine
 	@sh testdata/translate/install.sh
 	BITNET_TRANSLATIONS=$(CURDIR)/build/translations go test -timeout $(TIMEOUT) -count=1 -v -run Translations $(ARGS) ./bitnet/model
-	@sh testdata/translate/fxc.sh build/translations
+	@sh testdata/translate/dxc.sh build/translations
 
 cross: tools ## build for Windows, Arm and the browser
 	@sh .ci/cross
