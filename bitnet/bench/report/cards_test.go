@@ -77,7 +77,7 @@ func cardRows(r *Report, file string) (out []string) {
 			if p.Checks != nil {
 				wrong, checked = wrong+p.Checks.Wrong(), checked+p.Checks.Ran
 			}
-			if p.Parity != nil {
+			if p.Parity != nil && p.Parity.Steps == ParitySteps {
 				checked++
 				if !p.Parity.Agrees() {
 					wrong++

@@ -196,8 +196,11 @@ func (p *page) right() {
 	for _, x := range p.Parts {
 		if y := x.Parity; y != nil {
 			agrees := "yes"
-			if !y.Agrees() {
+			switch {
+			case y.Steps > 0 && !y.Agrees():
 				agrees = "**no**"
+			case y.Steps < ParitySteps:
+				agrees = "so far"
 			}
 			rows = append(rows, []string{x.Backend, x.Precision, fmt.Sprint(y.Steps), fmt.Sprintf("%.1e", y.Early), fmt.Sprintf("%.1e", y.Worst), agrees})
 		}
@@ -413,8 +416,8 @@ func (p Part) Line() string {
 	switch {
 	case p.Checks != nil:
 		say = fmt.Sprintf("%d of %d checks, %d wrong; %s", p.Checks.Ran, p.Checks.Of, p.Checks.Wrong(), say)
-	case p.Parity != nil && p.Parity.Agrees():
-		say = fmt.Sprintf("agrees with PyTorch within %.1e; %s", p.Parity.Worst, say)
+	case p.Parity != nil && (p.Parity.Agrees() || p.Parity.Steps == 0):
+		say = fmt.Sprintf("%d steps agree with PyTorch within %.1e; %s", p.Parity.Steps, p.Parity.Worst, say)
 	case p.Parity != nil:
 		say = fmt.Sprintf("DIFFERS from PyTorch by %.1e after %d steps; %s", p.Parity.Worst, p.Parity.Steps, say)
 	case len(p.Steps) > 0:
