@@ -38,7 +38,7 @@ test: tools vulkan ## vet and all tests; a part of them: PKG=./graph RUN=Quantiz
 test-matrix: tools vulkan dawn ## test Dawn, the matrix-unit kernels and what AMD's and NVIDIA's compilers make of all, without a GPU (Debian; 70 MB)
 	@sh gpu/install-matrix.sh
 	$(DRIVER) . .vulkan.matrix/env && go test -timeout $(TIMEOUT) $(ARGS) ./gpu/... && \
-		go test -timeout $(TIMEOUT) -run 'Matrix|Agrees|Mixed|Precisions|LostDevice|KernelsForCards' $(ARGS) ./graph ./graph/tune ./cmd/bitnet
+		go test -timeout $(TIMEOUT) -run 'Matrix|Agrees|Mixed|Precisions|LostDevice|KernelsForCards|MuonSteps' $(ARGS) ./graph ./graph/tune ./cmd/bitnet
 
 test-swiftshader: tools ## the kernels for GPUs on SwiftShader, a second software Vulkan (which Chromium brings)
 	BITNET_TARGET=gpu sh gpu/with-swiftshader.sh go test -timeout $(TIMEOUT) -count=1 -run '$(or $(RUN),$(EYES))' $(ARGS) ./gpu ./graph
