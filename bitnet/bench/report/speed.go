@@ -67,7 +67,7 @@ func (c candidate) config(precision, tuning string) (*train.Config, error) {
 // measured, and how long kernels take to compile.
 const (
 	assumedShare = 0.4
-	compileCPU   = 25.0 // seconds, for the kernels of a step
+	compileCPU   = 60.0 // seconds, for the kernels of a step
 	compileGPU   = 4.0
 )
 
