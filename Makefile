@@ -9,8 +9,9 @@ TIMEOUT ?= 20m
 
 # What test-swiftshader and test-validation run: every family of kernels in a few minutes.
 EYES = TestSaxpy|TestOrder|TestManyDispatches|TestArena|TestLargeTransfers|TestMatMul$$|TestQuantizeWeights|TestMuonSteps|TestHead|TestGradients|TestPrecisions|TestTwoMachines
-# What test-validation runs through Dawn, where each access to memory is checked.
-RACES = TestMatMul$$|TestMuonSteps|TestHead|TestGolden
+# What test-validation runs through Dawn, where each access to memory is checked: kernels with large
+# tiles take minutes each there. RUN=TestMatMul runs them.
+RACES = TestQuantizeWeights|TestGoldenEmbedding|TestGoldenRope|TestGoldenAdamW
 
 # A checkout that git refuses to read (another owner's, in a container) is built without its commit.
 NO_VCS = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)

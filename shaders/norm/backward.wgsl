@@ -20,7 +20,7 @@ const BLOCKS = (T + BLOCK - 1u) / BLOCK;
 {{read "%s: array<%s>" .Input .Four}}
 {{read "w: array<%s>" .Four}}
 {{read "rstd: array<f32>"}}
-{{write "d%s: array<%s>" .Input .Four}}
+{{write "d_%s: array<%s>" .Input .Four}}
 {{write "part: array<%s>" .Four}}
 {{template "reduce" .}}
 {{template "load4" .Array "dy"}}

@@ -41,7 +41,7 @@ func (k RMS) Source() shaders.Source {
 func (k RMS) label(name string) string { return fmt.Sprintf("%s %dx%d", name, k.Tokens, k.Width) }
 
 // RMSBackward is the gradient of an RMS for its input, and in sums over blocks
-// of rows for its weight. Bindings: dy, x or gu, w, rstd, dx or dgu, part [Blocks(), Width].
+// of rows for its weight. Bindings: dy, x or gu, w, rstd, d_x or d_gu, part [Blocks(), Width].
 type RMSBackward struct {
 	RMS
 	Accumulate bool // add to dx
@@ -98,9 +98,9 @@ func (p params) Up() shaders.Columns { return p.Columns("up", "gu", p.Width, 2*p
 
 // Gradients are the arrays that RMSBackward writes.
 func (p params) Gradients() []shaders.Columns {
-	out := []shaders.Columns{p.Array("dx")}
+	out := []shaders.Columns{p.Columns("dx", "d_x", 0, p.Width)} // not dx, which is a namespace of HLSL
 	if p.Gated {
-		out = []shaders.Columns{p.Columns("dgate", "dgu", 0, 2*p.Width), p.Columns("dup", "dgu", p.Width, 2*p.Width)}
+		out = []shaders.Columns{p.Columns("dgate", "d_gu", 0, 2*p.Width), p.Columns("dup", "d_gu", p.Width, 2*p.Width)}
 	}
 	for i := range out {
 		out[i].Accumulate = p.Accumulate

@@ -63,7 +63,8 @@ static char *read_file(const char *path, SIZE_T *size) {
 
 // compile_file reports whether a file compiles.
 static int compile_file(Compiler *compiler, const char *path) {
-	const WCHAR *arguments[] = {L"-E", L"main", L"-T", L"cs_6_0"};
+	// As wgpu calls it: naga writes the language of 2018.
+	const WCHAR *arguments[] = {L"-E", L"main", L"-T", L"cs_6_0", L"-HV", L"2018"};
 	Buffer source = {NULL, 0, CP_UTF8};
 	Result *result = NULL;
 	Blob *code = NULL, *errors = NULL;
@@ -73,7 +74,7 @@ static int compile_file(Compiler *compiler, const char *path) {
 		printf("error %s: it cannot be read\n", path);
 		return 0;
 	}
-	HRESULT called = compiler->table->Compile(compiler, &source, arguments, 4, NULL, &id_result, (void **)&result);
+	HRESULT called = compiler->table->Compile(compiler, &source, arguments, 6, NULL, &id_result, (void **)&result);
 	if (SUCCEEDED(called) && result) result->table->GetStatus(result, &status);
 	int ok = SUCCEEDED(status) && SUCCEEDED(result->table->GetResult(result, &code)) && code && code->table->GetBufferSize(code) > 0;
 	if (ok) {
