@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -31,7 +32,7 @@ func TestCards(t *testing.T) {
 	slices.Sort(files)
 	var rows []string
 	for _, file := range files {
-		r, err := Read(file)
+		r, err := readReport(file)
 		require.NoError(t, err)
 		require.False(t, r.Finished.IsZero(), "%s is not finished", file)
 		rows = append(rows, cardRows(r, filepath.Base(file))...)
@@ -77,7 +78,7 @@ func cardRows(r *Report, file string) (out []string) {
 			if p.Checks != nil {
 				wrong, checked = wrong+p.Checks.Wrong(), checked+p.Checks.Ran
 			}
-			if p.Parity != nil && p.Parity.Steps == ParitySteps {
+			if p.Parity != nil && p.Parity.Steps == paritySteps {
 				checked++
 				if !p.Parity.Agrees() {
 					wrong++
@@ -115,4 +116,25 @@ func TestCardRows(t *testing.T) {
 	require.Equal(t, []string{
 		"| A \\| card | dawn | 12,000 | - | baseline 16x256x2 | 10,000 | 20,000 | - | 16,000 | 91 of 91 | [2026-01-02](../testdata/reports/x.json) |\n",
 	}, cardRows(wholeReport(), "x.json"))
+}
+
+// readReport reads report.json.
+func readReport(path string) (*Report, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading a report: %w", err)
+	}
+	var stored struct {
+		Bench  string  `json:"bench"`
+		Result *Report `json:"result"`
+	}
+	switch err := json.Unmarshal(text, &stored); {
+	case err != nil:
+		return nil, fmt.Errorf("%s is not a report.json: it is not valid JSON of that form", path)
+	case stored.Bench != "report" || stored.Result == nil:
+		return nil, fmt.Errorf("%s is not the report.json of bitnet bench report", path)
+	case stored.Result.Schema != Schema:
+		return nil, fmt.Errorf("%s has version %d of the report's form, and this program reads version %d: make it again with this program", path, stored.Result.Schema, Schema)
+	}
+	return stored.Result, nil
 }

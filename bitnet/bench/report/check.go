@@ -204,7 +204,7 @@ func (w *worker) parity(dev *gpu.Device) error {
 	ctx, cancel := context.WithCancel(w.ctx)
 	defer cancel()
 	events := train.Events{Metrics: func(m runs.Metrics) {
-		if p.Steps == ParitySteps {
+		if p.Steps == paritySteps {
 			return
 		}
 		got := m.Get(runs.Loss)
@@ -216,7 +216,7 @@ func (w *worker) parity(dev *gpu.Device) error {
 		if math.IsNaN(off) { // JSON has no number for it
 			p.Losses[p.Steps], p.Early, p.Worst = 0, 1, 1
 		}
-		if p.Steps++; p.Steps == ParitySteps {
+		if p.Steps++; p.Steps == paritySteps {
 			cancel()
 		}
 	}}
@@ -230,7 +230,7 @@ func (w *worker) parity(dev *gpu.Device) error {
 	}
 	defer t.Close()
 	err = t.Train(ctx)
-	if errors.Is(err, context.Canceled) && p.Steps == ParitySteps {
+	if errors.Is(err, context.Canceled) && p.Steps == paritySteps {
 		err = nil
 	}
 	return errors.Join(w.show(Result{Parity: p}), err)
@@ -269,7 +269,7 @@ func unpackParity(dir string) (init string, losses []float64, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	for s := bufio.NewScanner(bytes.NewReader(text)); s.Scan() && len(losses) < ParitySteps; {
+	for s := bufio.NewScanner(bytes.NewReader(text)); s.Scan() && len(losses) < paritySteps; {
 		var line struct {
 			Loss float64 `json:"loss"`
 		}

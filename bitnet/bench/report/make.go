@@ -52,7 +52,7 @@ func Make(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	if !m.torch {
-		r.add(Part{Name: "torch", Kind: KindTorch, Status: Skipped, Says: why})
+		r.add(Part{Name: "torch", Kind: kindTorch, Status: Skipped, Says: why})
 	}
 	if ctx.Err() == nil {
 		r.report.Finished = time.Now().UTC().Truncate(time.Second)
@@ -105,11 +105,11 @@ func (m *maker) measure(ctx context.Context, p item, limit time.Duration) Part {
 			req.Without = append(req.Without, f.Feature)
 		}
 	}
-	if p.Kind == KindTune {
+	if p.Kind == kindTune {
 		req.Tuning = filepath.Join(m.Dir, "tuning-"+p.Backend+".json")
 	}
 	part := Part{Name: p.name, Kind: p.Kind, Backend: p.Backend, Precision: p.Precision, Limit: limit.Seconds()}
-	if p.Kind == KindTorch {
+	if p.Kind == kindTorch {
 		part.Precision = p.Mode
 		if m.target == nil || m.target.Experiment == "simple" { // which the script does not have
 			part.Status, part.Says = Skipped, "no step was measured to compare PyTorch with"
@@ -171,7 +171,7 @@ func (m *maker) write() error {
 	if m.Earlier != nil {
 		ratios, _ = m.Earlier.Compare(m.report) // until the first figure there is nothing in common
 	}
-	if err := atomicfile.Write(filepath.Join(m.Dir, "report.md"), []byte(Markdown(m.report, ratios))); err != nil {
+	if err := atomicfile.Write(filepath.Join(m.Dir, "report.md"), []byte(markdown(m.report, ratios))); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil

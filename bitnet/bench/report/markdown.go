@@ -19,9 +19,9 @@ type page struct {
 	strings.Builder
 }
 
-// Markdown is the report as a page for a reader who knows neither the card nor
+// markdown is the report as a page for a reader who knows neither the card nor
 // this program. ratios compare it with an earlier one; there may be none.
-func Markdown(r *Report, ratios []bench.Ratio) string {
+func markdown(r *Report, ratios []bench.Ratio) string {
 	p := &page{Report: r}
 	p.head()
 	p.inShort()
@@ -191,7 +191,7 @@ func (p *page) right() {
 			p.f("\n- **wrong**, %s: %s", x.Backend, printable.String(f.Feature+": "+f.What))
 		}
 	}
-	p.f("\n%d training steps of a small model, from the same weights over the same tokens as PyTorch in float32, whose\nlosses the program brings along. Differences of the loss are relative; rounding explains %.0e in the first ten\nsteps and %.0e later.\n", ParitySteps, EarlyBound, WorstBound)
+	p.f("\n%d training steps of a small model, from the same weights over the same tokens as PyTorch in float32, whose\nlosses the program brings along. Differences of the loss are relative; rounding explains %.0e in the first ten\nsteps and %.0e later.\n", paritySteps, earlyBound, worstBound)
 	rows = nil
 	for _, x := range p.Parts {
 		if y := x.Parity; y != nil {
@@ -199,7 +199,7 @@ func (p *page) right() {
 			switch {
 			case y.Steps > 0 && !y.Agrees():
 				agrees = "**no**"
-			case y.Steps < ParitySteps:
+			case y.Steps < paritySteps:
 				agrees = "so far"
 			}
 			rows = append(rows, []string{x.Backend, x.Precision, fmt.Sprint(y.Steps), fmt.Sprintf("%.1e", y.Early), fmt.Sprintf("%.1e", y.Worst), agrees})

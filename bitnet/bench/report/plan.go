@@ -88,11 +88,11 @@ func (m machine) plan() (out []item) {
 	}
 	out = append(out, m.correctness(fast)...)
 	for _, b := range fast {
-		out = append(out, m.part(KindPeak, b, "", 12, 4))
+		out = append(out, m.part(kindPeak, b, "", 12, 4))
 	}
 	if !m.cpu {
 		for _, b := range fast {
-			out = append(out, m.part(KindTune, b, "", 25, 5))
+			out = append(out, m.part(kindTune, b, "", 25, 5))
 		}
 	}
 	for _, b := range fast {
@@ -101,19 +101,19 @@ func (m machine) plan() (out []item) {
 			if m.cpu { // which has no units that fewer bits could use
 				share = []float64{70, 10, 10}[i]
 			}
-			out = append(out, m.part(KindStep, b, p, share, 5))
+			out = append(out, m.part(kindStep, b, p, share, 5))
 		}
 	}
 	for _, b := range fast {
-		out = append(out, m.part(KindKernels, b, graph.AutoPrecision, 40, 8))
+		out = append(out, m.part(kindKernels, b, graph.AutoPrecision, 40, 8))
 	}
 	if m.torch {
 		for _, mode := range torchModes(m.cpu) {
-			out = append(out, item{string(KindTorch) + " " + mode, 25, 10, request{Kind: KindTorch, Mode: mode, Device: m.name}})
+			out = append(out, item{string(kindTorch) + " " + mode, 25, 10, request{Kind: kindTorch, Mode: mode, Device: m.name}})
 		}
 	}
 	for _, b := range fast {
-		out = append(out, m.part(KindGenerate, b, "", 20, 5))
+		out = append(out, m.part(kindGenerate, b, "", 20, 5))
 	}
 	return append(out, m.correctness(m.backends[len(fast):])...)
 }
@@ -121,12 +121,12 @@ func (m machine) plan() (out []item) {
 // correctness are the parts that say whether backends compute right.
 func (m machine) correctness(backends []string) (out []item) {
 	for _, b := range backends {
-		out = append(out, m.part(KindAdapter, b, "", 20, 1))
+		out = append(out, m.part(kindAdapter, b, "", 20, 1))
 	}
 	for _, b := range backends {
-		out = append(out, m.part(KindChecks, b, "", 45, 3))
+		out = append(out, m.part(kindChecks, b, "", 45, 3))
 		for _, p := range precisions() {
-			out = append(out, m.part(KindParity, b, p, 12, 3))
+			out = append(out, m.part(kindParity, b, p, 12, 3))
 		}
 	}
 	return out

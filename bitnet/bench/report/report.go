@@ -1,9 +1,7 @@
 package report
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"time"
 
 	"bitnet/bitnet/bench"
@@ -74,15 +72,15 @@ type Kind string
 
 // Kinds in the order of what matters if time runs out.
 const (
-	KindAdapter  Kind = "adapter"
-	KindChecks   Kind = "checks"
-	KindParity   Kind = "parity"
-	KindPeak     Kind = "peak"
-	KindTune     Kind = "tune"
-	KindStep     Kind = "step"
-	KindKernels  Kind = "kernels"
-	KindTorch    Kind = "torch"
-	KindGenerate Kind = "generate"
+	kindAdapter  Kind = "adapter"
+	kindChecks   Kind = "checks"
+	kindParity   Kind = "parity"
+	kindPeak     Kind = "peak"
+	kindTune     Kind = "tune"
+	kindStep     Kind = "step"
+	kindKernels  Kind = "kernels"
+	kindTorch    Kind = "torch"
+	kindGenerate Kind = "generate"
 )
 
 // Result is what a part found: the field of its kind.
@@ -129,13 +127,13 @@ type Parity struct {
 // What a run may differ from PyTorch: each rounds in its own order, and a weight
 // near the border of two codes may fall on either side.
 const (
-	ParitySteps = 40
-	EarlyBound  = 2e-4
-	WorstBound  = 1e-3
+	paritySteps = 40
+	earlyBound  = 2e-4
+	worstBound  = 1e-3
 )
 
 // Agrees reports whether the differences are what rounding explains.
-func (p *Parity) Agrees() bool { return p.Steps > 0 && p.Early <= EarlyBound && p.Worst <= WorstBound }
+func (p *Parity) Agrees() bool { return p.Steps > 0 && p.Early <= earlyBound && p.Worst <= worstBound }
 
 // Step is a training step of one shape.
 type Step struct {
@@ -227,25 +225,4 @@ func (r *Report) Right() (right bool, checked int) {
 		}
 	}
 	return right, checked
-}
-
-// Read reads report.json.
-func Read(path string) (*Report, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading a report: %w", err)
-	}
-	var stored struct {
-		Bench  string  `json:"bench"`
-		Result *Report `json:"result"`
-	}
-	switch err := json.Unmarshal(text, &stored); {
-	case err != nil:
-		return nil, fmt.Errorf("%s is not a report.json: it is not valid JSON of that form", path)
-	case stored.Bench != "report" || stored.Result == nil:
-		return nil, fmt.Errorf("%s is not the report.json of bitnet bench report", path)
-	case stored.Result.Schema != Schema:
-		return nil, fmt.Errorf("%s has version %d of the report's form, and this program reads version %d: make it again with this program", path, stored.Result.Schema, Schema)
-	}
-	return stored.Result, nil
 }

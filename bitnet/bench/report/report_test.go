@@ -77,7 +77,7 @@ func newTestMaker(t *testing.T, minutes float64) *maker {
 func (m *maker) test(t *testing.T, backends ...string) []Part {
 	var parts []item
 	for _, b := range backends {
-		parts = append(parts, machine{name: "a card"}.part(KindChecks, b, "", 10, 0.1))
+		parts = append(parts, machine{name: "a card"}.part(kindChecks, b, "", 10, 0.1))
 	}
 	require.NoError(t, m.all(t.Context(), parts))
 	return m.report.Parts
@@ -114,7 +114,7 @@ func TestParts(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(log), "MESA-WARNING")
 
-	got, err := Read(filepath.Join(m.Dir, "report.json"))
+	got, err := readReport(filepath.Join(m.Dir, "report.json"))
 	require.NoError(t, err)
 	require.Len(t, got.Parts, 6)
 	page, err := os.ReadFile(filepath.Join(m.Dir, "report.md"))
@@ -138,7 +138,7 @@ func TestInterrupted(t *testing.T) {
 	m := newTestMaker(t, 5)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	items := []item{machine{}.part(KindChecks, "hangs", "", 1, 0), machine{}.part(KindChecks, "fine", "", 1, 0)}
+	items := []item{machine{}.part(kindChecks, "hangs", "", 1, 0), machine{}.part(kindChecks, "fine", "", 1, 0)}
 	require.NoError(t, m.all(ctx, items))
 	require.Len(t, m.report.Parts, 1)
 	require.FileExists(t, filepath.Join(m.Dir, "report.md"))
@@ -208,23 +208,23 @@ func wholeReport() *Report {
 	return &Report{Schema: Schema, Program: "v1", Command: []string{"bitnet", "bench", "report"}, Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Finished: time.Date(2026, 1, 2, 3, 11, 5, 0, time.UTC), Minutes: 8,
 		Device: "A | card", Main: "dawn", System: System{OS: "linux", Arch: "amd64", Cores: 16, Memory: 64 << 30, Cards: []string{"A card, 550, 12288 MiB"}},
 		Parts: []Part{
-			{Name: "adapter dawn", Kind: KindAdapter, Backend: "dawn", Status: Done, Result: Result{Adapter: &gpu.Adapter{Backend: "dawn"}}},
-			{Name: "checks dawn", Kind: KindChecks, Backend: "dawn", Status: Done, Result: Result{Checks: &Checks{Of: 90, Ran: 90, Worst: 0.5, Families: []string{"a", "b"}}}},
-			{Name: "parity dawn mixed", Kind: KindParity, Backend: "dawn", Precision: "mixed", Status: Done, Result: Result{Parity: &Parity{Steps: ParitySteps, Early: 1e-5, Worst: 1e-4}}},
-			{Name: "peak dawn", Kind: KindPeak, Backend: "dawn", Status: Done, Result: Result{Peak: &bench.Peak{Rates: []tune.Rate{{Name: tune.PeakFloat, Unit: "GFLOP/s", Median: 12000}, {Name: tune.PeakDispatch, Unit: "us", Median: 5}}}}},
-			{Name: "tune dawn", Kind: KindTune, Backend: "dawn", Status: Done, Result: Result{Tuning: tune.Tuning{"matmul": {Variant: "fast", Default: "usual", Seconds: 1, DefaultSeconds: 2}}}},
-			{Name: "step dawn f32", Kind: KindStep, Backend: "dawn", Precision: "f32", Status: Done, Result: Result{Steps: []Step{step("f32", 16, 10000)}}},
-			{Name: "step dawn mixed", Kind: KindStep, Backend: "dawn", Precision: "mixed", Status: Done, Says: "batches of 64: out of memory", Result: Result{Steps: []Step{step("mixed", 16, 20000), step("mixed", 32, 24000)}}},
-			{Name: "kernels dawn auto", Kind: KindKernels, Backend: "dawn", Precision: "auto", Status: Done, Result: Result{Kernels: &bench.Kernels{Experiment: "baseline", BatchSize: 16, SeqLen: 256, GradAccum: 2,
+			{Name: "adapter dawn", Kind: kindAdapter, Backend: "dawn", Status: Done, Result: Result{Adapter: &gpu.Adapter{Backend: "dawn"}}},
+			{Name: "checks dawn", Kind: kindChecks, Backend: "dawn", Status: Done, Result: Result{Checks: &Checks{Of: 90, Ran: 90, Worst: 0.5, Families: []string{"a", "b"}}}},
+			{Name: "parity dawn mixed", Kind: kindParity, Backend: "dawn", Precision: "mixed", Status: Done, Result: Result{Parity: &Parity{Steps: paritySteps, Early: 1e-5, Worst: 1e-4}}},
+			{Name: "peak dawn", Kind: kindPeak, Backend: "dawn", Status: Done, Result: Result{Peak: &bench.Peak{Rates: []tune.Rate{{Name: tune.PeakFloat, Unit: "GFLOP/s", Median: 12000}, {Name: tune.PeakDispatch, Unit: "us", Median: 5}}}}},
+			{Name: "tune dawn", Kind: kindTune, Backend: "dawn", Status: Done, Result: Result{Tuning: tune.Tuning{"matmul": {Variant: "fast", Default: "usual", Seconds: 1, DefaultSeconds: 2}}}},
+			{Name: "step dawn f32", Kind: kindStep, Backend: "dawn", Precision: "f32", Status: Done, Result: Result{Steps: []Step{step("f32", 16, 10000)}}},
+			{Name: "step dawn mixed", Kind: kindStep, Backend: "dawn", Precision: "mixed", Status: Done, Says: "batches of 64: out of memory", Result: Result{Steps: []Step{step("mixed", 16, 20000), step("mixed", 32, 24000)}}},
+			{Name: "kernels dawn auto", Kind: kindKernels, Backend: "dawn", Precision: "auto", Status: Done, Result: Result{Kernels: &bench.Kernels{Experiment: "baseline", BatchSize: 16, SeqLen: 256, GradAccum: 2,
 				Kernels: []bench.KernelShare{{KernelCost: tune.KernelCost{Op: "head", Kernel: "matmul", Family: "matmul/product", Calls: 2, Flops: 1e9, Bytes: 1e6, Seconds: 1e-3}, Limit: "arithmetic", Share: 0.6}}}}},
-			{Name: "torch bf16", Kind: KindTorch, Precision: "bf16", Status: Done, Result: Result{Torch: &Torch{Version: "2.6", Device: "A card", Mode: "bf16", Experiment: "baseline", BatchSize: 16, SeqLen: 256, GradAccum: 2, TokensPerSec: 16000, StepMS: 500}}},
-			{Name: "generate dawn", Kind: KindGenerate, Backend: "dawn", Status: Done, Result: Result{Generate: &bench.Generate{Model: "baseline", PromptTokens: 128, NewTokens: 64, Runs: []bench.GenerateRun{{Batch: 1, PromptPerSec: 5000, TokensPerSec: 300, StepMS: 3}}}}},
-			{Name: "step wgpu f32", Kind: KindStep, Backend: "wgpu", Precision: "f32", Status: Failed, Says: "the graphics device was lost"},
+			{Name: "torch bf16", Kind: kindTorch, Precision: "bf16", Status: Done, Result: Result{Torch: &Torch{Version: "2.6", Device: "A card", Mode: "bf16", Experiment: "baseline", BatchSize: 16, SeqLen: 256, GradAccum: 2, TokensPerSec: 16000, StepMS: 500}}},
+			{Name: "generate dawn", Kind: kindGenerate, Backend: "dawn", Status: Done, Result: Result{Generate: &bench.Generate{Model: "baseline", PromptTokens: 128, NewTokens: 64, Runs: []bench.GenerateRun{{Batch: 1, PromptPerSec: 5000, TokensPerSec: 300, StepMS: 3}}}}},
+			{Name: "step wgpu f32", Kind: kindStep, Backend: "wgpu", Precision: "f32", Status: Failed, Says: "the graphics device was lost"},
 		}}
 }
 
 func TestMarkdown(t *testing.T) {
-	page := Markdown(wholeReport(), []bench.Ratio{{Figure: bench.Figure{Name: "it", Unit: "ms", Value: 2}, Before: 1, Times: 0.5}})
+	page := markdown(wholeReport(), []bench.Ratio{{Figure: bench.Figure{Name: "it", Unit: "ms", Value: 2}, Before: 1, Times: 0.5}})
 	for _, want := range []string{
 		`| Adapter | A \| card |`, "7.0 of 8.0 minutes", "The kernels compute right: 91 checks", "up to 24,000 tokens/s (baseline 32x256x2, mixed, through dawn)",
 		"| dawn | mixed | baseline 16x256x2 | 20,000 |", "120%", // of the float32 peak, on matrix units
@@ -238,7 +238,7 @@ func TestMarkdown(t *testing.T) {
 
 	r := wholeReport()
 	r.Parts[1].Checks.Faults = []graph.Checked{{Name: "norm", Fault: "y[0] = 1, want 2"}}
-	page = Markdown(r, nil)
+	page = markdown(r, nil)
 	require.Contains(t, page, "Some results are wrong")
 	require.Contains(t, page, "**wrong**, dawn: norm: y[0] = 1, want 2")
 	right, _ := r.Right()
@@ -247,8 +247,8 @@ func TestMarkdown(t *testing.T) {
 	r.Parts[2].Parity.Worst = 0.1
 	right, _ = r.Right()
 	require.False(t, right)
-	require.Contains(t, Markdown(r, nil), "| **no** |")
-	require.Contains(t, Markdown(&Report{Device: "none"}, nil), "Nothing could be checked")
+	require.Contains(t, markdown(r, nil), "| **no** |")
+	require.Contains(t, markdown(&Report{Device: "none"}, nil), "Nothing could be checked")
 }
 
 func TestNumbers(t *testing.T) {
@@ -263,7 +263,7 @@ func TestRead(t *testing.T) {
 	text, err := bench.JSON(wholeReport())
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, text, 0o600))
-	got, err := Read(path)
+	got, err := readReport(path)
 	require.NoError(t, err)
 	require.Equal(t, wholeReport().Figures(), got.Figures())
 	earlier, err := bench.ReadEarlier(path, "report")
@@ -278,7 +278,7 @@ func TestRead(t *testing.T) {
 		"empty":             {"{}", "not the report.json"},
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(row[0]), 0o600))
-		_, err := Read(path)
+		_, err := readReport(path)
 		require.ErrorContains(t, err, row[1], name)
 	}
 }
@@ -313,15 +313,15 @@ func TestServe(t *testing.T) {
 		}
 		t.Skip("no adapter: run gpu/install-vulkan.sh")
 	}
-	req := request{Kind: KindAdapter, Backend: "wgpu", Device: all[0].Name, Seconds: 600}
+	req := request{Kind: kindAdapter, Backend: "wgpu", Device: all[0].Name, Seconds: 600}
 	got, end := serve(t, req)
 	require.Equal(t, message{Done: true}, end)
 	require.Equal(t, all[0].Name, got.Adapter.Name)
 
-	req.Kind, req.Precision = KindParity, "f32"
+	req.Kind, req.Precision = kindParity, "f32"
 	got, end = serve(t, req)
 	require.Equal(t, message{Done: true}, end)
-	require.Equal(t, ParitySteps, got.Parity.Steps)
+	require.Equal(t, paritySteps, got.Parity.Steps)
 	require.True(t, got.Parity.Agrees(), "%+v", got.Parity)
 	require.Positive(t, got.Parity.Worst)
 
@@ -343,7 +343,7 @@ func TestServe(t *testing.T) {
 
 // What a panic says is the part's error.
 func TestServePanics(t *testing.T) {
-	w := &worker{request: request{Kind: KindTorch}, ctx: t.Context()} // without a target
+	w := &worker{request: request{Kind: kindTorch}, ctx: t.Context()} // without a target
 	require.ErrorContains(t, w.guarded(), "panic")
 }
 

@@ -15,10 +15,9 @@ import (
 // worker measures one part, in a process of its own.
 type worker struct {
 	request
-	ctx  context.Context // ends when the part's time is up
-	end  time.Time
-	out  *json.Encoder
-	done Result
+	ctx context.Context // ends when the part's time is up
+	end time.Time
+	out *json.Encoder
 }
 
 // Serve measures the one part that in asks for, and writes what it finds to out
@@ -54,7 +53,7 @@ func (w *worker) guarded() (err error) {
 }
 
 func (w *worker) measure() error {
-	if w.Kind == KindTorch {
+	if w.Kind == kindTorch {
 		return w.torch()
 	}
 	a, err := w.adapter()
@@ -62,9 +61,9 @@ func (w *worker) measure() error {
 		return err
 	}
 	switch w.Kind {
-	case KindAdapter:
+	case kindAdapter:
 		return w.show(Result{Adapter: &a})
-	case KindChecks:
+	case kindChecks:
 		return w.checks(a)
 	}
 	open := tune.OpenDevice // checks the units first
@@ -77,17 +76,17 @@ func (w *worker) measure() error {
 	}
 	defer dev.Close()
 	switch w.Kind {
-	case KindParity:
+	case kindParity:
 		return w.parity(dev)
-	case KindPeak:
+	case kindPeak:
 		return w.peak(dev)
-	case KindTune:
+	case kindTune:
 		return w.tune(dev)
-	case KindStep:
+	case kindStep:
 		return w.steps(dev)
-	case KindKernels:
+	case kindKernels:
 		return w.kernels(dev)
-	case KindGenerate:
+	case kindGenerate:
 		return w.generate(dev)
 	}
 	return fmt.Errorf("there is no part %q", w.Kind)
@@ -109,7 +108,6 @@ func (w *worker) adapter() (gpu.Adapter, error) {
 
 // show hands over what was found so far.
 func (w *worker) show(r Result) error {
-	w.done = r
 	return w.out.Encode(message{Result: &r})
 }
 
