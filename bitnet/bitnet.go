@@ -48,7 +48,11 @@ func (d Device) Open(note func(string)) (*gpu.Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tune.OpenDevice(a, note)
+	dev, err := tune.OpenDevice(a, note)
+	if err != nil && d.Adapter == "" {
+		return nil, fmt.Errorf("%w: bitnet devices lists the adapters, --device chooses a different one", err)
+	}
+	return dev, err
 }
 
 // TrainOptions say where a run begins, on what it computes, and who hears of it.

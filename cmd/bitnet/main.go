@@ -17,6 +17,7 @@ import (
 )
 
 func main() {
+	prepareConsole()
 	stops := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
 		stops = append(stops, syscall.SIGHUP)
