@@ -21,6 +21,7 @@
 //	  doctor, cost, bench    what a machine can do, and what a run takes
 //	  export          models for transformers, llama.cpp and Ollama
 //	  sweep           many settings of an experiment, ranked
+//	  swarm           training with other machines over slow links, on NATS
 //	  train           configuration, presets, the training loop
 //	  eval            validation loss and examinations
 //	  task            what a model learns: text, conversations, sums, a game

@@ -19,6 +19,8 @@ type Graph struct {
 	planned    bool
 	err        error // the first mistake in building
 
+	memory int64 // bound of a training step: LimitMemory
+
 	tokens, order, targets *Tensor
 	begins                 *Tensor // of documents; nil where a row is one sequence
 	head
@@ -41,7 +43,8 @@ type constant struct {
 
 // New starts a graph over batch sequences of seq tokens each.
 func New(ps *Params, batch, seq int) *Graph {
-	g := &Graph{params: ps, batch: batch, seq: seq, inputs: &arena{name: "batch", limit: ps.Limits.Buffer}}
+	g := &Graph{params: ps, batch: batch, seq: seq, memory: KeepAll,
+		inputs: &arena{name: "batch", limit: ps.Limits.Buffer}}
 	g.tokens = g.input("tokens", U32, 1, g.Tokens())
 	g.order = g.input("token order", U32, 1, g.Tokens())
 	g.targets = g.input("targets", U32, 1, g.Tokens())

@@ -119,7 +119,7 @@ func (e *exporter) gguf() error {
 	if err := e.reread(read, func() error { return vocab.compare(again) }); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := atomicfile.Rename(tmp, path); err != nil {
 		return fmt.Errorf("placing %s: %w", path, err)
 	}
 	e.wrote(path)

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -25,6 +26,7 @@ type Start struct {
 	State          *runs.State // of Resume if that is a checkpoint that FindCheckpoint found whole, or nil
 	Newest         bool        // Resume is what was the run's newest whole checkpoint when State was read
 	Init           string      // a model directory whose weights to start with, or ""
+	Peers          Peers       // other machines that train the same model, or nil
 }
 
 // Job is a run that needs only a device to begin: its configuration is checked,
@@ -56,6 +58,9 @@ func FindCheckpoint(path string, skipped func(string)) (dir string, state runs.S
 func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job, err error) {
 	if err := c.Check(); err != nil {
 		return nil, err
+	}
+	if start.Peers != nil && c.Train.OnAnomaly == runs.RollBack {
+		return nil, &ConfigError{errors.New("a worker of a swarm cannot return to an earlier checkpoint: leave out --on-anomaly rollback")}
 	}
 	j := &Job{config: *c, start: start, events: events, state: runs.State{Seed: c.Train.Seed}}
 	defer func() {
@@ -230,7 +235,12 @@ func plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	t := c.Train
-	p, err := m.PlanTraining(t.BatchSize, t.SeqLen, catalog.Packed(c.Data.Source), opt)
+	p, err := m.PlanTraining(c.step(c.Train.memory()))
 	return m, p, err
+}
+
+// step is what a training step is planned for, in so much memory.
+func (c *Config) step(memory int64) model.Step {
+	t := &c.Train
+	return model.Step{Batch: t.BatchSize, Seq: t.SeqLen, Packed: catalog.Packed(c.Data.Source), Optimizer: t.optimizer(), Memory: memory}
 }

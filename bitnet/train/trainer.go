@@ -37,6 +37,7 @@ type Trainer struct {
 	report
 	watch watch
 	best  best
+	peers peers
 }
 
 // Begin plans the step, compiles it on a device, sets the weights and makes the
@@ -47,6 +48,7 @@ func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error
 		events: j.events, unlock: j.unlock, watch: newWatch(),
 	}
 	j.unlock = nil
+	t.peers.Peers = j.start.Peers
 	defer func() {
 		if err != nil {
 			t.Close()
@@ -64,13 +66,17 @@ func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error
 	if err != nil {
 		return nil, err
 	}
-	if err := t.Plan.Use(variants.Products.Variants()); err != nil {
+	chosen := variants.Products.Variants()
+	if err := t.Plan.Use(chosen); err != nil {
 		return nil, err
+	}
+	if t.Plan.Again() > 0 {
+		t.events.note("memory " + string(c.Train.Memory) + ": " + keeps(t.Plan))
 	}
 	if err := t.model.Allocate(dev); err != nil {
 		return nil, err
 	}
-	if t.program, err = t.Plan.Compile(dev); err != nil {
+	if err := t.compile(chosen); err != nil {
 		return nil, err
 	}
 	if err := t.setWeights(j); err != nil {
@@ -187,7 +193,7 @@ func (t *Trainer) Advance() error {
 		}
 	}
 	err := t.model.Params.SetStep(graph.StepValues{
-		Step: t.state.Step, LearningRate: c.learningRate(t.state.Step), WeightDecay: c.weightDecay(t.state.Step),
+		Step: t.state.Step, Absent: t.state.Absent, LearningRate: c.learningRate(t.state.Step), WeightDecay: c.weightDecay(t.state.Step),
 		LossTokens: counted, MaxNorm: c.MaxGradNorm, Beta1: c.Beta1, Beta2: c.Beta2,
 	})
 	last := len(t.batches) - 1

@@ -32,6 +32,9 @@ func dryRun(out io.Writer, cfg *train.Config, a gpu.Adapter) error {
 	}
 	fmt.Fprintf(out, "dispatches per step %d\n", plan.Dispatches(t.GradAccum))
 	fmt.Fprintf(out, "MFLOP per token     %.1f, forward and backward\n", plan.FlopsPerToken()/1e6)
+	if again := plan.Again(); again > 0 {
+		fmt.Fprintf(out, "computed again      %.0f%% of the arithmetic, to save memory\n", 100*again)
+	}
 	fmt.Fprintf(out, "first loss          about %.2f = ln(%d)\n", math.Log(float64(cfg.Model.VocabSize)), cfg.Model.VocabSize)
 	var total int64
 	for _, x := range plan.Memory() {

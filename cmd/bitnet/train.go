@@ -26,6 +26,7 @@ import (
 type trainFlags struct {
 	exp, config, data, resume, init, tok string
 	runID, runsDir, precision, tuning    string
+	memory, memoryBudget                 string
 	adapterFlags
 	set                                  []string
 	steps, batch, seq, accum             int
@@ -36,6 +37,7 @@ type trainFlags struct {
 	quiet, json                          bool
 	onAnomaly                            string
 	tensorboard                          bool
+	swarmFlags
 
 	// What --resume leads to, checked.
 	named string // the run or checkpoint
@@ -62,6 +64,7 @@ continues without it.`,
   bitnet train --exp tinystories --dry-run
   bitnet train --exp chat --init bitnet_tinystories_20260101_120000 --data talks.jsonl --epochs 3
   bitnet train --resume bitnet_arithmetic_20260101_120000
+  bitnet train --swarm tls://my-pc.example:4222 --swarm-token "$TOKEN" --data my-texts/
   bitnet train --exp simple --init path/to/model --data tokens:ids.u16 --no-shuffle`,
 		Args: exactly(0, "flags only"),
 		RunE: func(c *cobra.Command, _ []string) error { return runTraining(c, &f) },
@@ -88,6 +91,8 @@ continues without it.`,
 	f.adapterFlags.add(fl)
 	fl.StringVar(&f.precision, "precision", "", precisionHelp)
 	fl.StringVar(&f.tuning, "tuning", "", tuningHelp+" (default auto)")
+	fl.StringVar(&f.memory, "memory", "", "activations in the adapter's memory: fast (keep all), low (keep few, and compute the rest again), or auto (keep what there is room for) (default auto)")
+	fl.StringVar(&f.memoryBudget, "memory-budget", "", "most that a step may hold on the adapter, such as 6GiB (default: what it has)")
 	fl.IntVar(&f.logEvery, "log-interval", 0, "log metrics every N steps (0: only at the end)")
 	fl.IntVar(&f.evalEvery, "eval-interval", 0, "evaluate every N steps (0: only at the end)")
 	fl.IntVar(&f.sampleEvery, "sample-interval", 0, "generate samples every N steps (0: only at the end)")
@@ -96,6 +101,7 @@ continues without it.`,
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print parameters, memory and arithmetic of a step, and stop")
 	fl.StringVar(&f.onAnomaly, "on-anomaly", "", "when something goes wrong (NaN, loss spike, ...): warn, stop, or rollback: return to the last checkpoint and skip the batches (default warn)")
 	fl.BoolVar(&f.tensorboard, "tensorboard", false, "also write event files for TensorBoard, into the run's folder tensorboard")
+	f.swarmFlags.add(fl)
 	fl.BoolVar(&f.quiet, "quiet", false, "print only errors and anomalies")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object per line for everything that happens")
 	return c
@@ -161,6 +167,8 @@ func (f *trainFlags) base(c *cobra.Command) (*train.Config, error) {
 		return train.LoadConfig(filepath.Join(from, "config.yaml"))
 	case f.config != "":
 		return train.LoadConfig(f.config)
+	case f.swarmFlags.plan != nil && f.exp == "":
+		return f.swarmFlags.configuration()
 	case f.exp != "":
 		return train.Preset(f.exp)
 	}
@@ -202,6 +210,12 @@ func (f *trainFlags) override(c *cobra.Command, cfg *train.Config) {
 	}
 	if changed("tuning") {
 		cfg.Train.Tuning = f.tuning
+	}
+	if changed("memory") {
+		cfg.Train.Memory = train.Memory(f.memory)
+	}
+	if changed("memory-budget") {
+		cfg.Train.MemoryBudget = f.memoryBudget
 	}
 	if changed("lr") {
 		cfg.Train.LearningRate = f.lr
@@ -270,15 +284,24 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 	if f.json && f.quiet {
 		return usageError{errors.New("give --quiet or --json, not both")}
 	}
+	if err := f.swarmFlags.dial(c); err != nil {
+		return err
+	}
+	defer f.swarmFlags.close()
 	cfg, err := f.configuration(c)
 	if err != nil {
+		return err
+	}
+	if err := f.swarmFlags.complete(cfg, f.from != "" || f.init != "" || f.tok != ""); err != nil {
 		return err
 	}
 	if err := cfg.Check(); err != nil { // before a device is looked for
 		return err
 	}
 	if err := catalog.Check(cfg.Data.Source); err != nil {
-		if f.exp != "" && f.data == "" {
+		if f.swarmFlags.plan != nil && f.data == "" {
+			err = errors.New("the swarm does not say where its text is: give yours with --data PATH")
+		} else if f.exp != "" && f.data == "" {
 			err = fmt.Errorf("--exp %s needs your data: --data PATH", f.exp)
 		}
 		return usageError{err}
@@ -303,9 +326,14 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 	default:
 		r = newProgress(out)
 	}
+	peers, err := f.swarmFlags.peers()
+	if err != nil {
+		return err
+	}
 	signal.Ignore(syscall.SIGPIPE) // nobody reads the output any more: training continues
 	r.prepare(cfg, adapter)
 	events := r.events()
+	f.swarmFlags.tell(events.Note)
 	defer acknowledge(c.Context(), events.Note)()
 	var t *train.Trainer
 	events.Begin = func(begun *train.Trainer) {
@@ -313,7 +341,7 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 		r.start(t)
 	}
 	_, err = bitnet.Train(c.Context(), cfg, bitnet.TrainOptions{
-		Start:  train.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Newest: f.newest(), Init: f.init},
+		Start:  train.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Newest: f.newest(), Init: f.init, Peers: peers},
 		Device: f.adapterFlags.device(), Events: events,
 	})
 	return r.end(t, err)

@@ -195,3 +195,6 @@ func (s *Source) Seek(p data.Position) error {
 	s.reshuffle()
 	return nil
 }
+
+// Epoch is Samples, which is always known.
+func (s *Source) Epoch() (samples int64, known bool) { return s.n, true }

@@ -10,7 +10,7 @@ import { Live, fetchSeries } from './live.js';
 import { RunList } from './runlist.js';
 import { Cards } from './cards.js';
 import { Ternary } from './ternary.js';
-import { showAnomalies, showConfig, showDevice, showSamples } from './details.js';
+import { showAnomalies, showConfig, showDevice, showSamples, showSwarm } from './details.js';
 import { color, toggleTheme } from './theme.js';
 
 const COLORS = 8;
@@ -266,6 +266,7 @@ function render() {
   if (what.list || what.details) {
     cards.show(chosen, schema.metrics);
     showDevice(chosen, schema.metrics);
+    showSwarm(chosen);
   }
   if (what.details) {
     showConfig(chosen, $('only-differences').checked);
