@@ -118,7 +118,7 @@ func TestRequestLog(t *testing.T) {
 		require.Equal(t, []int{2, 6, 4}, []int{first.Texts, first.PromptTokens, first.NewTokens})
 		require.Equal(t, "length", first.Finish)
 		require.Positive(t, first.FirstTokenMS)
-		require.Equal(t, texts, strings.Contains(lines[0], "57"), lines[0])
+		require.Equal(t, texts, strings.Contains(lines[0], `u003e57"`), lines[0])
 		if texts {
 			require.Len(t, first.Answers, 2)
 		}
