@@ -21,6 +21,7 @@
 //	  doctor, cost, bench    what a machine can do, and what a run takes
 //	  export          models for transformers, llama.cpp and Ollama
 //	  train           configuration, presets, the training loop
+//	  cluster         several processes that train one run: MPI
 //	  eval            validation loss and examinations
 //	  task            what a model learns: text, token files, sums, a game
 //	  infer           generation, sampling, conversations, log-probabilities

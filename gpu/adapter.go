@@ -26,27 +26,41 @@ func (a Adapter) kind() string { return a.Kind.String() }
 // part of a name or kind in any case. "" chooses the first discrete GPU, else the
 // first integrated GPU, else the first CPU.
 func Choose(adapters []Adapter, want string) (int, error) {
-	if len(adapters) == 0 {
-		return 0, errors.New("no graphics adapter was found: install your GPU's Vulkan driver, or run gpu/install-vulkan.sh for the one that computes on the CPU (lavapipe)")
+	all, err := ChooseAll(adapters, want)
+	if err != nil {
+		return 0, err
 	}
-	if want == "" {
-		best := 0
+	return all[0], nil
+}
+
+// ChooseAll returns the indices of all adapters that want describes as well as
+// the one that Choose picks, which comes first: all of its kind for "".
+func ChooseAll(adapters []Adapter, want string) ([]int, error) {
+	if len(adapters) == 0 {
+		return nil, errors.New("no graphics adapter was found: install your GPU's Vulkan driver, or run gpu/install-vulkan.sh for the one that computes on the CPU (lavapipe)")
+	}
+	where := func(fits func(Adapter) bool) (found []int) {
 		for i, a := range adapters {
-			if a.Kind < adapters[best].Kind {
-				best = i
+			if fits(a) {
+				found = append(found, i)
 			}
 		}
-		return best, nil
+		return found
+	}
+	if want == "" {
+		best := adapters[0].Kind
+		for _, a := range adapters {
+			best = min(best, a.Kind)
+		}
+		return where(func(a Adapter) bool { return a.Kind == best }), nil
 	}
 	if i, err := strconv.Atoi(want); err == nil && i >= 0 && i < len(adapters) {
-		return i, nil
+		return []int{i}, nil
 	} else if err != nil || i >= 100 { // 3090 is a name, 7 a wrong index
 		part := strings.ToLower(want)
 		for _, text := range []func(Adapter) string{Adapter.name, Adapter.kind} {
-			for i, a := range adapters {
-				if strings.Contains(strings.ToLower(text(a)), part) {
-					return i, nil
-				}
+			if found := where(func(a Adapter) bool { return strings.Contains(strings.ToLower(text(a)), part) }); found != nil {
+				return found, nil
 			}
 		}
 	}
@@ -54,7 +68,7 @@ func Choose(adapters []Adapter, want string) (int, error) {
 	for i, a := range adapters {
 		names[i] = fmt.Sprintf("%d %q", i, a.Name)
 	}
-	return 0, fmt.Errorf("no adapter is called %q: choose one of %s by its number or a part of its name", want, strings.Join(names, ", "))
+	return nil, fmt.Errorf("no adapter is called %q: choose one of %s by its number or a part of its name", want, strings.Join(names, ", "))
 }
 
 // Open opens this adapter.

@@ -33,7 +33,7 @@ type engine struct {
 	posted  chan *operation
 	entered atomic.Int64 // operations posted
 	busy    atomic.Int64
-	quit    chan quitting
+	quit    chan error    // why: told to the others
 	gone    chan struct{} // closed when the goroutine has ended
 
 	mu     sync.Mutex
@@ -45,15 +45,9 @@ type engine struct {
 	watch  *watch
 }
 
-// quitting says how the engine ends.
-type quitting struct {
-	err   error // told to the others
-	abort int   // if not 0, all processes end with this code
-}
-
 // startEngine opens a transport on a thread of its own.
 func startEngine(open func() (transport, error)) (*engine, error) {
-	e := &engine{posted: make(chan *operation, 1024), quit: make(chan quitting, 2), gone: make(chan struct{})}
+	e := &engine{posted: make(chan *operation, 1024), quit: make(chan error, 1), gone: make(chan struct{})}
 	opened := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // MPI is called by one thread
@@ -124,8 +118,8 @@ func (e *engine) run() {
 			}
 		}
 		select {
-		case q := <-e.quit:
-			e.end(q)
+		case why := <-e.quit:
+			e.end(why)
 			return
 		default:
 		}
@@ -147,8 +141,8 @@ func (e *engine) idle() {
 	select {
 	case o := <-e.posted:
 		e.queue = append(e.queue, o)
-	case q := <-e.quit:
-		e.quit <- q
+	case why := <-e.quit:
+		e.quit <- why
 	case <-timer.C:
 	}
 }
@@ -269,7 +263,7 @@ func (e *engine) name(r int) string {
 // leave ends the goroutine, and waits for it.
 func (e *engine) leave(err error) {
 	select {
-	case e.quit <- quitting{err: err}:
+	case e.quit <- err:
 	case <-e.gone:
 	}
 	select {
@@ -278,37 +272,23 @@ func (e *engine) leave(err error) {
 	}
 }
 
-func (e *engine) abort(code int) {
-	select {
-	case e.quit <- quitting{abort: code}:
-		select {
-		case <-e.gone:
-		case <-time.After(lingering):
-		}
-	case <-e.gone:
-	}
-}
-
 // end leaves in good order, or tells the others why not.
-func (e *engine) end(q quitting) {
-	if q.abort != 0 {
-		e.t.abort(q.abort)
-		return
-	}
+func (e *engine) end(why error) {
 	failed := e.failure()
-	if q.err == nil && failed == nil {
-		if err := e.part(); err == nil {
-			return
-		}
+	if why == nil && failed == nil {
+		_ = e.part() // the launcher ends what is left
 		return
 	}
-	if q.err != nil && failed == nil {
-		e.watch.tell(e.name(e.me) + ": " + q.err.Error())
-		e.fail(q.err)
+	if why != nil && failed == nil {
+		e.watch.tell(e.name(e.me) + ": " + why.Error())
+		e.fail(why)
 	}
 	// The news must reach the others before the launcher ends them.
 	for until := time.Now().Add(lingering); time.Now().Before(until); time.Sleep(time.Millisecond) {
 		e.watch.spread(e.t, time.Now())
+	}
+	if errors.Is(failed, ErrLost) { // whoever hangs must be ended too
+		e.t.abort(1)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -251,8 +252,13 @@ func (g *Group) Tell(text []byte) ([]byte, error) {
 	return text, g.Broadcast(text)
 }
 
-// ErrOther marks the error of a run that ended because of another rank.
+// ErrOther marks the error of a run that another rank has ended, and which reports
+// it.
 var ErrOther = errors.New("another rank ended the run")
+
+// ErrLost marks the error of a run that this rank has ended because another one
+// was killed, hangs or cannot be reached.
+var ErrLost = errors.New("a rank is lost")
 
 // Leave ends this rank's part. With an error the other ranks end with it too, as
 // soon as they hear of it.
@@ -262,9 +268,17 @@ func (g *Group) Leave(err error) {
 	}
 }
 
-// Abort ends the processes of all ranks, those that hang included.
-func (g *Group) Abort(code int) {
-	if g != nil {
-		g.engine.abort(code)
+// BroadcastValues is Broadcast for numbers.
+func (g *Group) BroadcastValues(values []float32) error { return g.Broadcast(raw(values)) }
+
+// GatherFloats gives the numbers that each rank passed.
+func (g *Group) GatherFloats(own ...float64) ([][]float64, error) {
+	all, err := g.Gather(raw(own))
+	out := make([][]float64, len(all))
+	for r, b := range all {
+		for i := range own {
+			out[r] = append(out[r], math.Float64frombits(binary.NativeEndian.Uint64(b[8*i:])))
+		}
 	}
+	return out, err
 }

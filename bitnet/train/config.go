@@ -11,6 +11,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"bitnet/bitnet/cluster"
 	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/suggest"
@@ -52,6 +53,7 @@ type Optimisation struct {
 	OnAnomaly        runs.Action `yaml:"on_anomaly"`     // warn, stop or rollback
 	Precision        string      `yaml:"precision"`      // of gradients and head: auto, f32, mixed or int8
 	Tuning           string      `yaml:"tuning"`         // of kernels: auto, stored, off or a file of bitnet tune
+	Exchange         string      `yaml:"exchange"`       // of gradients between ranks: f32 or bf16
 }
 
 // Output says what is written and how often, in steps; 0 means only at
@@ -89,10 +91,11 @@ func LoadConfig(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration %s: %w", path, err)
 	}
-	return parseConfig(path, text)
+	return ParseConfig(path, text)
 }
 
-func parseConfig(where string, text []byte) (*Config, error) {
+// ParseConfig reads the text of a config.yaml; where says in messages whose it is.
+func ParseConfig(where string, text []byte) (*Config, error) {
 	var c Config
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
@@ -107,6 +110,9 @@ func parseConfig(where string, text []byte) (*Config, error) {
 	}
 	if c.Train.Tuning == "" {
 		c.Train.Tuning = TuneAuto
+	}
+	if c.Train.Exchange == "" {
+		c.Train.Exchange = cluster.Float32.String()
 	}
 	if c.Train.Schedule == "" {
 		c.Train.Schedule = TwoStage
@@ -251,6 +257,9 @@ func (c *Config) check() error {
 	}
 	if err := t.checkSchedule(); err != nil {
 		return err
+	}
+	if _, err := cluster.ParseFormat(t.Exchange); err != nil {
+		return fmt.Errorf("train.exchange is %w", err)
 	}
 	if err := c.checkBest(); err != nil {
 		return err

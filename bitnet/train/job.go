@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"bitnet/bitnet/cluster"
 	"bitnet/bitnet/model"
 	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/runs"
@@ -24,6 +25,9 @@ type Start struct {
 	State          *runs.State // of Resume if that is a checkpoint that FindCheckpoint found whole, or nil
 	Newest         bool        // Resume is what was the run's newest whole checkpoint when State was read
 	Init           string      // a model directory whose weights to start with, or ""
+	// Group are the ranks that train the run together; nil for this process alone.
+	// Only rank 0 needs the fields above.
+	Group *cluster.Group
 }
 
 // Job is a run that needs only a device to begin: its configuration is checked,
@@ -34,9 +38,12 @@ type Job struct {
 	events Events
 	from   string // the checkpoint or model directory to start from, or ""
 	state  runs.State
-	run    *runs.Run // of a resumed run
+	run    *runs.Run // of a resumed run; only on rank 0
 	unlock func()    // of a resumed run
 	task   task.Task
+
+	resumed bool // on all ranks
+	share   share
 }
 
 // checkpointFiles are what a checkpoint needs to be resumed.
@@ -56,6 +63,9 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 		return nil, err
 	}
 	j := &Job{config: *c, start: start, events: events, state: runs.State{Seed: c.Train.Seed}}
+	if j.share, err = c.shareOf(start.Group.Size()); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			j.Close()
@@ -76,10 +86,16 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 			return nil, err
 		}
 	}
+	if own, err = j.shareOrigin(own); err != nil {
+		return nil, err
+	}
 	t := c.Train
-	j.task, err = catalog.Open(ctx, task.Options{
-		Settings: c.Data, Seq: t.SeqLen, Seed: t.Seed, Vocab: c.Model.VocabSize, Tokens: c.Tokens(), Own: own,
-		Note: events.note, Progress: events.Prepare,
+	err = inTurn(start.Group, func() (err error) {
+		j.task, err = catalog.Open(ctx, task.Options{
+			Settings: c.Data, Seq: t.SeqLen, Seed: t.Seed, Vocab: c.Model.VocabSize, Tokens: c.Tokens(), Own: own,
+			Follow: start.Group.Rank() > 0, Note: events.note, Progress: events.Prepare,
+		})
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -186,16 +202,20 @@ func Plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 	if err := c.Check(); err != nil {
 		return nil, nil, err
 	}
-	return plan(c, a)
+	s, err := c.shareOf(1)
+	if err != nil {
+		return nil, nil, err
+	}
+	return plan(c, s, a)
 }
 
-func plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
+// plan plans the micro-batches of a rank.
+func plan(c *Config, s share, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 	opt := c.Train.optimizer()
 	m, err := model.New(c.Model, a, opt.Storage(), c.Train.Precision)
 	if err != nil {
 		return nil, nil, err
 	}
-	t := c.Train
-	p, err := m.PlanTraining(t.BatchSize, t.SeqLen, opt)
+	p, err := m.PlanTraining(s.Rows, c.Train.SeqLen, opt)
 	return m, p, err
 }
