@@ -104,6 +104,11 @@ func (e *engine) fail(err error) {
 	e.active, e.queue = nil, nil
 }
 
+// broken is an error of the transport: the other side is gone, or the network.
+func broken(err error) error {
+	return lostError(err.Error() + ": that rank has ended, or the network to it is down")
+}
+
 // run is the loop of the goroutine.
 func (e *engine) run() {
 	nap := shortNap
@@ -169,7 +174,7 @@ func (e *engine) take() (moved bool) {
 		o.memory = e.scratch(o.values)
 		e.active = append(e.active, o)
 		if err := e.start(o); err != nil {
-			e.fail(err)
+			e.fail(broken(err))
 			return true
 		}
 		moved = true
@@ -208,7 +213,7 @@ func (e *engine) advance() (moved bool) {
 		for _, r := range o.under {
 			done, err := r.done()
 			if err != nil {
-				e.fail(err)
+				e.fail(broken(err))
 				return true
 			}
 			if !done {
@@ -226,7 +231,7 @@ func (e *engine) advance() (moved bool) {
 		}
 		if o.stages = o.stages[1:]; len(o.stages) > 0 {
 			if err := e.start(o); err != nil {
-				e.fail(err)
+				e.fail(broken(err))
 				return true
 			}
 			continue

@@ -260,8 +260,15 @@ var ErrOther = errors.New("another rank ended the run")
 // was killed, hangs or cannot be reached.
 var ErrLost = errors.New("a rank is lost")
 
+// lostError is an ErrLost that says which rank.
+type lostError string
+
+func (e lostError) Error() string   { return string(e) }
+func (lostError) Is(err error) bool { return err == ErrLost }
+
 // Leave ends this rank's part. With an error the other ranks end with it too, as
-// soon as they hear of it.
+// soon as they hear of it. Where a rank is lost it ends the processes of all, this
+// one included: report the error before.
 func (g *Group) Leave(err error) {
 	if g != nil {
 		g.engine.leave(err)

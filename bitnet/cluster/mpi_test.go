@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"bitnet/bitnet/cluster/mpitest"
 )
 
 // rankVariable makes the test program a rank that runs one of ranks.
@@ -44,29 +45,11 @@ var ranks = map[string]func(g *Group) error{"collectives": collectives, "named":
 	return nil
 }}
 
-// launchers are the MPIs that are installed.
-func launchers(t *testing.T) map[string][]string {
-	found := map[string][]string{}
-	for name, command := range map[string][]string{
-		"Open MPI": {"mpirun.openmpi", "--allow-run-as-root", "--oversubscribe"},
-		"MPICH":    {"mpirun.mpich"},
-	} {
-		if _, err := exec.LookPath(command[0]); err == nil {
-			found[name] = command
-		}
-	}
-	if len(found) == 0 {
-		t.Skip("no MPI is installed (Debian: openmpi-bin, mpich)")
-	}
-	return found
-}
-
 // mpirun runs a function of ranks on n ranks, and gives their output.
-func mpirun(t *testing.T, command []string, n int, name string) string {
+func mpirun(t *testing.T, l mpitest.Launcher, n int, name string) string {
 	self, err := os.Executable()
 	require.NoError(t, err)
-	args := append(command[1:len(command):len(command)], "-n", fmt.Sprint(n), self)
-	cmd := exec.Command(command[0], args...)
+	cmd := l.Command(n, self)
 	cmd.Env = append(os.Environ(), rankVariable+"="+name)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
@@ -138,11 +121,11 @@ func collectives(g *Group) error {
 }
 
 func TestCollectivesOverMPI(t *testing.T) {
-	for name, command := range launchers(t) {
-		t.Run(name, func(t *testing.T) {
+	for _, l := range mpitest.Launchers(t) {
+		t.Run(l.Name, func(t *testing.T) {
 			for _, n := range []int{2, 3, 4} {
 				began := time.Now()
-				out := mpirun(t, command, n, "collectives")
+				out := mpirun(t, l, n, "collectives")
 				require.Equal(t, n, strings.Count(out, "collectives work"), out)
 				t.Logf("%d ranks: %s", n, time.Since(began).Round(time.Millisecond))
 			}
@@ -153,13 +136,13 @@ func TestCollectivesOverMPI(t *testing.T) {
 func TestRanksKnowTheirPlace(t *testing.T) {
 	host, err := os.Hostname()
 	require.NoError(t, err)
-	for name, command := range launchers(t) {
-		t.Run(name, func(t *testing.T) {
-			out := mpirun(t, command, 3, "named")
+	for _, l := range mpitest.Launchers(t) {
+		t.Run(l.Name, func(t *testing.T) {
+			out := mpirun(t, l, 3, "named")
 			for r := range 3 {
 				require.Contains(t, out, fmt.Sprintf("rank %d of 3, number %d on %s, ", r, r, host))
 			}
-			require.Contains(t, out, name)
+			require.Contains(t, out, l.Name)
 		})
 	}
 }

@@ -125,7 +125,7 @@ func (w *watch) attend(t transport, now time.Time, entered int64, busy bool, nam
 	if found := w.judge(now, name); found != "" {
 		w.tell(found)
 		w.spread(t, now)
-		return fmt.Errorf("%w: %s", ErrLost, found)
+		return lostError(found)
 	}
 	return w.speak(t, now)
 }

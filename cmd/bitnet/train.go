@@ -270,7 +270,7 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 	}
 	var t *train.Trainer
 	t, err = f.train(c, group)
-	return leave(group, t, err)
+	return leave(c, group, t, err)
 }
 
 // checked is the configuration to train with.

@@ -46,7 +46,7 @@ type reportedError struct{ error }
 
 // leave ends a rank's part, tells the others if it failed, and gives the error
 // that this rank prints.
-func leave(group *cluster.Group, t *train.Trainer, err error) error {
+func leave(c *cobra.Command, group *cluster.Group, t *train.Trainer, err error) error {
 	if group == nil {
 		return err
 	}
@@ -57,16 +57,28 @@ func leave(group *cluster.Group, t *train.Trainer, err error) error {
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("it was asked to stop before training began")
 	}
+	said := sentence(group, t, err)
+	if errors.Is(err, cluster.ErrLost) { // Leave may end this process
+		fmt.Fprintln(c.ErrOrStderr(), "bitnet:", printable.String(said.Error()))
+		said = reportedError{err}
+	}
 	group.Leave(err)
-	other := errors.Is(err, cluster.ErrOther) || errors.Is(err, train.ErrAnomaly)
+	return said
+}
+
+// sentence is what a rank says of its error.
+func sentence(group *cluster.Group, t *train.Trainer, err error) error {
+	lost, other := errors.Is(err, cluster.ErrLost), errors.Is(err, cluster.ErrOther)
 	switch {
 	case err == nil:
 		return nil
-	case group.Rank() > 0 && other:
+	case group.Rank() > 0 && (other || errors.Is(err, train.ErrAnomaly)):
 		return reportedError{err}
 	case group.Rank() > 0:
 		return fmt.Errorf("rank %d on %s: %w", group.Rank(), group.Hosts()[group.Rank()], err)
-	case t != nil && (other || errors.Is(err, cluster.ErrLost)):
+	case t != nil && (lost || other) && len(t.Run.Checkpoints()) == 0:
+		return fmt.Errorf("%w; there is no checkpoint yet: start again", err)
+	case t != nil && (lost || other):
 		return fmt.Errorf("%w; resume with the ranks that are left: bitnet train --resume %s", err, printable.Shell(t.Run.Dir))
 	}
 	return err
