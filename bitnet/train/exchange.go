@@ -35,13 +35,16 @@ type bucket struct {
 	pending *cluster.Pending // nil if the bucket is empty
 }
 
+// Buckets is in how many parts the gradients of a model leave for other ranks.
+func Buckets(parameters int64) int { return int(min(max(parameters/leastBucket, 1), mostBuckets)) }
+
 // newExchange cuts the micro-batch into segments, the same on all ranks.
 func newExchange(group *cluster.Group, program *graph.Program, plan *graph.Plan, params *graph.Params, format string) (*exchange, error) {
 	as, err := cluster.ParseFormat(format)
 	if err != nil {
 		return nil, err
 	}
-	n := int(min(max(params.Count()/leastBucket, 1), mostBuckets))
+	n := Buckets(params.Count())
 	// Other cards may get other kernels, and so other cuts.
 	different, err := group.Same(hash(fmt.Sprint(plan.Gradients(n))))
 	if err != nil {
