@@ -12,7 +12,7 @@ import (
 const (
 	mostActive = 4                      // operations under way at once
 	shortNap   = 20 * time.Microsecond  // while messages arrive
-	longNap    = 300 * time.Microsecond // while they do not
+	longNap    = 100 * time.Microsecond // while they do not
 	idleNap    = 20 * time.Millisecond  // without operations: only signs of life
 	lingering  = time.Second            // for the news of a failure to reach the others
 	leaving    = 10 * time.Second       // for all to leave together

@@ -44,10 +44,28 @@ var ranks = map[string]func(g *Group) error{"collectives": func(g *Group) error 
 		fmt.Println("collectives work")
 	}
 	return err
-}, "named": func(g *Group) error {
+}, "speed": speed, "named": func(g *Group) error {
 	fmt.Printf("rank %d of %d, number %d on %s, %s\n", g.Rank(), g.Size(), g.Local(), g.Hosts()[g.Rank()], g.Library())
 	return nil
 }}
+
+// speed measures sums of 100 MB: run the test program by hand, across machines, with
+// BITNET_CLUSTER_TEST_RANK=speed.
+func speed(g *Group) error {
+	values := make([]float32, 25e6)
+	for range 5 {
+		began := time.Now()
+		if err := g.Sum(values, Float32).Wait(); err != nil {
+			return err
+		}
+		took := time.Since(began)
+		if g.Rank() == 0 {
+			sent := 2 * float64(g.Size()-1) / float64(g.Size()) * 4 * float64(len(values))
+			fmt.Printf("%d ranks: %.0f ms, %.2f Gbit/s each way\n", g.Size(), 1e3*took.Seconds(), 8*sent/took.Seconds()/1e9)
+		}
+	}
+	return nil
+}
 
 // mpirun runs a function of ranks on n ranks, and gives their output.
 func mpirun(t *testing.T, l mpitest.Launcher, n int, name string) string {

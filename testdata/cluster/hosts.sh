@@ -27,7 +27,7 @@ shape() {
 	bits=$(echo "$rate" | sed 's/gbit$/000000000/; s/mbit$/000000/; s/kbit$/000/')
 	burst=$((bits / 8 / 250))
 	if [ "$burst" -lt 131072 ]; then burst=131072; fi
-	ip netns exec "$namespace" tc qdisc replace dev "$device" root tbf rate "$rate" burst "$burst" latency 50ms
+	ip netns exec "$namespace" tc qdisc replace dev "$device" root tbf rate "$rate" burst "$burst" latency 20ms
 }
 
 link() {
