@@ -20,6 +20,7 @@
 //	  serve, dash     servers: OpenAI's API; the live page of runs
 //	  doctor, cost, bench    what a machine can do, and what a run takes
 //	  export          models for transformers, llama.cpp and Ollama
+//	  sweep           many settings of an experiment, ranked
 //	  train           configuration, presets, the training loop
 //	  cluster         several processes that train one run: MPI
 //	  eval            validation loss and examinations

@@ -72,7 +72,7 @@ func rootCommand() *cobra.Command {
 	})
 	root.AddCommand(trainCommand(), evalCommand(), dataCommand(), tokenizerCommand(), exportCommand(), generateCommand(), chatCommand(), serveCommand(),
 		playCommand(), arenaCommand(), statusCommand(), plotCommand(), dashCommand(), devicesCommand(), doctorCommand(), costCommand(), benchCommand(),
-		tuneCommand(), shaderCommand(), versionCommand())
+		tuneCommand(), sweepCommand(), shaderCommand(), versionCommand())
 	refuseUnknown(root)
 	addCompletions(root)
 	return root
