@@ -101,6 +101,8 @@ func Train(ctx context.Context, c *Config, o TrainOptions) (run string, err erro
 // trainOnce trains until the end or an error. The trainer, which is closed, is
 // nil if it could not begin.
 func trainOnce(ctx context.Context, c *Config, o TrainOptions, note func(string)) (*train.Trainer, error) {
+	ready := o.Group.Busy()
+	defer ready()
 	job, err := train.Prepare(ctx, c, o.Start, o.Events)
 	if err != nil {
 		return nil, err
@@ -119,6 +121,7 @@ func trainOnce(ctx context.Context, c *Config, o TrainOptions, note func(string)
 	if o.Events.Begin != nil {
 		o.Events.Begin(t)
 	}
+	ready()
 	return t, t.Train(ctx)
 }
 

@@ -15,7 +15,7 @@ const (
 	longNap    = 100 * time.Microsecond // while they do not
 	idleNap    = 20 * time.Millisecond  // without operations: only signs of life
 	lingering  = time.Second            // for the news of a failure to reach the others
-	leaving    = 10 * time.Second       // for all to leave together
+	leaving    = 10 * time.Second       // for MPI to end
 
 	pulseTag = 1
 	firstTag = 16
@@ -34,6 +34,7 @@ type engine struct {
 	entered atomic.Int64 // operations posted
 	busy    atomic.Int64
 	quit    chan error    // why: told to the others
+	parted  chan struct{} // closed when this rank has nothing more to tell or to hear
 	gone    chan struct{} // closed when the goroutine has ended
 
 	mu     sync.Mutex
@@ -47,7 +48,7 @@ type engine struct {
 
 // startEngine opens a transport on a thread of its own.
 func startEngine(open func() (transport, error)) (*engine, error) {
-	e := &engine{posted: make(chan *operation, 1024), quit: make(chan error, 1), gone: make(chan struct{})}
+	e := &engine{posted: make(chan *operation, 1024), quit: make(chan error, 1), parted: make(chan struct{}), gone: make(chan struct{})}
 	opened := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // MPI is called by one thread
@@ -254,7 +255,11 @@ func (e *engine) attend(now time.Time) error {
 		e.watch.spread(e.t, now)
 		return nil
 	}
-	return e.watch.attend(e.t, now, e.entered.Load(), e.busy.Load() > 0, e.name)
+	err := e.watch.attend(e.t, now, e.entered.Load(), e.busy.Load() > 0, e.name)
+	if err != nil && !errors.Is(err, ErrLost) && !errors.Is(err, ErrOther) {
+		return broken(err)
+	}
+	return err
 }
 
 // name says which rank is meant.
@@ -273,7 +278,12 @@ func (e *engine) leave(err error) {
 	}
 	select {
 	case <-e.gone:
-	case <-time.After(leaving + lingering):
+		return
+	case <-e.parted:
+	}
+	select { // a library that does not let go must not keep the process
+	case <-e.gone:
+	case <-time.After(leaving):
 	}
 }
 
@@ -292,6 +302,7 @@ func (e *engine) end(why error) {
 	for until := time.Now().Add(lingering); time.Now().Before(until); time.Sleep(time.Millisecond) {
 		e.watch.spread(e.t, time.Now())
 	}
+	close(e.parted)
 	if errors.Is(failed, ErrLost) { // whoever hangs must be ended too
 		e.t.abort(1)
 	}
@@ -299,16 +310,20 @@ func (e *engine) end(why error) {
 
 // part says goodbye to the other ranks and leaves when all have.
 func (e *engine) part() error {
-	e.watch.bye = true
-	until := time.Now().Add(leaving)
-	for !e.watch.parted() {
-		if time.Now().After(until) {
-			return errors.New("the other ranks did not leave")
+	defer func() {
+		select {
+		case <-e.parted:
+		default:
+			close(e.parted)
 		}
+	}()
+	e.watch.bye = true
+	for !e.watch.parted() {
 		if err := e.watch.attend(e.t, time.Now(), e.entered.Load(), true, e.name); err != nil {
 			return err
 		}
-		time.Sleep(shortNap)
+		time.Sleep(time.Millisecond)
 	}
+	close(e.parted)
 	return e.t.finalize()
 }

@@ -231,9 +231,6 @@ func (w *watch) spread(t transport, now time.Time) {
 
 // judge finds a rank that is lost, and says so in a sentence.
 func (w *watch) judge(now time.Time, name func(int) string) string {
-	if w.bye {
-		return ""
-	}
 	top, behind, since := w.own.entered, w.me, w.changed
 	lowest, idle := w.own, w.own.done == w.own.entered
 	for r, p := range w.peers {
@@ -250,7 +247,7 @@ func (w *watch) judge(now time.Time, name func(int) string) string {
 		idle = idle && p.last.done == p.last.entered
 	}
 	limit := max(lateLimit, lateTimes*w.slowest)
-	if w.me != 0 || idle || lowest.busy || now.Sub(since) < limit {
+	if w.me != 0 || w.bye || idle || lowest.busy || now.Sub(since) < limit {
 		return ""
 	}
 	if lowest.entered < top {

@@ -16,6 +16,16 @@ import (
 // returns ctx's error. What a person would wait for, samples and evaluations,
 // is left out then; a resumed run catches up on it.
 func (t *Trainer) Train(ctx context.Context) error {
+	err := t.train(ctx)
+	if t.group.Size() > 1 && (err == nil || errors.Is(err, context.Canceled)) {
+		if failed := t.group.Barrier(); failed != nil { // rank 0 may still be saving
+			return failed
+		}
+	}
+	return err
+}
+
+func (t *Trainer) train(ctx context.Context) error {
 	if t.leads() {
 		if err := t.Run.SetAside(t.state.Step, t.events.note); err != nil {
 			return fmt.Errorf("setting aside checkpoints: %w", err)

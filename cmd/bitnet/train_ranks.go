@@ -25,7 +25,9 @@ func (f *trainFlags) shared(c *cobra.Command, group *cluster.Group) (*train.Conf
 		}
 		return train.ParseConfig("the configuration of rank 0", text)
 	}
+	done := group.Busy() // --init may download
 	cfg, err := f.checked(c)
+	done()
 	if err != nil {
 		return nil, err
 	}
