@@ -43,7 +43,7 @@ for speed in "$@"; do
 	until [ "$(step)" -ge $((first + 10)) ]; do sleep 0.05; done
 	last=$(step) after=$(sent)
 	# No checkpoint is wanted: it takes longer than all steps.
-	for host in $(ip netns list | sed -n 's/^\(host[0-9]*\).*/\1/p'); do "$here/hosts.sh" kill "$host"; done
+	for host in $(ip netns list | sed -n 's/^\(host[0-9]*\).*/\1/p'); do "$here/hosts.sh" kill "$host" || true; done
 	wait $job || true
 	expected=$("$bitnet" cost --exp baseline --device 4090 --workers "$ranks" --link "$speed" --exchange "$exchange" --json)
 	python3 - "$first" "$last" "$before" "$after" "$speed" "$expected" <<-'END'
