@@ -26,6 +26,9 @@ func LoadConfig(path string) (*Config, error) { return train.LoadConfig(path) }
 type Device struct {
 	Backend string // what reaches the adapter; "" is the default
 	Adapter string // its number or a part of its name; "" is the best one
+	// Turn chooses among several adapters that fit, such as equal cards: the first
+	// for 0, the second for 1, and after the last the first again.
+	Turn int
 }
 
 // Choose finds the adapter.
@@ -34,11 +37,11 @@ func (d Device) Choose() (gpu.Adapter, error) {
 	if err != nil {
 		return gpu.Adapter{}, err
 	}
-	i, err := gpu.Choose(all, d.Adapter)
+	fitting, err := gpu.ChooseAll(all, d.Adapter)
 	if err != nil {
 		return gpu.Adapter{}, err
 	}
-	return all[i], nil
+	return all[fitting[d.Turn%len(fitting)]], nil
 }
 
 // Open finds the adapter and opens it. note gets a line about each feature that
@@ -68,7 +71,8 @@ const mostLosses = 3
 
 // Train trains a model, and gives the run directory. It ends with the last step,
 // or when ctx does: then the run has a checkpoint to resume from, and ctx's error
-// is returned. A run whose device is lost continues from its newest checkpoint.
+// is returned. A run whose device is lost continues from its newest checkpoint,
+// unless it is shared with other ranks (Start.Group): then it ends.
 func Train(ctx context.Context, c *Config, o TrainOptions) (run string, err error) {
 	if o.RunsDir == "" {
 		o.RunsDir = "runs"
@@ -83,7 +87,7 @@ func Train(ctx context.Context, c *Config, o TrainOptions) (run string, err erro
 			return run, err
 		}
 		run = t.Run.Dir
-		if !errors.Is(err, gpu.ErrDeviceLost) || losses == mostLosses {
+		if !errors.Is(err, gpu.ErrDeviceLost) || losses == mostLosses || o.Group != nil { // other ranks do not start again
 			return run, err
 		}
 		from, state, noCheckpoint := train.FindCheckpoint(run, func(string) {})
@@ -101,6 +105,8 @@ func Train(ctx context.Context, c *Config, o TrainOptions) (run string, err erro
 // trainOnce trains until the end or an error. The trainer, which is closed, is
 // nil if it could not begin.
 func trainOnce(ctx context.Context, c *Config, o TrainOptions, note func(string)) (*train.Trainer, error) {
+	ready := o.Group.Busy()
+	defer ready()
 	job, err := train.Prepare(ctx, c, o.Start, o.Events)
 	if err != nil {
 		return nil, err
@@ -119,6 +125,7 @@ func trainOnce(ctx context.Context, c *Config, o TrainOptions, note func(string)
 	if o.Events.Begin != nil {
 		o.Events.Begin(t)
 	}
+	ready()
 	return t, t.Train(ctx)
 }
 

@@ -23,6 +23,7 @@
 //	  sweep           many settings of an experiment, ranked
 //	  swarm           training with other machines over slow links, on NATS
 //	  train           configuration, presets, the training loop
+//	  cluster         several processes that train one run: MPI
 //	  eval            validation loss and examinations
 //	  task            what a model learns: text, conversations, sums, a game
 //	  infer           generation, sampling, conversations, log-probabilities

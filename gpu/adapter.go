@@ -28,27 +28,46 @@ func (a Adapter) kind() string { return a.Kind.String() }
 // GPU, else a CPU: of several the first, but one through Vulkan before the same
 // through DX12, whose shader compiler is older.
 func Choose(adapters []Adapter, want string) (int, error) {
-	if len(adapters) == 0 {
-		return 0, errNoAdapter(runtime.GOOS)
+	all, err := ChooseAll(adapters, want)
+	if err != nil {
+		return 0, err
 	}
-	if want == "" {
-		best := 0
+	return all[0], nil
+}
+
+// ChooseAll returns the indices of all adapters that want describes as well as
+// the one that Choose picks, which comes first: all of its kind for "".
+func ChooseAll(adapters []Adapter, want string) ([]int, error) {
+	if len(adapters) == 0 {
+		return nil, errNoAdapter(runtime.GOOS)
+	}
+	where := func(fits func(Adapter) bool) (found []int) {
 		for i, a := range adapters {
-			if b := adapters[best]; a.Kind < b.Kind || a.Kind == b.Kind && a.API == "Vulkan" && b.API == "DX12" {
-				best = i
+			if fits(a) {
+				found = append(found, i)
 			}
 		}
-		return best, nil
+		return found
+	}
+	if want == "" {
+		best := adapters[0].Kind
+		for _, a := range adapters {
+			best = min(best, a.Kind)
+		}
+		found := where(func(a Adapter) bool { return a.Kind == best })
+		through := func(api string) func(i int) bool { return func(i int) bool { return adapters[i].API == api } }
+		if slices.ContainsFunc(found, through("Vulkan")) { // the same cards
+			found = slices.DeleteFunc(found, through("DX12"))
+		}
+		return found, nil
 	}
 	if i, err := strconv.Atoi(want); err == nil && i >= 0 && i < len(adapters) {
-		return i, nil
+		return []int{i}, nil
 	} else if err != nil || i >= 100 { // 3090 is a name, 7 a wrong index
 		part := strings.ToLower(want)
 		for _, text := range []func(Adapter) string{Adapter.name, Adapter.kind} {
-			for i, a := range adapters {
-				if strings.Contains(strings.ToLower(text(a)), part) {
-					return i, nil
-				}
+			if found := where(func(a Adapter) bool { return strings.Contains(strings.ToLower(text(a)), part) }); found != nil {
+				return found, nil
 			}
 		}
 	}
@@ -56,7 +75,7 @@ func Choose(adapters []Adapter, want string) (int, error) {
 	for i, a := range adapters {
 		names[i] = fmt.Sprintf("%d %q", i, a.Name)
 	}
-	return 0, fmt.Errorf("no adapter is called %q: choose one of %s by its number or a part of its name", want, strings.Join(names, ", "))
+	return nil, fmt.Errorf("no adapter is called %q: choose one of %s by its number or a part of its name", want, strings.Join(names, ", "))
 }
 
 func errNoAdapter(system string) error {

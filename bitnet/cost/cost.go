@@ -31,6 +31,11 @@ type Run struct {
 	Dispatches int   `json:"dispatches_per_step,omitempty"`
 	// UpdateFlops is the arithmetic of matrix products of a step's update, with Muon.
 	UpdateFlops float64 `json:"update_flops,omitempty"`
+	// GradAccum are the micro-batches of a step; Buckets says in how many parts
+	// gradients leave for other workers, LastBucket what share is in the last.
+	GradAccum  int     `json:"grad_accum,omitempty"`
+	Buckets    int     `json:"buckets,omitempty"`
+	LastBucket float64 `json:"last_bucket,omitempty"`
 	// Passes is about how often the run reads its data set; 0 if its size is unknown.
 	Passes float64 `json:"passes,omitempty"`
 }
@@ -84,6 +89,13 @@ func OfConfig(c *train.Config, a gpu.Adapter, tokens int64) (Run, error) {
 	}
 	if tokens == 0 {
 		r.Tokens = r.StepTokens * int64(t.Steps)
+	}
+	r.GradAccum, r.Buckets = t.GradAccum, train.Buckets(r.Params)
+	ranges := plan.Gradients(r.Buckets)
+	for _, g := range ranges {
+		if g.Segment == ranges[len(ranges)-1].Segment {
+			r.LastBucket += float64(g.Elements) / float64(r.Params)
+		}
 	}
 	for _, x := range plan.Memory() {
 		r.Memory = append(r.Memory, Part{x.Arena, x.Bytes})

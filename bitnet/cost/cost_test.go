@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"bitnet/bitnet/bench"
+	"bitnet/bitnet/cluster"
 	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/train"
 )
@@ -187,4 +188,33 @@ func params(m modelfile.Config) int64 {
 // backward, which computes the scores again.
 func attentionFlops(m modelfile.Config, seq int) float64 {
 	return 9 * float64(m.Layers) * float64(m.HiddenSize) * float64(seq+1)
+}
+
+// The formula of several workers, worked out by hand.
+func TestSeveralWorkers(t *testing.T) {
+	r := Run{Params: 1e9 / 8, StepTokens: 1000, GradAccum: 2, Buckets: 5, LastBucket: 0.25}
+	alone := Estimate{Device: "card", TokensPerSec: 500} // 2 s a step
+	s := r.Scale(alone, Workers{N: 4, Link: 8e9, Format: cluster.Float32})
+	require.Len(t, s, len(ways))
+	require.Equal(t, "synchronous (mpirun)", s[0].Way)
+	require.InEpsilon(t, 2*3./4*4*1e9/8, s[0].Bytes, 1e-9)
+	e := 0.75e9/0.94e9 + 5*200e-6 + 1e9/4e9
+	require.InEpsilon(t, e, s[0].Exchange, 1e-9)
+	require.InEpsilon(t, 4*2/(2+0.25*e+(0.75*e-0.6*2/2)), s[0].LargerBatch, 1e-9)
+	require.InEpsilon(t, 2/(0.5+0.25*e+(0.75*e-0.6*0.5)), s[0].SameBatch, 1e-9)
+	half := r.Scale(alone, Workers{N: 4, Link: 8e9, Format: cluster.BFloat16})
+	require.InEpsilon(t, s[0].Bytes/2, half[0].Bytes, 1e-9)
+	// A fast link hides all but the last bucket.
+	fast := r.Scale(alone, Workers{N: 4, Link: 800e9, Format: cluster.Float32})
+	require.InEpsilon(t, 4*2/(2+0.25*fast[0].Exchange), fast[0].LargerBatch, 1e-9)
+
+	for text, want := range map[string]float64{"10Gbit": 1e10, "2.5gbit/s": 2.5e9, " 100 Mbit": 1e8} {
+		got, err := ParseLink(text)
+		require.NoError(t, err, text)
+		require.InEpsilon(t, want, got, 1e-9)
+	}
+	for _, text := range []string{"", "10", "fast", "-1Gbit", "0Gbit", "NaNGbit", "1e99Gbit", "10GB"} {
+		_, err := ParseLink(text)
+		require.Error(t, err, text)
+	}
 }

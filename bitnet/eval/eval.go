@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 
+	"bitnet/bitnet/cluster"
 	"bitnet/bitnet/infer"
 	"bitnet/bitnet/model"
 	"bitnet/bitnet/runs"
@@ -23,6 +24,7 @@ type Evaluator struct {
 	scorer      *infer.Scorer
 	examination task.Examination // nil where there is none, or not yet
 	examined    bool             // the task was asked for one
+	group       *cluster.Group   // the ranks that share the work
 }
 
 // New makes an evaluator of a model, which may be in training, over batches of
@@ -34,6 +36,10 @@ func New(m *model.Model, t task.Task, rows, seq int, packed bool) (*Evaluator, e
 	}
 	return &Evaluator{model: m, task: t, scorer: scorer}, nil
 }
+
+// Spread shares the work among ranks, which all evaluate the same model over the
+// same data: each computes a part of the loss, and rank 0 examines.
+func (e *Evaluator) Spread(group *cluster.Group) { e.group = group }
 
 // Release frees the evaluator's buffers.
 func (e *Evaluator) Release() {
@@ -48,19 +54,25 @@ func (e *Evaluator) Release() {
 // every token that carries loss, if it is not nil.
 func (e *Evaluator) Evaluate(ctx context.Context, src data.Source, rows int64, n int, each func(infer.TokenLogProb) error) (runs.Eval, error) {
 	bytes := byteCounter{text: e.task.IsText(), tok: e.task.Tokenizer()}
-	loss, err := e.scorer.Loss(ctx, src, rows, func(p infer.TokenLogProb) error {
+	loss, err := e.scorer.PartOfLoss(ctx, src, rows, e.group.Rank(), e.group.Size(), func(p infer.TokenLogProb) error {
 		bytes.add(p.Token)
 		if each == nil {
 			return nil
 		}
 		return each(p)
 	})
+	if err == nil {
+		err = e.addUp(&loss, &bytes)
+	}
 	if err != nil {
 		return runs.Eval{}, err
 	}
 	out := runs.Eval{Loss: runs.Number(loss.Mean), Perplexity: runs.Number(loss.Perplexity()), Tokens: loss.Tokens}
 	if bytes.known() {
 		out.Scores = append(out.Scores, runs.NewBitsPerByte(loss.Mean, loss.Tokens, bytes.n))
+	}
+	if e.group.Rank() > 0 {
+		return out, nil
 	}
 	if !e.examined {
 		if e.examination, err = e.task.Examination(e.model); err != nil {
@@ -74,6 +86,32 @@ func (e *Evaluator) Evaluate(ctx context.Context, src data.Source, rows int64, n
 		out.Scores = append(out.Scores, found...)
 	}
 	return out, err
+}
+
+// addUp makes what this rank has measured what all have, in the order of the ranks.
+func (e *Evaluator) addUp(loss *infer.Loss, bytes *byteCounter) error {
+	if e.group.Size() == 1 {
+		return nil
+	}
+	unknown := 0.
+	if bytes.unknown {
+		unknown = 1
+	}
+	all, err := e.group.GatherFloats(loss.Sum, float64(loss.Tokens), float64(bytes.n), unknown)
+	if err != nil {
+		return err
+	}
+	*loss, bytes.n = infer.Loss{}, 0
+	for _, r := range all {
+		loss.Sum += r[0]
+		loss.Tokens += int64(r[1])
+		bytes.n += int64(r[2])
+		bytes.unknown = bytes.unknown || r[3] > 0
+	}
+	if loss.Tokens > 0 {
+		loss.Mean = loss.Sum / float64(loss.Tokens)
+	}
+	return nil
 }
 
 // byteCounter counts the bytes of text that tokens stand for.

@@ -21,7 +21,8 @@ type TokenLogProb struct {
 
 // Loss is what a Scorer measured.
 type Loss struct {
-	Mean   float64 // over the tokens that carry loss, in nats
+	Sum    float64 // over the tokens that carry loss, in nats
+	Mean   float64 // of these
 	Tokens int64   // that carry loss
 }
 
@@ -74,9 +75,13 @@ func (s *Scorer) Release() { s.program.Release() }
 // its end where that comes before. each gets every token that carries loss, if
 // it is not nil.
 func (s *Scorer) Loss(ctx context.Context, src data.Source, rows int64, each func(TokenLogProb) error) (Loss, error) {
+	return s.PartOfLoss(ctx, src, rows, 0, 1, each)
+}
+
+// PartOfLoss is Loss over one part of n: batch number part, part + n and so on.
+func (s *Scorer) PartOfLoss(ctx context.Context, src data.Source, rows int64, part, n int, each func(TokenLogProb) error) (Loss, error) {
 	var l Loss
-	sum := 0.0
-	for row := int64(0); row < rows; row += int64(s.batch.Rows) {
+	for row, number := int64(0), 0; row < rows; row, number = row+int64(s.batch.Rows), number+1 {
 		if err := ctx.Err(); err != nil {
 			return l, err
 		}
@@ -86,6 +91,9 @@ func (s *Scorer) Loss(ctx context.Context, src data.Source, rows int64, each fun
 		}
 		if err != nil {
 			return l, err
+		}
+		if number%n != part {
+			continue
 		}
 		if err := LoadBatch(s.program, s.batch, s.vocab); err != nil {
 			return l, err
@@ -101,7 +109,7 @@ func (s *Scorer) Loss(ctx context.Context, src data.Source, rows int64, each fun
 			if target == data.Ignore || at >= rows {
 				continue
 			}
-			sum += float64(s.losses[i])
+			l.Sum += float64(s.losses[i])
 			l.Tokens++
 			if each != nil {
 				if err := each(TokenLogProb{int(at), i%s.batch.Seq + 1, target, -float64(s.losses[i])}); err != nil {
@@ -111,7 +119,7 @@ func (s *Scorer) Loss(ctx context.Context, src data.Source, rows int64, each fun
 		}
 	}
 	if l.Tokens > 0 {
-		l.Mean = sum / float64(l.Tokens)
+		l.Mean = l.Sum / float64(l.Tokens)
 	}
 	return l, nil
 }

@@ -18,6 +18,10 @@ const (
 	TokensPerSec
 	TokensSeen
 	Memory
+	Ranks
+	TokensPerSecRank
+	ExchangeShare
+	SlowestRank
 	numKeys
 )
 
@@ -98,6 +102,23 @@ var table = [numKeys]Metric{
 	Memory: {
 		Name: "device_memory_bytes", Title: "device memory", Format: Bytes, Tag: "speed/device_memory_mib", Scale: 1. / (1 << 20),
 		Status: StatusLine{Label: "memory", Text: "%s on the device"}, Card: true, Device: true,
+	},
+	Ranks: {
+		Name: "ranks", Title: "ranks", Format: Plain, Tag: "ranks/ranks",
+		Status: StatusLine{Label: "ranks", Text: "%s ranks"}, Device: true,
+	},
+	TokensPerSecRank: {
+		Name: "tokens_per_sec_rank", Title: "speed of a rank", Unit: "tokens/s", Format: Plain, Tag: "ranks/tokens_per_sec",
+		Status: StatusLine{Label: "ranks", Text: "%s tokens/s each", Median: true}, Device: true,
+	},
+	ExchangeShare: {
+		Name: "exchange_share", Title: "share of time spent exchanging", Format: Percent, Tag: "ranks/exchange_share",
+		Panel:  Panel{Title: "share of time spent exchanging", FromZero: true, Smooth: true},
+		Status: StatusLine{Label: "ranks", Text: "%s of the time spent exchanging", Median: true}, Device: true,
+	},
+	SlowestRank: {
+		Name: "slowest_rank", Title: "slowest rank", Format: Plain, Tag: "ranks/slowest",
+		Status: StatusLine{Label: "ranks", Text: "rank %s waits least"}, Device: true,
 	},
 }
 

@@ -27,6 +27,15 @@ type Provenance struct {
 	Parameters  int64     `json:"parameters"`
 	Init        string    `json:"init,omitempty"`           // the model whose weights the run began with
 	FirstTokens string    `json:"first_1000_tokens_sha256"` // as little-endian uint32
+	Ranks       []Rank    `json:"ranks,omitempty"`          // of a run that several processes began together
+}
+
+// Rank is one of the processes that share a run.
+type Rank struct {
+	Host    string `json:"host"`
+	Device  string `json:"device"`
+	Driver  string `json:"driver"`
+	Backend string `json:"backend"`
 }
 
 func (r *Run) provenancePath() string { return filepath.Join(r.Dir, "provenance.json") }

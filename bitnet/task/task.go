@@ -90,6 +90,10 @@ type Options struct {
 	// on data that it was not trained on.
 	Whole bool
 
+	// Follow reads data that another process is just preparing, of the same run,
+	// instead of refusing it.
+	Follow bool
+
 	Note     func(string)      // gets lines for the user; may come from another goroutine
 	Progress func(Preparation) // gets the state of Open several times a second; may be nil
 }

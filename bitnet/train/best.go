@@ -40,8 +40,14 @@ func (t *Trainer) findBest() error {
 	if !t.Config.keepsBest() {
 		return nil
 	}
-	b, err := t.Run.Best()
-	if err != nil {
+	var b runs.Best
+	if t.leads() {
+		var err error
+		if b, err = t.Run.Best(); err != nil {
+			return err
+		}
+	}
+	if err := tellJSON(t.group, &b); err != nil {
 		return err
 	}
 	t.best.since = b.Since
@@ -81,6 +87,9 @@ func (t *Trainer) exhausted() bool {
 
 // stopEarly says that the run stops, and why.
 func (t *Trainer) stopEarly() {
+	if !t.leads() {
+		return
+	}
 	t.events.note(fmt.Sprintf("stopping early: the validation loss no longer improves (early_stopping %d); the best is %.4f: use %s@best (--set early_stopping=0 continues)",
 		t.Config.Train.EarlyStopping, t.best.lowest, printable.Shell(t.Run.Dir)))
 }

@@ -28,6 +28,13 @@ func (t *Trainer) save() error {
 	if t.saved == t.state.Step {
 		return nil
 	}
+	if err := t.compareWeights(); err != nil {
+		return err
+	}
+	if !t.leads() {
+		t.saved, t.savedAt = t.state.Step, time.Now()
+		return nil
+	}
 	if err := t.logs.Sync(); err != nil {
 		return err
 	}
@@ -72,13 +79,20 @@ func (t *Trainer) writeFiles(dir string) error {
 	return tok.Save(dir)
 }
 
-// restore returns to where a checkpoint was written.
+// restore returns to where a checkpoint was written. Rank 0 reads it.
 func (t *Trainer) restore(dir string, state runs.State) error {
-	if err := t.model.LoadMasters(dir); err != nil {
-		return err
+	if t.leads() {
+		if err := t.model.LoadMasters(dir); err != nil {
+			return err
+		}
+		for _, f := range moments {
+			if err := t.model.LoadForm(filepath.Join(dir, optimizerName), f); err != nil {
+				return err
+			}
+		}
 	}
-	for _, f := range moments {
-		if err := t.model.LoadForm(filepath.Join(dir, optimizerName), f); err != nil {
+	if t.group.Size() > 1 {
+		if _, err := t.takeOver(everything...); err != nil {
 			return err
 		}
 	}
@@ -91,8 +105,16 @@ func (t *Trainer) restore(dir string, state runs.State) error {
 
 // rollBackTo returns to the newest checkpoint.
 func (t *Trainer) rollBackTo() error {
-	dir := t.Run.CheckpointDir(t.saved)
-	state, err := runs.ReadState(dir, checkpointFiles...)
+	var dir string
+	var state runs.State
+	var err error
+	if t.leads() {
+		dir = t.Run.CheckpointDir(t.saved)
+		state, err = runs.ReadState(dir, checkpointFiles...)
+	}
+	if err == nil {
+		err = tellJSON(t.group, &state)
+	}
 	if err == nil {
 		err = t.restore(dir, state)
 	}

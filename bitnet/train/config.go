@@ -11,6 +11,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"bitnet/bitnet/cluster"
 	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/suggest"
@@ -58,6 +59,7 @@ type Optimisation struct {
 	Tuning           string      `yaml:"tuning"`         // of kernels: auto, stored, off or a file of bitnet tune
 	Memory           Memory      `yaml:"memory"`         // of activations: auto, fast or low
 	MemoryBudget     string      `yaml:"memory_budget"`  // most that a step may hold on the device, such as 6GiB; "" for what the adapter has
+	Exchange         string      `yaml:"exchange"`       // of gradients between ranks: f32 or bf16
 }
 
 // Output says what is written and how often, in steps; 0 means only at
@@ -95,13 +97,11 @@ func LoadConfig(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration %s: %w", path, err)
 	}
-	return parseConfig(path, text)
+	return ParseConfig(path, text)
 }
 
-// ReadConfig reads the text of a config.yaml that came from where.
-func ReadConfig(where string, text []byte) (*Config, error) { return parseConfig(where, text) }
-
-func parseConfig(where string, text []byte) (*Config, error) {
+// ParseConfig reads the text of a config.yaml; where says in messages whose it is.
+func ParseConfig(where string, text []byte) (*Config, error) {
 	var c Config
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
@@ -122,6 +122,9 @@ func parseConfig(where string, text []byte) (*Config, error) {
 	}
 	if c.Train.Memory == "" {
 		c.Train.Memory = MemoryAuto
+	}
+	if c.Train.Exchange == "" {
+		c.Train.Exchange = cluster.Float32.String()
 	}
 	if c.Train.Schedule == "" {
 		c.Train.Schedule = TwoStage
@@ -272,6 +275,9 @@ func (c *Config) check() error {
 	}
 	if err := t.checkMemory(); err != nil {
 		return err
+	}
+	if _, err := cluster.ParseFormat(t.Exchange); err != nil {
+		return fmt.Errorf("train.exchange is %w", err)
 	}
 	if err := c.checkBest(); err != nil {
 		return err

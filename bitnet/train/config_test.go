@@ -20,7 +20,7 @@ func TestPresets(t *testing.T) {
 		c, err := Preset(name)
 		require.NoError(t, err)
 		require.NoError(t, c.Check(), name)
-		again, err := parseConfig("again", c.YAML())
+		again, err := ParseConfig("again", c.YAML())
 		require.NoError(t, err)
 		require.Equal(t, c, again, "config.yaml must hold all of %s", name)
 	}

@@ -19,6 +19,7 @@
 //	schedule.go         learning rate and weight decay over the steps
 //	job.go              Prepare: configuration, checkpoint and data of a run
 //	trainer.go          Trainer: how one is made, and one step
+//	ranks.go            a run that several ranks share; exchange.go their gradients
 //	loop.go             the loop: what is due after each step
 //	report.go           what is measured, evaluated, sampled and logged
 //	anomaly.go          what is wrong with a step; respond.go what is done about it

@@ -32,7 +32,7 @@ func FuzzConfigText(f *testing.F) {
 		if len(text) > 1<<10 {
 			return
 		}
-		c, err := parseConfig("config.yaml", []byte(text))
+		c, err := ParseConfig("config.yaml", []byte(text))
 		oneMistake(t, "", err)
 		if err != nil {
 			return
@@ -41,7 +41,7 @@ func FuzzConfigText(f *testing.F) {
 			oneMistake(t, text, err)
 			return
 		}
-		again, err := parseConfig("config.yaml", c.YAML())
+		again, err := ParseConfig("config.yaml", c.YAML())
 		if err != nil {
 			t.Fatalf("%q is written as %q, which cannot be read: %v", text, c.YAML(), err)
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"bitnet/bitnet/cluster"
 	"bitnet/bitnet/model"
 	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/runs"
@@ -27,6 +28,9 @@ type Start struct {
 	Newest         bool        // Resume is what was the run's newest whole checkpoint when State was read
 	Init           string      // a model directory whose weights to start with, or ""
 	Peers          Peers       // other machines that train the same model, or nil
+	// Group are the ranks that train the run together; nil for this process alone.
+	// Only rank 0 needs the fields above.
+	Group *cluster.Group
 }
 
 // Job is a run that needs only a device to begin: its configuration is checked,
@@ -37,10 +41,13 @@ type Job struct {
 	events Events
 	from   string // the checkpoint or model directory to start from, or ""
 	state  runs.State
-	run    *runs.Run // of a resumed run
+	run    *runs.Run // of a resumed run; only on rank 0
 	unlock func()    // of a resumed run
 	task   task.Task
 	own    *tokenizer.Tokenizer // of the model to start from; nil for none
+
+	resumed bool // on all ranks
+	share   share
 }
 
 // checkpointFiles are what a checkpoint needs to be resumed.
@@ -62,7 +69,13 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 	if start.Peers != nil && c.Train.OnAnomaly == runs.RollBack {
 		return nil, &ConfigError{errors.New("a worker of a swarm cannot return to an earlier checkpoint: leave out --on-anomaly rollback")}
 	}
+	if start.Peers != nil && start.Group.Size() > 1 {
+		return nil, errors.New("a worker of a swarm is one process: leave out --swarm, or start it without mpirun")
+	}
 	j := &Job{config: *c, start: start, events: events, state: runs.State{Seed: c.Train.Seed}}
+	if j.share, err = c.shareOf(start.Group.Size()); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			j.Close()
@@ -82,10 +95,16 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 			return nil, err
 		}
 	}
+	if j.own, err = j.shareOrigin(j.own); err != nil {
+		return nil, err
+	}
 	t := c.Train
-	j.task, err = catalog.Open(ctx, task.Options{
-		Settings: c.Data, Seq: t.SeqLen, Seed: t.Seed, Vocab: c.Model.VocabSize, Tokens: c.Tokens(), Own: j.own,
-		Note: events.note, Progress: events.Prepare,
+	err = inTurn(start.Group, func() (err error) {
+		j.task, err = catalog.Open(ctx, task.Options{
+			Settings: c.Data, Seq: t.SeqLen, Seed: t.Seed, Vocab: c.Model.VocabSize, Tokens: c.Tokens(), Own: j.own,
+			Follow: start.Group.Rank() > 0, Note: events.note, Progress: events.Prepare,
+		})
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -226,21 +245,26 @@ func Plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 	if err := c.Check(); err != nil {
 		return nil, nil, err
 	}
-	return plan(c, a)
+	s, err := c.shareOf(1)
+	if err != nil {
+		return nil, nil, err
+	}
+	return plan(c, s, a)
 }
 
-func plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
+// plan plans the micro-batches of a rank.
+func plan(c *Config, s share, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 	opt := c.Train.optimizer()
 	m, err := model.New(c.Model, a, opt.Storage(), c.Train.Precision)
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := m.PlanTraining(c.step(c.Train.memory()))
+	p, err := m.PlanTraining(c.step(s, c.Train.memory()))
 	return m, p, err
 }
 
-// step is what a training step is planned for, in so much memory.
-func (c *Config) step(memory int64) model.Step {
+// step is what a training step of a share is planned for, in so much memory.
+func (c *Config) step(s share, memory int64) model.Step {
 	t := &c.Train
-	return model.Step{Batch: t.BatchSize, Seq: t.SeqLen, Packed: catalog.Packed(c.Data.Source), Optimizer: t.optimizer(), Memory: memory}
+	return model.Step{Batch: s.Rows, Seq: t.SeqLen, Packed: catalog.Packed(c.Data.Source), Optimizer: t.optimizer(), Memory: memory}
 }

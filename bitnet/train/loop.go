@@ -16,14 +16,26 @@ import (
 // returns ctx's error. What a person would wait for, samples and evaluations,
 // is left out then; a resumed run catches up on it.
 func (t *Trainer) Train(ctx context.Context) error {
-	if err := t.Run.SetAside(t.state.Step, t.events.note); err != nil {
-		return fmt.Errorf("setting aside checkpoints: %w", err)
+	err := t.train(ctx)
+	if t.group.Size() > 1 && (err == nil || errors.Is(err, context.Canceled)) {
+		if failed := t.group.Barrier(); failed != nil { // rank 0 may still be saving
+			return failed
+		}
 	}
-	if err := t.openLogs(); err != nil {
-		return err
+	return err
+}
+
+func (t *Trainer) train(ctx context.Context) error {
+	if t.leads() {
+		if err := t.Run.SetAside(t.state.Step, t.events.note); err != nil {
+			return fmt.Errorf("setting aside checkpoints: %w", err)
+		}
+		if err := t.openLogs(); err != nil {
+			return err
+		}
+		defer t.logs.Close()
 	}
-	defer t.logs.Close()
-	if err := t.settle(ctx); err != nil {
+	if err := t.settle(t.together(ctx, false)); err != nil {
 		return err
 	}
 	if t.state.Step > 0 && t.exhausted() {
@@ -41,6 +53,8 @@ func (t *Trainer) Train(ctx context.Context) error {
 	}
 	t.began = time.Now()
 	t.savedAt = t.began
+	compiled := t.group.Busy() // the first step compiles
+	defer compiled()
 	for t.state.Step < int64(t.Config.Train.Steps) {
 		if err := t.takePart(); err != nil {
 			return err
@@ -48,13 +62,18 @@ func (t *Trainer) Train(ctx context.Context) error {
 		if err := t.Advance(); err != nil {
 			return err
 		}
+		compiled()
 		if err := t.endRound(ctx); err != nil {
 			return err
 		}
 		if t.events.Step != nil {
 			t.events.Step(t.state.Step)
 		}
-		ended, err := t.attend(ctx, t.due(ctx))
+		d, err := t.due(ctx)
+		if err != nil {
+			return err
+		}
+		ended, err := t.attend(t.together(ctx, d.stop), d)
 		if ended || err != nil {
 			return err
 		}
@@ -65,12 +84,15 @@ func (t *Trainer) Train(ctx context.Context) error {
 // settle makes up for what an earlier process left undone, and remembers what the
 // loop needs to know of the run directory.
 func (t *Trainer) settle(ctx context.Context) error {
+	defer t.group.Busy()()
 	err := t.findBest()
 	if err != nil {
 		return err
 	}
-	if t.place, err = os.Stat(t.Run.Dir); err != nil {
-		return fmt.Errorf("looking at the run directory: %w", err)
+	if t.leads() {
+		if t.place, err = os.Stat(t.Run.Dir); err != nil {
+			return fmt.Errorf("looking at the run directory: %w", err)
+		}
 	}
 	if t.Config.Train.OnAnomaly == runs.RollBack && t.saved < 0 {
 		if err := t.save(); err != nil { // a rollback needs one
@@ -97,11 +119,15 @@ type due struct {
 	best, save             bool // the checkpoint if it is the best so far, or in any case
 }
 
-// due decides what is to be done after the step that was just taken.
-func (t *Trainer) due(ctx context.Context) due {
+// due decides what is to be done after the step that was just taken, the same on
+// all ranks.
+func (t *Trainer) due(ctx context.Context) (due, error) {
 	c, o := &t.Config.Train, &t.Config.Output
-	last, stop := t.state.Step == int64(c.Steps), ctx.Err() != nil
-	overdue := o.CheckpointMinutes > 0 && time.Since(t.savedAt).Minutes() >= o.CheckpointMinutes
+	last := t.state.Step == int64(c.Steps)
+	stop, overdue, err := t.agree(ctx.Err() != nil, o.CheckpointMinutes > 0 && time.Since(t.savedAt).Minutes() >= o.CheckpointMinutes)
+	if err != nil {
+		return due{}, err
+	}
 	evaluate := last || t.every(o.EvalInterval)
 	return due{
 		last: last, stop: stop,
@@ -110,7 +136,7 @@ func (t *Trainer) due(ctx context.Context) due {
 		samples:  last || t.every(o.SampleInterval),
 		best:     evaluate && t.Config.keepsBest(),
 		save:     last || stop || overdue || t.every(o.CheckpointInterval) || c.stageBoundary(t.state.Step),
-	}
+	}, nil
 }
 
 // attend does what is due after a step, and reports whether training ends here.
@@ -132,6 +158,14 @@ func (t *Trainer) attend(ctx context.Context, d due) (ended bool, err error) {
 		if err := t.measure(d.save || d.evaluate || t.sharesDue()); err != nil {
 			return true, err
 		}
+	}
+	if t.every(compareEvery) {
+		if err := t.compareWeights(); err != nil {
+			return true, err
+		}
+	}
+	if d.evaluate || d.samples || d.save {
+		defer t.group.Busy()()
 	}
 	pause := time.Now() // what follows is not training time
 	err = t.examine(ctx, d.evaluate, d.samples)
@@ -192,13 +226,23 @@ func (t *Trainer) catchUp(ctx context.Context, evaluate, sample bool) error {
 		t.loss = float64(losses[len(losses)-1]) // samples are judged by it
 	}
 	t.carry()
-	return t.examine(ctx, evaluate && !t.logs.Evaluated(t.state.Step), sample && !t.logs.Sampled(t.state.Step))
+	missing := [2]bool{evaluate, sample}
+	if t.leads() {
+		missing = [2]bool{evaluate && !t.logs.Evaluated(t.state.Step), sample && !t.logs.Sampled(t.state.Step)}
+	}
+	if err := tellJSON(t.group, &missing); err != nil {
+		return err
+	}
+	return t.examine(ctx, missing[0], missing[1])
 }
 
 // carry takes over the steps since the last line of metrics, so that the next line
 // is the one of a run that was not interrupted.
 func (t *Trainer) carry() {
 	recent := &t.state.Recent
+	if !t.leads() {
+		return
+	}
 	last := len(recent.Loss)
 	n := int(t.state.Step - t.logs.Logged())
 	if n > last {

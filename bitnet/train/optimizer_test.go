@@ -76,7 +76,7 @@ func TestOptimizerOfACheckpoint(t *testing.T) {
 	_, err = Prepare(t.Context(), c, Start{Resume: from.Run.CheckpointDir(4)}, Events{})
 	require.ErrorContains(t, err, "holds the state of muon, not of adamw")
 
-	old, err := parseConfig("old", []byte(strings.Replace(string(c.YAML()), "    optimizer: adamw\n", "", 1)))
+	old, err := ParseConfig("old", []byte(strings.Replace(string(c.YAML()), "    optimizer: adamw\n", "", 1)))
 	require.NoError(t, err)
 	require.Equal(t, c, old)
 	require.ErrorContains(t, func() error { x := *c; x.Train.Optimizer = "sgd"; return x.Check() }(), `train.optimizer is "sgd": it must be adamw or muon`)

@@ -240,7 +240,8 @@ func (c *Config) shared() *Config {
 // what does not change the mathematics.
 var ownSettings = map[string]bool{
 	"train.batch_size": true, "train.grad_accum": true, "train.early_stopping": true, "train.on_anomaly": true,
-	"train.precision": true, "train.tuning": true, "data.source": true, "data.tokenizer": true, "data.dir": true, "data.partial": true,
+	"train.precision": true, "train.tuning": true, "train.memory": true, "train.memory_budget": true, "train.moments": true, "train.exchange": true,
+	"data.source": true, "data.tokenizer": true, "data.dir": true, "data.partial": true,
 }
 
 // agreement is what must be the same on all machines that train one model.

@@ -31,5 +31,5 @@ func Preset(name string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseConfig("preset "+name, text)
+	return ParseConfig("preset "+name, text)
 }

@@ -19,7 +19,7 @@ func (t *Trainer) writeProvenance(init string) error {
 	a := t.dev.Adapter()
 	p := runs.Provenance{
 		Started: time.Now().UTC().Truncate(time.Second), Command: withoutSecrets(os.Args), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
-		Seed: t.Config.Train.Seed, Device: a.Name, Driver: a.Driver, Backend: a.Backend, Parameters: t.model.Params.Count(), Init: init,
+		Seed: t.Config.Train.Seed, Device: a.Name, Driver: a.Driver, Backend: a.Backend, Parameters: t.model.Params.Count(), Init: init, Ranks: t.ranks,
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {

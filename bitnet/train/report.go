@@ -72,6 +72,17 @@ func (t *Trainer) sharesDue() bool {
 // measure logs the steps that were observed since the last time; withShares
 // says whether the line has the ternary shares.
 func (t *Trainer) measure(withShares bool) error {
+	var waited []float64
+	if t.exchange != nil {
+		var err error
+		if waited, err = t.exchange.report(); err != nil {
+			return err
+		}
+	}
+	if !t.leads() {
+		t.unlogged, t.carried, t.began = t.unlogged[:0], 0, time.Now()
+		return nil
+	}
 	took, history := time.Since(t.began).Seconds(), t.unlogged
 	c := &t.Config.Train
 	n, timed := float64(len(history)), float64(len(history)-t.carried)
@@ -90,6 +101,9 @@ func (t *Trainer) measure(withShares bool) error {
 	m.Set(runs.TokensPerSec, timed*float64(t.TokensPerStep())/took)
 	m.Set(runs.TokensSeen, float64(t.state.TokensSeen))
 	m.Set(runs.Memory, float64(t.dev.Stats().Allocated))
+	if waited != nil {
+		setRanks(&m, waited, took)
+	}
 	var shares []graph.Shares
 	if withShares {
 		var err error
@@ -121,6 +135,23 @@ func (t *Trainer) measure(withShares bool) error {
 	return nil
 }
 
+// setRanks measures how ranks shared the work: waited is how long each waited for
+// the others in the seconds that the line covers.
+func setRanks(m *runs.Metrics, waited []float64, took float64) {
+	n := float64(len(waited))
+	slowest, sum := 0, 0.0
+	for r, w := range waited {
+		sum += w
+		if w < waited[slowest] {
+			slowest = r
+		}
+	}
+	m.Set(runs.Ranks, n)
+	m.Set(runs.TokensPerSecRank, m.Get(runs.TokensPerSec)/n)
+	m.Set(runs.ExchangeShare, min(sum/n/took, 1))
+	m.Set(runs.SlowestRank, float64(slowest))
+}
+
 func (t *Trainer) countShares() ([]graph.Shares, error) {
 	if t.shares == nil {
 		var err error
@@ -138,9 +169,10 @@ func (t *Trainer) evaluate(ctx context.Context) error {
 		return err
 	}
 	if t.evaluator == nil {
-		if t.evaluator, err = eval.New(t.model, t.task, t.Config.Train.BatchSize, t.Config.Train.SeqLen, catalog.Packed(t.Config.Data.Source)); err != nil {
+		if t.evaluator, err = eval.New(t.model, t.task, t.share.Rows, t.Config.Train.SeqLen, catalog.Packed(t.Config.Data.Source)); err != nil {
 			return err
 		}
+		t.evaluator.Spread(t.group)
 	}
 	n := max(t.Config.Output.EvalSamples, 1)
 	e, err := t.evaluator.Evaluate(ctx, src, int64(n), n, nil)
@@ -148,8 +180,10 @@ func (t *Trainer) evaluate(ctx context.Context) error {
 		return err
 	}
 	e.Step = t.state.Step
-	if err := t.logs.Eval(e); err != nil {
-		return err
+	if t.leads() {
+		if err := t.logs.Eval(e); err != nil {
+			return err
+		}
 	}
 	if t.Config.keepsBest() {
 		t.best.add(e)
@@ -166,7 +200,7 @@ const sampleTokens = 48
 // sample continues the prompts by the likeliest tokens.
 func (t *Trainer) sample(ctx context.Context) error {
 	prompts, tok := t.Config.Output.Prompts, t.task.Tokenizer()
-	if len(prompts) == 0 || tok == nil {
+	if len(prompts) == 0 || tok == nil || !t.leads() {
 		return nil
 	}
 	var err error

@@ -37,6 +37,9 @@ func newWatch() watch {
 // judges them.
 func (t *Trainer) observe() ([]runs.Anomaly, error) {
 	history, err := t.model.Params.History(t.observed, t.state.Step)
+	if err == nil {
+		err = t.sumLosses(history)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -90,18 +93,10 @@ func (t *Trainer) respond(found []runs.Anomaly, about any) (rolledBack bool, err
 			}
 			t.watch.quiet[a.Kind] = a.Step + runs.RecentSteps
 		}
-		a.Time = time.Now().UTC().Truncate(time.Second)
-		if t.watch.dumps[a.Kind] < maxDumps {
-			t.watch.dumps[a.Kind]++
-			if a.Dump, err = t.dump(a, about); err != nil {
+		if t.leads() {
+			if err := t.record(a, about); err != nil {
 				return false, err
 			}
-		}
-		if err := t.logs.Anomaly(a); err != nil {
-			return false, err
-		}
-		if t.events.Anomaly != nil {
-			t.events.Anomaly(a)
 		}
 		switch a.Action {
 		case runs.Stop:
@@ -113,7 +108,28 @@ func (t *Trainer) respond(found []runs.Anomaly, about any) (rolledBack bool, err
 	return false, nil
 }
 
+// record logs an anomaly, with what is needed to debug it.
+func (t *Trainer) record(a runs.Anomaly, about any) (err error) {
+	a.Time = time.Now().UTC().Truncate(time.Second)
+	if t.watch.dumps[a.Kind] < maxDumps {
+		t.watch.dumps[a.Kind]++
+		if a.Dump, err = t.dump(a, about); err != nil {
+			return err
+		}
+	}
+	if err := t.logs.Anomaly(a); err != nil {
+		return err
+	}
+	if t.events.Anomaly != nil {
+		t.events.Anomaly(a)
+	}
+	return nil
+}
+
 func (t *Trainer) advice() string {
+	if !t.leads() {
+		return "rank 0 says how to resume"
+	}
 	if t.saved < 0 {
 		return "there is no checkpoint: start again with a lower --lr or with --on-anomaly rollback"
 	}
@@ -136,8 +152,10 @@ func (t *Trainer) rollBack(step int64) error {
 		return err
 	}
 	t.state.Skipped, t.state.Rollbacks = skipped, rollbacks
-	if err := t.logs.Rewind(t.state.Step); err != nil {
-		return err
+	if t.leads() {
+		if err := t.logs.Rewind(t.state.Step); err != nil {
+			return err
+		}
 	}
 	if err := t.findBest(); err != nil {
 		return err

@@ -39,7 +39,7 @@ func (c *Config) Set(assignment string) error {
 	if err != nil {
 		return err
 	}
-	next, err := parseConfig("--set "+assignment, text)
+	next, err := ParseConfig("--set "+assignment, text)
 	if err != nil { // its line is one of the text that was made here
 		return &ConfigError{errors.New(lineNumber.ReplaceAllString(err.Error(), ""))}
 	}

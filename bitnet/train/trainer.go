@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"bitnet/bitnet/cluster"
 	"bitnet/bitnet/infer"
 	"bitnet/bitnet/model"
 	"bitnet/bitnet/runs"
@@ -27,7 +28,7 @@ type Trainer struct {
 	model   *model.Model
 	task    task.Task
 	program *graph.Program
-	batches []*data.Batch
+	batches []*data.Batch // of a step, those of all ranks
 	state   runs.State
 	saved   int64 // step of the newest checkpoint, -1 for none
 	savedAt time.Time
@@ -38,6 +39,14 @@ type Trainer struct {
 	watch watch
 	best  best
 	peers peers
+
+	// Of a run that several ranks share; see ranks.go.
+	group    *cluster.Group
+	share    share
+	exchange *exchange
+	ranks    []runs.Rank
+	mixed    bool  // they compute on different cards
+	compared int64 // the step at which weights were compared
 }
 
 // Begin plans the step, compiles it on a device, sets the weights and makes the
@@ -45,7 +54,7 @@ type Trainer struct {
 func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error) {
 	t := &Trainer{
 		Config: j.config, Run: j.run, dev: dev, task: j.task, state: j.state, saved: -1,
-		events: j.events, unlock: j.unlock, watch: newWatch(),
+		events: j.events, unlock: j.unlock, watch: newWatch(), group: j.start.Group, share: j.share,
 	}
 	j.unlock = nil
 	t.peers.Peers = j.start.Peers
@@ -54,11 +63,15 @@ func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error
 			t.Close()
 		}
 	}()
+	defer t.group.Busy()()
 	c := &t.Config
 	if c.Output.Prompts == nil {
 		c.Output.Prompts = t.task.Prompts()
 	}
-	if t.model, t.Plan, err = plan(c, dev.Adapter()); err != nil {
+	if err := t.agreePrecision(); err != nil {
+		return nil, err
+	}
+	if t.model, t.Plan, err = plan(c, t.share, dev.Adapter()); err != nil {
 		return nil, err
 	}
 	t.settlePrecision()
@@ -82,14 +95,32 @@ func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error
 	if err := t.setWeights(j); err != nil {
 		return nil, err
 	}
-	for range c.Train.GradAccum {
-		if catalog.Packed(c.Data.Source) {
-			t.batches = append(t.batches, data.NewPackedBatch(c.Train.BatchSize, c.Train.SeqLen))
-		} else {
-			t.batches = append(t.batches, data.NewBatch(c.Train.BatchSize, c.Train.SeqLen))
-		}
+	newBatch := data.NewBatch
+	if catalog.Packed(c.Data.Source) {
+		newBatch = data.NewPackedBatch
+	}
+	for range t.share.Accum * t.group.Size() {
+		t.batches = append(t.batches, newBatch(t.share.Rows, c.Train.SeqLen))
+	}
+	if err := t.joinRanks(); err != nil {
+		return nil, err
 	}
 	return t, t.openRun(j, variants)
+}
+
+// joinRanks makes ready what ranks share.
+func (t *Trainer) joinRanks() (err error) {
+	if t.group.Size() == 1 {
+		return nil
+	}
+	if err := t.introduce(); err != nil {
+		return err
+	}
+	if err := t.checkSameData(); err != nil {
+		return err
+	}
+	t.exchange, err = newExchange(t.group, t.program, t.Plan, t.model.Params, t.Config.Train.Exchange)
+	return err
 }
 
 // settlePrecision records the precision that auto stands for here: a resumed run
@@ -109,19 +140,35 @@ func (t *Trainer) settlePrecision() {
 func (t *Trainer) setWeights(j *Job) error {
 	tok := t.task.Tokenizer()
 	switch {
-	case j.run != nil:
+	case j.resumed:
 		return t.restore(j.from, t.state)
-	case j.from != "" && j.own != nil && tok != nil && tok.Size() > j.own.Size():
-		return t.model.LoadExtended(j.from, j.own.Size(), tok.Size())
-	case j.from != "":
-		return t.model.LoadMasters(j.from)
+	case j.from != "" && t.leads() && j.own != nil && tok != nil && tok.Size() > j.own.Size():
+		if err := t.model.LoadExtended(j.from, j.own.Size(), tok.Size()); err != nil {
+			return err
+		}
+	case j.from != "" && t.leads():
+		if err := t.model.LoadMasters(j.from); err != nil {
+			return err
+		}
+	default:
+		if err := t.model.Initialize(t.Config.Train.Seed); err != nil {
+			return err
+		}
 	}
-	return t.model.Initialize(t.Config.Train.Seed)
+	if t.group.Size() == 1 {
+		return nil
+	}
+	_, err := t.takeOver(graph.Master)
+	return err
 }
 
 // openRun makes the directory of a new run, or brings that of a resumed one up
 // to date.
 func (t *Trainer) openRun(j *Job, variants *tune.File) (err error) {
+	if !t.leads() {
+		t.Run = &runs.Run{} // only rank 0 has one
+		return nil
+	}
 	if t.Run != nil {
 		if err := t.Run.Sweep(); err != nil {
 			return err
@@ -184,7 +231,7 @@ func (t *Trainer) Advance() error {
 	if err := t.readBatches(t.batches); err != nil {
 		return err
 	}
-	counted := 0
+	counted := 0 // on all ranks
 	for _, b := range t.batches {
 		for _, id := range b.Targets {
 			if id != data.Ignore {
@@ -196,8 +243,9 @@ func (t *Trainer) Advance() error {
 		Step: t.state.Step, Absent: t.state.Absent, LearningRate: c.learningRate(t.state.Step), WeightDecay: c.weightDecay(t.state.Step),
 		LossTokens: counted, MaxNorm: c.MaxGradNorm, Beta1: c.Beta1, Beta2: c.Beta2,
 	})
-	last := len(t.batches) - 1
-	for i, b := range t.batches {
+	own := t.batches[t.group.Rank()*t.share.Accum:][:t.share.Accum]
+	last := len(own) - 1
+	for i, b := range own {
 		if err == nil {
 			err = infer.LoadBatch(t.program, b, t.Config.Model.VocabSize)
 		}
@@ -205,6 +253,10 @@ func (t *Trainer) Advance() error {
 		case err != nil:
 		case i < last:
 			err = t.program.MicroBatch()
+		case t.exchange != nil:
+			if err = t.exchange.run(); err == nil {
+				err = t.program.Update()
+			}
 		default:
 			err = t.program.Step()
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"bitnet/bitnet/cluster"
 	"bitnet/bitnet/cost"
 	"bitnet/bitnet/train"
 )
@@ -21,6 +23,8 @@ type costFlags struct {
 	params, tokens, bench string
 	price, share          float64
 	matrix                bool
+	workers               int
+	link                  string
 }
 
 // costReport is what bitnet cost --json prints.
@@ -35,6 +39,9 @@ type costReport struct {
 	Share      float64         `json:"share,omitempty"`
 	Price      float64         `json:"price_per_hour,omitempty"`
 	Estimates  []cost.Estimate `json:"estimates"`
+	Workers    int             `json:"workers,omitempty"`
+	Link       float64         `json:"link_bits_per_second,omitempty"`
+	Scaling    []cost.Scaling  `json:"scaling,omitempty"`
 }
 
 func costCommand() *cobra.Command {
@@ -46,12 +53,16 @@ func costCommand() *cobra.Command {
 cards and an assumed share of them (--share), or from this machine's own speed: --bench FILE, with the output of bitnet bench step --json,
 or --device this, which measures a few steps. docs/cost.md has every formula.`,
 		Example: `  bitnet cost --exp baseline --device 4090 --price 0.40
+  bitnet cost --exp baseline --device 4090 --workers 8 --link 10Gbit
   bitnet cost --params 350M --tokens 7B
   bitnet cost --exp arithmetic --device this
   bitnet cost --config runs/my_run/config.yaml --bench step.json`,
 		Args: exactly(0, "flags only"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			r, err := f.report(c)
+			if err == nil {
+				err = f.scale(r)
+			}
 			if err != nil {
 				return err
 			}
@@ -76,8 +87,54 @@ or --device this, which measures a few steps. docs/cost.md has every formula.`,
 	fl.Float64Var(&f.share, "share", 0, fmt.Sprintf("assumed share of the card's peak, 0 to 1 (default %g, with --matrix %g)", cost.F32Share, cost.MatrixShare))
 	fl.BoolVar(&f.matrix, "matrix", false, "use the peak of the card's matrix units (f16) instead of that of its shaders (f32)")
 	fl.Float64Var(&f.price, "price", 0, "price per hour of the device, in any currency")
+	fl.IntVar(&f.workers, "workers", 1, "machines or cards that share the run")
+	fl.StringVar(&f.link, "link", "10Gbit", "what each worker can send per second: 10Gbit, 100Mbit")
+	fl.StringVar(&f.exchange, "exchange", "", "how workers exchange gradients: f32 or bf16 (default f32)")
 	fl.BoolVar(&f.json, "json", false, "print JSON")
 	return c
+}
+
+// scale adds what several workers bring.
+func (f *costFlags) scale(r *costReport) error {
+	if f.workers < 1 || f.workers > 1<<20 {
+		return usageError{fmt.Errorf("--workers %d: give 1 or more", f.workers)}
+	}
+	link, err := cost.ParseLink(f.link)
+	if err != nil {
+		return usageError{fmt.Errorf("--link %w", err)}
+	}
+	if f.workers == 1 {
+		return nil
+	}
+	if r.StepTokens == 0 {
+		return usageError{errors.New("--workers needs to know what a step is: choose the model with --exp or --config")}
+	}
+	format, err := cluster.ParseFormat(cmp.Or(f.exchange, cluster.Float32.String()))
+	if err != nil {
+		return usageError{fmt.Errorf("--exchange %w", err)}
+	}
+	r.Workers, r.Link = f.workers, link
+	for _, e := range r.Estimates {
+		r.Scaling = append(r.Scaling, r.Scale(e, cost.Workers{N: f.workers, Link: link, Format: format})...)
+	}
+	return nil
+}
+
+// printScaling says what several workers bring.
+func printScaling(out io.Writer, r *costReport) {
+	if r.Workers < 2 {
+		return
+	}
+	fmt.Fprintf(out, "\n%d workers, each on %g Gbit/s\n", r.Workers, r.Link/1e9)
+	way := ""
+	for _, s := range r.Scaling {
+		if s.Way != way {
+			way = s.Way
+			fmt.Fprintf(out, "%s: each sends %s per step; %s where nothing else is done\n", s.Way, bytesText(int64(s.Bytes)), duration(s.Exchange))
+			fmt.Fprintf(out, "%-34s %12s %22s\n", "", "same batch", fmt.Sprintf("%d times the batch", r.Workers))
+		}
+		fmt.Fprintf(out, "%-34s %11.1fx %21.1fx\n", s.Device, s.SameBatch, s.LargerBatch)
+	}
 }
 
 func (f *costFlags) report(c *cobra.Command) (*costReport, error) {
@@ -256,6 +313,7 @@ func printCost(out io.Writer, r *costReport) error {
 		}
 		fmt.Fprintln(out)
 	}
+	printScaling(out, r)
 	return nil
 }
 

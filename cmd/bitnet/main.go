@@ -39,6 +39,8 @@ func run(ctx context.Context, root *cobra.Command) int {
 		return 0
 	case errors.Is(err, context.Canceled):
 		return 130
+	case errors.As(err, new(reportedError)):
+		return 1
 	}
 	fmt.Fprintln(root.ErrOrStderr(), "bitnet:", printable.String(err.Error()))
 	if isUsage(err) {

@@ -76,7 +76,7 @@ func (f *swarmFlags) tell(note func(string)) {
 
 // configuration is that of the worker that founded the swarm.
 func (f *swarmFlags) configuration() (*train.Config, error) {
-	return train.ReadConfig("the configuration of the swarm", f.plan.Config)
+	return train.ParseConfig("the configuration of the swarm", f.plan.Config)
 }
 
 // complete compares the run with the swarm, before anything is written, and takes

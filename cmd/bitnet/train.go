@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bitnet/bitnet"
+	"bitnet/bitnet/cluster"
 	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/task/catalog"
@@ -35,7 +36,7 @@ type trainFlags struct {
 	seed                                 uint64
 	noShuffle, partial, dryRun           bool
 	quiet, json                          bool
-	onAnomaly                            string
+	onAnomaly, exchange                  string
 	tensorboard                          bool
 	swarmFlags
 
@@ -56,7 +57,10 @@ and checkpoints; a checkpoint is also a model directory for transformers.
 
 Ctrl-C, SIGTERM and a closed terminal (SIGHUP) save a checkpoint and stop after
 the step; a second signal stops at once. If only the output is closed, training
-continues without it.`,
+continues without it.
+
+Started by mpirun, mpiexec or srun, the processes train one run together:
+docs/cluster.md.`,
 		Example: `  bitnet train --exp simple
   bitnet train --exp arithmetic --num-steps 5000 --batch-size 64
   bitnet train --exp arithmetic --set model.hidden_act=relu2 --dry-run
@@ -65,7 +69,8 @@ continues without it.`,
   bitnet train --exp chat --init bitnet_tinystories_20260101_120000 --data talks.jsonl --epochs 3
   bitnet train --resume bitnet_arithmetic_20260101_120000
   bitnet train --swarm tls://my-pc.example:4222 --swarm-token "$TOKEN" --data my-texts/
-  bitnet train --exp simple --init path/to/model --data tokens:ids.u16 --no-shuffle`,
+  bitnet train --exp simple --init path/to/model --data tokens:ids.u16 --no-shuffle
+  mpirun -n 4 bitnet train --exp baseline`,
 		Args: exactly(0, "flags only"),
 		RunE: func(c *cobra.Command, _ []string) error { return runTraining(c, &f) },
 	}
@@ -100,6 +105,7 @@ continues without it.`,
 	fl.Float64Var(&f.ckMinutes, "checkpoint-minutes", 0, "save a checkpoint at least every N minutes (0: no time limit; default 10)")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print parameters, memory and arithmetic of a step, and stop")
 	fl.StringVar(&f.onAnomaly, "on-anomaly", "", "when something goes wrong (NaN, loss spike, ...): warn, stop, or rollback: return to the last checkpoint and skip the batches (default warn)")
+	fl.StringVar(&f.exchange, "exchange", "", "how ranks exchange gradients: f32, or bf16: half the traffic (default f32)")
 	fl.BoolVar(&f.tensorboard, "tensorboard", false, "also write event files for TensorBoard, into the run's folder tensorboard")
 	f.swarmFlags.add(fl)
 	fl.BoolVar(&f.quiet, "quiet", false, "print only errors and anomalies")
@@ -217,6 +223,9 @@ func (f *trainFlags) override(c *cobra.Command, cfg *train.Config) {
 	if changed("memory-budget") {
 		cfg.Train.MemoryBudget = f.memoryBudget
 	}
+	if changed("exchange") {
+		cfg.Train.Exchange = f.exchange
+	}
 	if changed("lr") {
 		cfg.Train.LearningRate = f.lr
 	}
@@ -288,15 +297,26 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 		return err
 	}
 	defer f.swarmFlags.close()
-	cfg, err := f.configuration(c)
+	group, err := cluster.Join()
 	if err != nil {
 		return err
 	}
+	var t *train.Trainer
+	t, err = f.train(c, group)
+	return leave(c, group, t, err)
+}
+
+// checked is the configuration to train with.
+func (f *trainFlags) checked(c *cobra.Command) (*train.Config, error) {
+	cfg, err := f.configuration(c)
+	if err != nil {
+		return nil, err
+	}
 	if err := f.swarmFlags.complete(cfg, f.from != "" || f.init != "" || f.tok != ""); err != nil {
-		return err
+		return nil, err
 	}
 	if err := cfg.Check(); err != nil { // before a device is looked for
-		return err
+		return nil, err
 	}
 	if err := catalog.Check(cfg.Data.Source); err != nil {
 		if f.swarmFlags.plan != nil && f.data == "" {
@@ -304,21 +324,38 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 		} else if f.exp != "" && f.data == "" {
 			err = fmt.Errorf("--exp %s needs your data: --data PATH", f.exp)
 		}
-		return usageError{err}
+		return nil, usageError{err}
 	}
-	adapter, err := f.adapterFlags.device().Choose()
+	return cfg, nil
+}
+
+// train trains as one of the ranks of a group, or alone. The trainer is nil if
+// it did not begin.
+func (f *trainFlags) train(c *cobra.Command, group *cluster.Group) (t *train.Trainer, err error) {
+	cfg, err := f.shared(c, group)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	device := f.adapterFlags.device()
+	device.Turn = group.Local()
+	adapter, err := device.Choose()
+	if err != nil {
+		return nil, err
 	}
 	out := c.OutOrStdout()
-	if f.dryRun {
+	if f.dryRun && group.Rank() == 0 {
 		if cfg, err = f.counted(c, cfg); err != nil {
-			return err
+			return nil, err
 		}
-		return dryRun(out, cfg, adapter)
+		return nil, dryRun(out, cfg, adapter)
+	}
+	if f.dryRun {
+		return nil, nil
 	}
 	var r reporter
 	switch {
+	case group.Rank() > 0:
+		r = silentReporter{}
 	case f.json:
 		r = newJSONReporter(out)
 	case f.quiet:
@@ -328,23 +365,24 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 	}
 	peers, err := f.swarmFlags.peers()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	signal.Ignore(syscall.SIGPIPE) // nobody reads the output any more: training continues
 	r.prepare(cfg, adapter)
 	events := r.events()
 	f.swarmFlags.tell(events.Note)
 	defer acknowledge(c.Context(), events.Note)()
-	var t *train.Trainer
 	events.Begin = func(begun *train.Trainer) {
 		t = begun
 		r.start(t)
 	}
 	_, err = bitnet.Train(c.Context(), cfg, bitnet.TrainOptions{
-		Start:  train.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Newest: f.newest(), Init: f.init, Peers: peers},
-		Device: f.adapterFlags.device(), Events: events,
+		Start: train.Start{
+			RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Newest: f.newest(), Init: f.init, Peers: peers, Group: group,
+		},
+		Device: device, Events: events,
 	})
-	return r.end(t, err)
+	return t, r.end(t, err)
 }
 
 // counted reads the data of a dry run whose steps depend on it, and says what is in it.

@@ -76,6 +76,9 @@ func Prepare(ctx context.Context, dir string, o Options) (*Manifest, error) {
 	return job.Run(ctx)
 }
 
+// ErrTaken says that a folder of shards is being made already.
+var ErrTaken = errors.New("another process is preparing")
+
 // Job is the making of a folder of shards. It holds the folder's lock.
 type Job struct {
 	dir  string
@@ -110,7 +113,7 @@ func Begin(ctx context.Context, dir string, o Options) (*Job, error) {
 	if _, err := lock.TryLockContext(brief, 50*time.Millisecond); ctx.Err() != nil {
 		return nil, ctx.Err()
 	} else if errors.Is(err, context.DeadlineExceeded) {
-		return nil, fmt.Errorf("another process is preparing %s; wait for it, or give a different --output", dir)
+		return nil, fmt.Errorf("%w %s; wait for it, or give a different --output", ErrTaken, dir)
 	} else if err != nil {
 		return nil, fmt.Errorf("preparing token shards: %w", err)
 	}

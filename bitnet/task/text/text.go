@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -119,6 +120,9 @@ func openText(ctx context.Context, o task.Options) (task.Task, error) {
 		return load(ctx, o, shardDir, tok)
 	}
 	job, err := shard.Begin(ctx, shardDir, shard.Options{Tokenizer: tok, Inputs: source.Inputs, Text: source.Text, HeldOut: o.HeldOut, Progress: p.shards})
+	if errors.Is(err, shard.ErrTaken) && o.Follow {
+		return load(ctx, o, shardDir, tok)
+	}
 	if err != nil {
 		return nil, err
 	}
