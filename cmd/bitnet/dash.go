@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bitnet/bitnet/dash"
+	"bitnet/bitnet/page"
 )
 
 func dashCommand() *cobra.Command {
@@ -30,7 +31,7 @@ ssh -L 6006:127.0.0.1:6006 MACHINE.`,
   bitnet dash --runs-dir experiments --addr 127.0.0.1:7000`,
 		Args: exactly(0, "flags only"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			l, err := dash.Listen(addr)
+			l, err := page.Listen(addr)
 			if err != nil {
 				return err
 			}
