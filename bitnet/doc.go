@@ -17,7 +17,7 @@
 //
 //	cmd/bitnet        commands: flags and printing
 //	bitnet            this package
-//	  serve, dash     servers: OpenAI's API; the live page of runs
+//	  serve, dash, web    servers: OpenAI's API; the live page of runs; the browser version
 //	  doctor, cost, bench    what a machine can do, and what a run takes
 //	  export          models for transformers, llama.cpp and Ollama
 //	  train           configuration, presets, the training loop

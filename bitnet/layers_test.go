@@ -30,7 +30,7 @@ var layers = [][]string{
 	{"bitnet/train"},
 	{"bitnet/export"},
 	{"bitnet/bench"},
-	{"bitnet/cost", "bitnet/doctor", "bitnet/dash", "bitnet/serve"},
+	{"bitnet/cost", "bitnet/doctor", "bitnet/dash", "bitnet/serve", "bitnet/web"},
 	{"bitnet"},
 	{"cmd"},
 }

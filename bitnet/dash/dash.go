@@ -3,10 +3,8 @@
 package dash
 
 import (
-	"context"
 	"embed"
 	"io/fs"
-	"net"
 	"net/http"
 
 	"bitnet/bitnet/page"
@@ -19,11 +17,6 @@ var own embed.FS
 // style, no other origin, no frame around it.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
-
-// Serve answers on l until ctx ends, and returns nil then. names are those of Handler.
-func Serve(ctx context.Context, l net.Listener, runsDir string, names ...string) error {
-	return page.Serve(ctx, l, Handler(runsDir, names...))
-}
 
 // Handler serves the page and what it asks for about the runs under runsDir.
 // names are host names by which the server may be called, in addition to those

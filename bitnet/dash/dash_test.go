@@ -418,7 +418,7 @@ func TestServeStops(t *testing.T) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, l, t.TempDir()) }()
+	go func() { done <- page.Serve(ctx, l, Handler(t.TempDir())) }()
 	w, err := http.Get("http://" + l.Addr().String() + "/api/events")
 	require.NoError(t, err)
 	defer w.Body.Close()
