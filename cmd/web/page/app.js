@@ -27,6 +27,9 @@ const app = {
     }
   },
 };
+app.upload = (files, note) => views.train.upload(files, note);
+app.play = (name) => views.play.against(name);
+app.talk = (name) => views.talk.choose(name);
 const views = { play: new Play(app), train: new Train(app), talk: new Talk(app), measure: new Measure(app) };
 
 // ---- views, by the address
