@@ -22,7 +22,7 @@ const Program = "bitnet.wasm"
 
 // policy lets the page load its own files, compile its own WebAssembly and start
 // its own worker, and nothing else: no inline script or style, no other origin, no
-// frame around it. blob: is for files that the visitor downloads.
+// frame around it.
 const policy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types bitnet"
 

@@ -52,7 +52,7 @@ export class RunCharts {
     return this.data.whole.step.length > MOST;
   }
 
-  eval(e) {
+  evaluated(e) {
     this.data.evals = this.data.evals.filter((old) => old.step < e.step);
     this.data.append({ evals: [e] });
     this.changed();

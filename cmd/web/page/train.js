@@ -229,7 +229,7 @@ export class Train {
   evaluated(e) {
     if (!this.watching()) return;
     this.scores = e;
-    this.charts.eval(e);
+    this.charts.evaluated(e);
     const s = e.scores[0];
     if (s) this.app.say(`${s.name} ${s.text || write(s.format, s.value)} at step ${count(e.step)}`);
     this.showState();
