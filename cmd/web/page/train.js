@@ -291,21 +291,17 @@ export class Train {
     const step = p?.step ?? r?.step ?? 0, steps = p?.steps ?? r?.steps ?? 0;
     $('run-bar').value = steps ? Math.min(1, step / steps) : 0;
     setText($('run-step'), steps ? `step ${count(step)} of ${count(steps)} (${percent(Math.min(1, step / steps), 0)})` : '');
-    setText($('run-left'), p?.seconds ? `${duration(p.seconds)} left` : '');
+    setText($('run-left'), [p?.tokens_per_sec ? `${short(p.tokens_per_sec)} tokens/s` : '', p?.seconds ? `${duration(p.seconds)} left` : ''].filter(Boolean).join(' · '));
     $('pause').hidden = !on;
     $('pause').disabled = this.pausing || !p;
     $('resume').hidden = !!this.active || !this.able || !r?.resumes;
     setText($('resume'), r && r.checkpoint >= 0 ? `Resume at step ${count(r.checkpoint)}` : 'Resume');
     $('save').hidden = !r || r.checkpoint < 0;
-    this.showNumbers(r, p);
+    this.showNumbers(r);
   }
 
-  showNumbers(r, p) {
-    const speed = this.metrics.find((m) => m.key === 'tokens_per_sec');
-    const facts = this.metrics.filter((m) => m.card).map((m) => {
-      const v = m === speed && p?.tokens_per_sec ? p.tokens_per_sec : this.last[m.key];
-      return [m.unit ? `${m.title}, ${m.unit}` : m.title, v == null ? '–' : write(m.format, v)];
-    });
+  showNumbers(r) {
+    const facts = this.metrics.filter((m) => m.card).map((m) => [m.unit ? `${m.title}, ${m.unit}` : m.title, this.last[m.key] == null ? '–' : write(m.format, this.last[m.key])]);
     for (const s of (this.scores?.scores ?? []).filter((s) => !s.part)) facts.push([s.name, write(s.format, s.value)]);
     const n = r?.parameters;
     facts.push(['parameters', n ? short(n) : '–']);
