@@ -23,8 +23,11 @@ const Program = "bitnet.wasm"
 // policy lets the page load its own files, compile its own WebAssembly and start
 // its own worker, and nothing else: no inline script or style, no other origin, no
 // frame around it.
-const policy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-	"worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types bitnet"
+const policy = common + "; style-src 'self'; img-src 'self'; worker-src 'self'; require-trusted-types-for 'script'; trusted-types bitnet"
+
+// common is what the policies of the page and of the worker share. A worker obeys
+// that of its own script, and loads further scripts by their names.
+const common = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // places are where the folder is looked for if none is named: next to the
 // program, and in a clone of the repository.
@@ -94,6 +97,9 @@ func (f folder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", page.Type(name))
+	if path.Ext(name) != ".html" {
+		h.Set("Content-Security-Policy", common)
+	}
 	h.Set("Cache-Control", "no-cache") // a build has the same names as the one before
 	h.Add("Vary", "Accept-Encoding")
 	for _, e := range []struct{ name, ext string }{{"br", ".br"}, {"gzip", ".gz"}} {
