@@ -15,7 +15,7 @@ NO_VCS = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
-.PHONY: help build test bench bench-torch bench-llama interop chat train-simple exp-arithmetic train-arithmetic \
+.PHONY: help build web test bench bench-torch bench-llama interop chat train-simple exp-arithmetic train-arithmetic \
 	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix cross dawn fuzz torture fmt vet lint clean tools vulkan
 
 help: ## this list
@@ -25,6 +25,9 @@ help: ## this list
 build: tools ## build/bitnet
 	@mkdir -p $(dir $(BITNET))
 	go build $(NO_VCS) -o $(BITNET) ./cmd/bitnet
+
+web: tools ## build/web, the browser version: a static folder, shown with bitnet web
+	$(if $(NO_VCS),GOFLAGS=$(NO_VCS)) go run ./cmd/web/bundle -o $(dir $(BITNET))web $(ARGS)
 
 test: tools vulkan ## vet and all tests; a part of them: PKG=./graph RUN=Quantize ARGS=-v
 	go vet $(PKG)

@@ -16,7 +16,7 @@ import (
 // before its own. A folder stands for all packages below it that are not named.
 var layers = [][]string{
 	{"data/ctxio", "data/plainfile"},
-	{"data/meter", "data/order", "data/printable", "data/atomicfile", "data/disk", "data/mapped", "gpu/driver", "shaders", "bitnet/suggest"},
+	{"data/meter", "data/order", "data/printable", "data/atomicfile", "data/disk", "data/mapped", "gpu/driver", "shaders", "bitnet/suggest", "bitnet/page"},
 	{"data/tokenizer", "data/text", "data/hub", "gpu/wgpu", "gpu/dawn", "gpu/browser", "gpu/internal"},
 	{"data", "gpu"},
 	{"data/rows", "data/shard", "graph"},
@@ -30,7 +30,7 @@ var layers = [][]string{
 	{"bitnet/train"},
 	{"bitnet/export"},
 	{"bitnet/bench"},
-	{"bitnet/cost", "bitnet/doctor", "bitnet/dash", "bitnet/serve"},
+	{"bitnet/cost", "bitnet/doctor", "bitnet/dash", "bitnet/serve", "bitnet/web"},
 	{"bitnet"},
 	{"cmd"},
 }
