@@ -36,8 +36,8 @@ export class RunCharts {
 
   /** Shows a run from what is kept of it, or an empty one. */
   open(name, history = null) {
+    if (name !== this.data.name) this.view = null;
     this.data = new RunData(name);
-    this.view = null;
     this.data.whole = block(history?.steps ?? [], history?.series ?? {}, history?.low, history?.high);
     this.data.append({ evals: history?.evals ?? [], anomalies: history?.problems ?? [] });
     this.changed();

@@ -153,7 +153,7 @@ export class Train {
       checkpoint: (m) => { setText($('run-note'), `Saved at step ${count(m.step)}: a reload continues from there.`); this.app.kept(); },
       weights: (m) => { if (this.watching()) this.weights.take(m); },
     });
-    this.active = { id: job.id, run: resumed };
+    const active = this.active = { id: job.id, run: resumed };
     this.form.setBusy(true);
     $('train-busy').hidden = false;
     this.lock(true);
@@ -164,12 +164,11 @@ export class Train {
       this.app.say(`${end.run} ${end.state} at step ${count(end.step)}`);
       setText($('run-note'), end.state === 'finished' ? 'Finished. Download it, play against it or talk to it.' : `Paused at step ${count(end.step)}, and saved.`);
     } catch (e) {
-      const begun = this.active?.run;
       this.ended();
       setText($('run-note'), '');
       this.error(e.message);
-      if (!begun) this.form.error(e.message);
-      if (!begun && this.shownRun === 'new run') this.nothing();
+      if (!active.run) this.form.error(e.message);
+      if (this.shownRun === 'new run') this.nothing();
     }
     this.app.kept();
   }
