@@ -145,15 +145,15 @@ type Run struct {
 
 // History is what a page draws of a run.
 type History struct {
-	Run      Run                  `json:"run"`
-	Config   string               `json:"config"` // config.yaml
-	Steps    []int64              `json:"steps"`  // of the points, at most about 1,000
-	Series   map[string][]float64 `json:"series"` // by the metric's key; null where there is none
-	Low      map[string][]float64 `json:"low"`
-	High     map[string][]float64 `json:"high"`
-	Evals    []Eval               `json:"evals"`
-	Samples  []runs.Sample        `json:"samples"` // of the last sampled step
-	Problems []runs.Anomaly       `json:"problems"`
+	Run      Run                   `json:"run"`
+	Config   string                `json:"config"` // config.yaml
+	Steps    []int64               `json:"steps"`  // of the points, at most about 1,000
+	Series   map[string][]*float64 `json:"series"` // by the metric's key; null where there is none
+	Low      map[string][]*float64 `json:"low"`
+	High     map[string][]*float64 `json:"high"`
+	Evals    []Eval                `json:"evals"`
+	Samples  []runs.Sample         `json:"samples"` // of the last sampled step
+	Problems []runs.Anomaly        `json:"problems"`
 }
 
 // Eval is an evaluation with its scores in words.
