@@ -36,6 +36,8 @@ export class Train {
     $('resume').addEventListener('click', () => this.train({ resume: this.shownRun }));
     $('save').addEventListener('click', () => this.saving.open(this.shownRun));
     this.uploads();
+    this.narrow = matchMedia('(max-width: 1000px)');
+    this.narrow.addEventListener('change', () => this.place());
   }
 
   ready(schema, { adapter, storage }) {
@@ -47,6 +49,13 @@ export class Train {
     this.showStorage(storage);
     this.app.engine.addEventListener('storage', (e) => this.showStorage(e.detail));
     $('start').title = this.able ? '' : 'Training needs a GPU';
+  }
+
+  /** On a phone a run stands above the form of the next one; the reading order is the same. */
+  place() {
+    const first = this.narrow.matches && !$('run-box').hidden ? $('run-view') : $('train-side');
+    const second = first === $('run-view') ? $('train-side') : $('run-view');
+    if (first.nextElementSibling !== second) second.before(first);
   }
 
   failed(why) {
@@ -79,6 +88,7 @@ export class Train {
     this.shownRun = '';
     $('no-run').hidden = false;
     $('run-box').hidden = true;
+    this.place();
   }
 
   /** Shows a run that is kept. */
@@ -104,6 +114,7 @@ export class Train {
     this.steps = 0;
     $('no-run').hidden = true;
     $('run-box').hidden = false;
+    this.place();
     setText($('run-name'), name);
     this.charts.open(name);
     this.weights.clear();
@@ -140,6 +151,7 @@ export class Train {
     const resumed = fields.resume ?? '';
     if (resumed) await this.open(resumed);
     else this.view('new run');
+    if (this.narrow.matches) $('run-view').scrollIntoView({ block: 'start' });
     setText($('run-note'), 'Preparing…');
     const job = this.app.engine.ask('train', fields, {
       note: (m) => setText($('run-note'), m.text),
