@@ -146,17 +146,23 @@ func describeModel(r *Run, dir string) {
 		r.Why = oneLine(err.Error())
 		return
 	}
+	r.Parameters = parameters(c.Config)
+	tok, err := tokenizer.Load(dir)
+	r.Talks = err == nil
+	r.Plays = r.Talks && tictactoe.Speaks(tok)
+	r.Starts = !c.Packed()
+}
+
+// parameters counts those of a model.
+func parameters(c modelfile.Config) (all int64) {
 	for _, t := range c.Tensors() {
 		n := int64(1)
 		for _, d := range t.Shape {
 			n *= int64(d)
 		}
-		r.Parameters += n
+		all += n
 	}
-	tok, err := tokenizer.Load(dir)
-	r.Talks = err == nil
-	r.Plays = r.Talks && tictactoe.Speaks(tok)
-	r.Starts = !c.Packed()
+	return all
 }
 
 // checkpoint is the folder of a model's files: the newest checkpoint of a run.

@@ -5,12 +5,9 @@ import (
 	"fmt"
 
 	"bitnet/bitnet/infer"
-	"bitnet/bitnet/model"
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/task/catalog"
 	"bitnet/bitnet/train"
-	"bitnet/gpu"
-	"bitnet/graph"
 )
 
 // experiments are the presets of the page, with what a browser changes: curves that
@@ -89,11 +86,7 @@ func describeSchema(context.Context, *call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		m, err := model.New(c.Model, gpu.Adapter{}, graph.ForTraining, "")
-		if err != nil {
-			return nil, err
-		}
-		x := Experiment{Name: e.name, About: e.about, Parameters: m.Params.Count()}
+		x := Experiment{Name: e.name, About: e.about, Parameters: parameters(c.Model)}
 		if k, _, err := catalog.Find(c.Data.Source); err != nil || k.Prepared { // "text:" lacks its argument
 			x.NeedsText = true
 		}

@@ -15,6 +15,7 @@ import (
 
 	"bitnet/bitnet/page"
 	"bitnet/bitnet/web"
+	"bitnet/gpu/browser"
 )
 
 func main() {
@@ -97,6 +98,9 @@ func gather(dir string) error {
 	loader, err := os.ReadFile(filepath.Join(lib, "wasm_exec.js"))
 	if err != nil {
 		return fmt.Errorf("reading Go's loader of WebAssembly: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "gpu.js"), browser.Script, 0o644); err != nil {
+		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "wasm_exec.js"), loader, 0o644)
 }
