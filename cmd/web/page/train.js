@@ -312,7 +312,7 @@ export class Train {
   }
 
   showNumbers(r) {
-    const facts = this.metrics.filter((m) => m.card).map((m) => [m.unit ? `${m.title}, ${m.unit}` : m.title, this.last[m.key] == null ? '–' : write(m.format, this.last[m.key])]);
+    const facts = this.metrics.filter((m) => m.card).map((m) => [m.unit ? `${m.title}, ${m.unit}` : m.title, this.last[m.key] === undefined ? '–' : write(m.format, this.last[m.key])]);
     for (const s of (this.scores?.scores ?? []).filter((s) => !s.part)) facts.push([s.name, write(s.format, s.value)]);
     const n = r?.parameters;
     facts.push(['parameters', n ? short(n) : '–']);
