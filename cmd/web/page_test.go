@@ -304,7 +304,7 @@ func TestTroublePage(t *testing.T) {
 			visit(b, server, row.view)
 			if row.do != "" {
 				b.Wait("the program is ready", ready)
-				b.Wait("it can be started", `!document.getElementById('start').disabled && !!document.querySelector('.square[aria-disabled=false]')`)
+				b.Wait("it can be started", `!document.getElementById('start').disabled && (document.getElementById('play').hidden || !!document.querySelector('.square[aria-disabled=false]'))`)
 				b.Do(chromedp.Evaluate[chromedp.Void](row.do))
 			}
 			b.Wait(row.want, row.want)
