@@ -69,6 +69,7 @@ export class Train {
 
   showStorage(s) {
     setText($('storage'), s.kind === 'memory' ? 'until a reload' : s.quota ? `${bytes(s.usage) === '–' ? '0 B' : bytes(s.usage)} of ${bytes(s.quota)}` : '');
+    $('kept-memory').hidden = s.kind !== 'memory';
     $('storage').title = s.kind === 'memory' ? 'This browser keeps nothing for this page: download what you want to keep' : 'Space that the browser gives to this page';
   }
 
@@ -169,6 +170,7 @@ export class Train {
     this.form.setBusy(true);
     $('train-busy').hidden = false;
     this.lock(true);
+    navigator.storage?.persist?.().catch(() => { /* then the browser may clear it when space is short */ });
     this.showState();
     try {
       const end = await job;
