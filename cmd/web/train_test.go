@@ -275,7 +275,7 @@ func TestReloadInBrowser(t *testing.T) {
 	p.must(`{do: 'run', run: 'broken'}`, &h)
 	require.Len(t, h.Steps, 60)
 	for i, step := range h.Steps {
-		require.Equal(t, want[step], *h.Series["loss"][i], "step %d", step)
+		require.InDelta(t, want[step], *h.Series["loss"][i], 1e-12, "step %d", step)
 	}
 	a, b := unzipped(t, whole), unzipped(t, p.download("broken", "folder"))
 	x, err := os.ReadFile(filepath.Join(a, "whole", "model.safetensors"))
@@ -337,7 +337,7 @@ func TestPlayInBrowser(t *testing.T) {
 			largest = max(largest, math.Abs(want.Cells[i]-got.Squares[i]))
 		}
 	}
-	require.Less(t, largest, 1e-3)
+	require.Less(t, largest, 0.01, "int8 activations round at other places")
 	t.Logf("50 positions: the same moves; largest difference of a probability %.2g", largest)
 	p.clean()
 }

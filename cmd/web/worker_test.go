@@ -88,6 +88,7 @@ type tab struct {
 var swiftshader = []string{
 	"enable-unsafe-webgpu", "use-webgpu-adapter=swiftshader", "disable-quic", "no-first-run",
 	"disable-background-networking", "disable-component-update", "disable-sync",
+	"disable-gpu-watchdog", // which takes a busy machine for a GPU that hangs
 }
 
 // openTab starts Chromium with the blank page.
@@ -149,6 +150,13 @@ func (p *tab) ask(request string) int {
 // answer waits for the answer of a request; failed is its error, if it has one.
 func (p *tab) answer(id int, v any) (failed string) {
 	p.t.Helper()
+	if deadline, ok := p.Context.Deadline(); ok {
+		late := time.AfterFunc(time.Until(deadline)-2*time.Second, func() {
+			text, err := chromedp.Run(p.Context, chromedp.Evaluate[string](`JSON.stringify(said.slice(-5))`))
+			p.t.Log("the worker said last: ", text, err)
+		})
+		defer late.Stop()
+	}
 	p.Wait(fmt.Sprintf("request %d is answered", id), fmt.Sprintf(`%d in answers || of('failed').length > 0`, id))
 	require.Empty(p.t, p.json(`of('failed')`, new([]Failed)), "the worker failed")
 	var a struct{ Error string }
