@@ -42,8 +42,11 @@ func packed(t *testing.T, files map[string]string) []byte {
 func TestDropInBrowser(t *testing.T) {
 	p := openTab(t, 6*time.Minute)
 	p.start()
-	story := strings.Repeat("The cat sat on the mat. The dog ran after the cat, and both were happy. ", 300)
-	text, failed := p.upload("My story, 1.txt", map[string][]byte{"My story, 1.txt": []byte(story)})
+	var story strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&story, "On day %d the cat sat on the mat. The dog ran after the cat, and both were happy. ", i)
+	}
+	text, failed := p.upload("My story, 1.txt", map[string][]byte{"My story, 1.txt": []byte(story.String())})
 	require.Empty(t, failed)
 	require.Equal(t, "text", text.Kind)
 	var trained Trained
@@ -78,7 +81,7 @@ func TestDropInBrowser(t *testing.T) {
 		name, want string
 		files      map[string][]byte
 	}{
-		{"empty.txt", "not text", map[string][]byte{"empty.bin": {0, 1, 2, 255}}},
+		{"noise", "neither a model", map[string][]byte{"empty.bin": {0, 1, 2, 255}}},
 		{"a.gguf", "GGUF", map[string][]byte{"a.gguf": []byte("GGUF and then nothing")}},
 		{"a.zip", "the zip is damaged", map[string][]byte{"a.zip": []byte("PK\x03\x04 and then nothing")}},
 		{"slip.zip", "outside of its folder", map[string][]byte{"slip.zip": packed(t, map[string]string{"../../runs/evil/config.yaml": "x"})}},

@@ -229,10 +229,10 @@ var notInTexts = regexp.MustCompile(`[^A-Za-z0-9]+`)
 // keepText moves files of text to the texts.
 func (w *worker) keepText(ctx context.Context, dir, name string) (any, error) {
 	found, err := text.Find(ctx, dir)
-	if err != nil {
-		return nil, err
-	}
-	if len(found) == 0 {
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil || len(found) == 0:
 		return nil, errors.New("it is neither a model (config.json and its other files, a zip of them, or a .gguf) nor text (.txt, .md, .jsonl, also as .gz)")
 	}
 	for _, f := range found {
@@ -241,6 +241,11 @@ func (w *worker) keepText(ctx context.Context, dir, name string) (any, error) {
 				return nil, err
 			}
 			break // the first document tells a text from what only has its name
+		}
+	}
+	if len(found) == 1 && text.FormatOf(found[0].Path) != text.JSONLines {
+		if err := cutSmall(ctx, found[0].Path); err != nil {
+			return nil, err
 		}
 	}
 	base := strings.Trim(notInTexts.ReplaceAllString(strings.TrimSuffix(name, filepath.Ext(name)), "-"), "-")

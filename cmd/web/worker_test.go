@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -38,16 +37,15 @@ var built = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if testing.Short() {
-		os.Exit(code)
-	}
-	if dir, err := built(); err == nil && builtOnce {
-		os.RemoveAll(filepath.Dir(dir))
+	if wasBuilt {
+		if dir, err := built(); err == nil {
+			os.RemoveAll(filepath.Dir(dir))
+		}
 	}
 	os.Exit(code)
 }
 
-var builtOnce bool
+var wasBuilt bool
 
 // blank is a page of the origin that only starts the worker when it is told to,
 // and keeps what the worker says.
@@ -98,9 +96,9 @@ func openTab(t *testing.T, most time.Duration) *tab {
 		t.Skip("it builds the browser version, which takes a minute")
 	}
 	pagetest.Chromium(t)
+	wasBuilt = true
 	dir, err := built()
 	require.NoError(t, err)
-	builtOnce = true
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "blank.html"), []byte(blank), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "blank.js"), []byte(blankScript), 0o600))
 	h, err := web.Handler(dir)
@@ -229,5 +227,4 @@ func TestWorkerStarts(t *testing.T) {
 		require.NotContains(t, got, "\n")
 	}
 	p.clean()
-	_ = strings.TrimSpace
 }

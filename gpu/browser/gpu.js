@@ -20,7 +20,8 @@
 
 	const failure = (status, message, more) => Object.assign(new Error(message), { status }, more);
 	const lost = (why) => failure('lost', why);
-	const task = () => new Promise((done) => setTimeout(done));
+	const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+	const LOSS_MS = 1000; // in which the browser says that a device was lost, after it ended what waits for it
 
 	function describe(preference, adapter, gpu) {
 		const { info, limits } = adapter;
@@ -78,7 +79,7 @@
 			this.layouts = new Map();
 			this.underWay = []; // ends of the last runs
 			this.handles = 0;
-			device.lost.then((info) => this.lose(info.message || 'no reason was given'));
+			device.lost.then((info) => this.lose(info.message || info.reason || 'no reason was given'));
 			device.addEventListener('uncapturederror', (e) => this.blame(e.error, e.error.constructor.name === 'GPUOutOfMemoryError' ? 'memory' : 'invalid'));
 			opened.add(this);
 		}
@@ -103,7 +104,7 @@
 					promise.then(done, fail);
 				});
 			} catch (e) {
-				await task(); // the promise of the loss may come after those that it ends
+				if (this.why === null && !e.status) await Promise.race([this.device.lost, sleep(LOSS_MS)]);
 				if (this.why !== null) throw lost(this.why);
 				throw e;
 			} finally {
