@@ -31,9 +31,9 @@ func openPage(t *testing.T, view string) (*pagetest.Browser, *httptest.Server) {
 		t.Skip("it builds the browser version, which takes a minute")
 	}
 	pagetest.Chromium(t)
+	wasBuilt = true
 	dir, err := built()
 	require.NoError(t, err)
-	builtOnce = true
 	h, err := web.Handler(dir)
 	require.NoError(t, err)
 	server := httptest.NewServer(h)
