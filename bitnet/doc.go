@@ -16,10 +16,12 @@
 // part of it, and imports only those that stand below it here:
 //
 //	cmd/bitnet        commands: flags and printing
+//	cmd/web           the browser version: a program in a worker, and its page
 //	bitnet            this package
 //	  serve, dash, web    servers: OpenAI's API; the live page of runs; the browser version
 //	  doctor, cost, bench    what a machine can do, and what a run takes
 //	  export          models for transformers, llama.cpp and Ollama
+//	  sweep           many settings of an experiment, ranked
 //	  train           configuration, presets, the training loop
 //	  eval            validation loss and examinations
 //	  task            what a model learns: text, token files, sums, a game

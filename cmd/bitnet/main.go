@@ -70,7 +70,7 @@ func rootCommand() *cobra.Command {
 	})
 	root.AddCommand(trainCommand(), evalCommand(), dataCommand(), tokenizerCommand(), exportCommand(), generateCommand(), chatCommand(), serveCommand(),
 		playCommand(), arenaCommand(), statusCommand(), plotCommand(), dashCommand(), webCommand(), devicesCommand(), doctorCommand(), costCommand(), benchCommand(),
-		tuneCommand(), shaderCommand(), versionCommand())
+		tuneCommand(), sweepCommand(), shaderCommand(), versionCommand())
 	refuseUnknown(root)
 	addCompletions(root)
 	return root

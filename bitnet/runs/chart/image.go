@@ -41,14 +41,33 @@ const (
 	titleRow = 0.24 * vg.Inch // of a panel
 )
 
-// Write draws panels as an image: the loss on top, the others two in a row.
+// Write draws the curves of runs as an image: the loss on top, the others two in a
+// row.
 func Write(w io.Writer, format string, sources []Source, o Options) error {
 	panels, xLabel := Panels(sources, o)
+	return write(w, format, namesOf(sources), panels, xLabel)
+}
+
+// WriteResponses draws panels of Responses as an image; names are of their curves.
+func WriteResponses(w io.Writer, format string, names []string, panels []Panel) error {
+	return write(w, format, names, panels, "")
+}
+
+// namesOf are the names of runs, for a legend.
+func namesOf(sources []Source) []string {
+	names := make([]string, len(sources))
+	for i, s := range sources {
+		names[i] = s.Name
+	}
+	return names
+}
+
+func write(w io.Writer, format string, names []string, panels []Panel, xLabel string) error {
 	if len(panels) == 0 {
 		return ErrEmpty
 	}
 	const top, row = 3.6 * vg.Inch, 2.3 * vg.Inch
-	keyRows := (len(sources) + 1) / 2
+	keyRows := (len(names) + 1) / 2
 	key := vg.Length(keyRows)*keyRow + 0.12*vg.Inch
 	rows := len(panels) / 2 // of those below the first
 	height := border + key + top + vg.Length(rows)*(row+gap) + border
@@ -69,7 +88,7 @@ func Write(w io.Writer, format string, sources []Source, o Options) error {
 	page.SetColor(color.White)
 	page.Fill(page.Rectangle.Path())
 	page = draw.Crop(page, border, -border, border, -border)
-	legend(page, sources)
+	legend(page, names)
 	y := page.Max.Y - key
 	at := func(left, right, top, bottom vg.Length) draw.Canvas {
 		return draw.Canvas{Canvas: page.Canvas, Rectangle: vg.Rectangle{Min: vg.Point{X: left, Y: bottom}, Max: vg.Point{X: right, Y: top}}}
@@ -155,12 +174,15 @@ func (p *Panel) plot(xLabel string, large bool) (*plot.Plot, error) {
 		a.Tick.Length = vg.Points(3)
 		a.Padding = 0
 	}
-	out.X.Label.Text = xLabel
+	out.X.Label.Text = p.axisLabel(xLabel)
 	nx, ny := 6, 5
 	if large {
 		nx, ny = 10, 7
 	}
-	out.X.Tick.Marker = marker{nx, false}
+	out.X.Tick.Marker = marker{nx, p.XLog}
+	if p.XLog {
+		out.X.Scale = plot.LogScale{}
+	}
 	out.Y.Tick.Marker = marker{ny, p.Log}
 	if p.Log {
 		out.Y.Scale = plot.LogScale{}
@@ -283,13 +305,15 @@ func add(out *plot.Plot, p *Panel, c Curve) error {
 		for i := part[0]; i < part[1]; i++ {
 			xys = append(xys, plotter.XY{X: c.X[i], Y: c.Y[i]})
 		}
-		l, err := plotter.NewLine(xys)
-		if err != nil {
-			return err
+		if c.Style != Points {
+			l, err := plotter.NewLine(xys)
+			if err != nil {
+				return err
+			}
+			l.LineStyle = style
+			out.Add(l)
 		}
-		l.LineStyle = style
-		out.Add(l)
-		if c.Style == Dots || len(xys) == 1 {
+		if c.Style == Dots || c.Style == Points || len(xys) == 1 {
 			points, err := plotter.NewScatter(xys)
 			if err != nil {
 				return err
@@ -316,14 +340,14 @@ func add(out *plot.Plot, p *Panel, c Curve) error {
 var notFiniteGlyph = draw.GlyphStyle{Color: color.RGBA{200, 0, 0, 255}, Radius: vg.Points(3.5), Shape: draw.CrossGlyph{}}
 
 // legend names the runs above the panels.
-func legend(page draw.Canvas, sources []Source) {
+func legend(page draw.Canvas, names []string) {
 	style := textStyle(9.5)
 	style.YAlign = draw.YCenter
 	column := (page.Max.X - page.Min.X) / 2
-	for i, s := range sources {
+	for i, name := range names {
 		x, y := page.Min.X+vg.Length(i%2)*column, page.Max.Y-0.1*vg.Inch-vg.Length(i/2)*keyRow
 		page.StrokeLine2(lineStyle(i), x, y, x+0.35*vg.Inch, y)
-		page.FillText(style, vg.Point{X: x + 0.42*vg.Inch, Y: y}, shorten(style, s.Name, column-0.6*vg.Inch))
+		page.FillText(style, vg.Point{X: x + 0.42*vg.Inch, Y: y}, shorten(style, name, column-0.6*vg.Inch))
 	}
 }
 

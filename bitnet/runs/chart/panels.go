@@ -67,8 +67,10 @@ func Load(r *runs.Run, axis runs.Axis, limit int) (Source, error) {
 // Panel is one chart: curves over the same axes.
 type Panel struct {
 	Title  string
-	Log    bool // the vertical axis is logarithmic
-	Zero   bool // the vertical axis begins at 0
+	Log    bool   // the vertical axis is logarithmic
+	Zero   bool   // the vertical axis begins at 0
+	XLabel string // of the horizontal axis; "" is the chart's own
+	XLog   bool   // the horizontal axis is logarithmic
 	Curves []Curve
 	// XMin...XMax and YMin...YMax are what is shown.
 	XMin, XMax, YMin, YMax float64
@@ -78,9 +80,10 @@ type Panel struct {
 type Style int
 
 const (
-	Line  Style = iota
-	Dots        // a line with a dot at every point: there are few
-	Faint       // what a smoothed line was made of
+	Line   Style = iota
+	Dots         // a line with a dot at every point: there are few
+	Faint        // what a smoothed line was made of
+	Points       // dots without a line
 )
 
 // Curve is a line of a panel. Gaps are NaN. Low and High are the smallest and
@@ -162,6 +165,14 @@ func Panels(sources []Source, o Options) (panels []Panel, xLabel string) {
 		panels[i].XMin, panels[i].XMax = 0, max(end, 1e-9)
 	}
 	return panels, xLabel
+}
+
+// axisLabel is the panel's own label of the horizontal axis, or the chart's.
+func (p *Panel) axisLabel(chart string) string {
+	if p.XLabel != "" {
+		return p.XLabel
+	}
+	return chart
 }
 
 // title names a chart, with the unit of what it draws.

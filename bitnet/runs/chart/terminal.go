@@ -11,20 +11,30 @@ import (
 // the end of a run's curve is marked with its letter.
 func Terminal(sources []Source, o Options, columns int, color bool) string {
 	panels, xLabel := Panels(sources, o)
+	return terminal(namesOf(sources), panels, xLabel, columns, color)
+}
+
+// TerminalResponses draws panels of Responses in a terminal; names are of their
+// curves.
+func TerminalResponses(names []string, panels []Panel, columns int, color bool) string {
+	return terminal(names, panels, "", columns, color)
+}
+
+func terminal(names []string, panels []Panel, xLabel string, columns int, color bool) string {
 	if len(panels) == 0 {
 		return "there is nothing to draw yet: no metrics have been written; bitnet status says when they come\n"
 	}
 	columns = max(columns, 40)
 	var b strings.Builder
-	if len(sources) > 1 {
-		for i, s := range sources {
-			b.WriteString(ink(string(rune('a'+i%26)), i, color) + "  " + clipMiddle(s.Name, columns-3) + "\n")
+	if len(names) > 1 {
+		for i, name := range names {
+			b.WriteString(ink(string(rune('a'+i%26)), i, color) + "  " + clipMiddle(name, columns-3) + "\n")
 		}
 	} else {
-		b.WriteString(clipMiddle(sources[0].Name, columns) + "\n")
+		b.WriteString(clipMiddle(names[0], columns) + "\n")
 	}
 	b.WriteString("\n")
-	mark := len(sources) > 1
+	mark := len(names) > 1
 	write := func(lines []string) { b.WriteString(strings.Join(lines, "\n") + "\n\n") }
 	write(panels[0].draw(columns, 14, xLabel, mark, color))
 	rest := panels[1:]
@@ -105,7 +115,11 @@ func (p *Panel) draw(columns, rows int, xLabel string, mark, color bool) []strin
 	}
 	c := newCanvas(columns-margin-2, rows)
 	px := func(x float64) int {
-		return nearest((x-p.XMin)/(p.XMax-p.XMin), 2*c.columns-1)
+		share := (x - p.XMin) / (p.XMax - p.XMin)
+		if p.XLog {
+			share = math.Log(x/p.XMin) / math.Log(p.XMax/p.XMin)
+		}
+		return nearest(share, 2*c.columns-1)
 	}
 	py := func(y float64) int {
 		share := (y - p.YMin) / (p.YMax - p.YMin)
@@ -140,7 +154,7 @@ func (p *Panel) draw(columns, rows int, xLabel string, mark, color bool) []strin
 		}
 		out = append(out, fmt.Sprintf("%*s %s%s", margin, labels[row], edge, c.row(row, color)))
 	}
-	return append(out, p.axis(c, margin, px, xLabel)...)
+	return append(out, p.axis(c, margin, px, p.axisLabel(xLabel))...)
 }
 
 // curve draws one curve with the range of its points.
@@ -159,7 +173,12 @@ func (c *canvas) curve(p *Panel, k Curve, px, py func(float64) int, mark bool) {
 		if k.Low != nil && !k.Parts && k.High[i] > k.Low[i] {
 			c.line(ax, py(k.Low[i]), ax, py(k.High[i]), ink)
 		}
-		if k.Style == Dots {
+		if k.Style == Points {
+			c.mark(ax, ay, '●', ink)
+			if mark {
+				c.mark(ax, ay, rune('a'+k.Run%26), ink)
+			}
+		} else if k.Style == Dots {
 			// Apart from the line of the same run, as a dotted one.
 			if drawn {
 				for x := lastX; x <= ax; x += 4 {
@@ -177,7 +196,7 @@ func (c *canvas) curve(p *Panel, k Curve, px, py func(float64) int, mark bool) {
 	}
 	end := rune(0)
 	switch {
-	case k.Style == Dots:
+	case k.Style == Dots || k.Style == Points:
 	case mark:
 		end = rune('a' + k.Run%26)
 	case k.Label != "":
@@ -251,7 +270,7 @@ func (p *Panel) axis(c *canvas, margin int, px func(float64) int, xLabel string)
 	labels := []rune(strings.Repeat(" ", c.columns))
 	free := 0 // column from which there is room
 	room := c.columns - len(xLabel) - 1
-	for _, t := range ticks(p.XMin, p.XMax, max(2, c.columns/10), false) {
+	for _, t := range ticks(p.XMin, p.XMax, max(2, c.columns/10), p.XLog) {
 		at := px(t.at) / 2
 		if at < 0 || at >= c.columns {
 			continue

@@ -13,6 +13,9 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
+// window is the base 2 logarithm of brotli's window, the largest that browsers take.
+const window = 24
+
 // compress writes a brotli and a gzip copy next to every file that becomes
 // smaller by it.
 func compress(dir string, fast bool) error {
@@ -33,7 +36,7 @@ func compress(dir string, fast bool) error {
 			ext string
 			to  func(io.Writer) (io.WriteCloser, error)
 		}{
-			{".br", func(w io.Writer) (io.WriteCloser, error) { return brotli.NewWriterLevel(w, brotliLevel), nil }},
+			{".br", func(w io.Writer) (io.WriteCloser, error) { return brotli.NewWriterOptions(w, brotli.WriterOptions{Quality: brotliLevel, LGWin: window}), nil }},
 			{".gz", func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriterLevel(w, gzipLevel) }},
 		} {
 			small, err := packed(body, form.to)

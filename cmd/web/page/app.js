@@ -95,7 +95,6 @@ engine.addEventListener('ready', async ({ detail: ready }) => {
     trouble(none ? 'This browser does not offer WebGPU' : 'No GPU can be used',
       `${ready.problem || 'The GPU is not available to this page.'} Without it nothing can be trained or played here; what is kept can still be downloaded.`, whatHelps(), () => engine.start());
   }
-  if (ready.storage.kind === 'memory') say('This browser keeps nothing for this page: a reload loses what is trained. Download it before.');
   try {
     const schema = await engine.ask('schema');
     for (const v of Object.values(views)) v.ready?.(schema, ready);

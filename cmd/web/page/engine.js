@@ -13,11 +13,15 @@ function script(name) {
   return script.policy.createScriptURL(name);
 }
 
+// Of these the worker takes one of a kind at a time: the next one waits for its turn.
+const IN_TURN = { open: 'answer', talk: 'answer', think: 'answer', upload: 'upload' };
+
 export class Engine extends EventTarget {
   constructor() {
     super();
     this.next = 0;
     this.waiting = new Map(); // id -> {resolve, reject, on}
+    this.turns = new Map();   // kind -> the end of the last request of that kind
     this.state = 'loading';   // 'ready' and 'failed' follow
     this.ready = null;        // what the worker said of itself
   }
@@ -71,8 +75,8 @@ export class Engine extends EventTarget {
    * @returns {Promise<any> & {id: number}} its answer
    */
   ask(what, fields = {}, on = {}) {
-    const id = ++this.next;
-    const answer = new Promise((resolve, reject) => {
+    const id = ++this.next, kind = IN_TURN[what];
+    const send = () => new Promise((resolve, reject) => {
       if (this.state !== 'ready') {
         reject(new Error('The program is not ready.'));
         return;
@@ -80,6 +84,9 @@ export class Engine extends EventTarget {
       this.waiting.set(id, { resolve, reject, on });
       this.worker.postMessage({ ...fields, id, do: what });
     });
+    const before = this.turns.get(kind);
+    const answer = before ? before.then(send) : send();
+    if (kind) this.turns.set(kind, answer.catch(() => { /* whoever asked is told */ }));
     answer.id = id;
     return answer;
   }

@@ -3,6 +3,8 @@
 import { $, el, nameOf, setText } from './dom.js';
 import { bytes, count, short, value } from './format.js';
 
+const LONG = 24; // characters of a name that may not fit
+
 const KINDS = { run: '', model: 'model', text: 'text' };
 
 /** What a row says of itself in words. */
@@ -50,9 +52,10 @@ export class Kept {
 
   row(r, active, shown) {
     const act = (text, title, f, off = false) => el('button', { type: 'button', class: 'quiet', title, disabled: off, onclick: () => f(r) }, text);
+    const shownName = r.name.length > LONG ? nameOf(r.name) : r.name;
     const name = r.kind === 'run'
-      ? el('button', { type: 'button', class: 'name', title: `Show ${r.name}`, 'aria-pressed': String(shown), onclick: () => this.owner.show(r) }, nameOf(r.name))
-      : el('span', { class: 'name' }, nameOf(r.name));
+      ? el('button', { type: 'button', class: 'name', title: `Show ${r.name}`, 'aria-pressed': String(shown), onclick: () => this.owner.show(r) }, shownName)
+      : el('span', { class: 'name' }, shownName);
     const state = r.kind === 'run' ? active ? 'running' : r.state : KINDS[r.kind];
     const chip = el('span', { class: 'state', title: r.why || null }, state);
     chip.dataset.state = state;

@@ -49,6 +49,7 @@ export class Measure {
     if ($('measure-start').disabled) return;
     $('results').replaceChildren();
     $('report-box').hidden = true;
+    $('measure-about').hidden = true;
     this.error('');
     setText($('measure-note'), 'Measuring…');
     const job = this.job = this.app.engine.ask('measure', { what: this.what, experiment: $('measure-experiment').value }, {

@@ -26,7 +26,7 @@ export class NewRun {
       const about = `about-${i}`;
       const input = el('input', { type: 'radio', name: 'experiment', value: x.name, 'aria-describedby': about, onchange: () => this.choose() });
       input.checked = before ? x.name === before : i === 0;
-      return el('label', { class: 'choice' }, input, el('span', {}, el('b', {}, x.name), el('span', { class: 'dim', id: about }, x.about, x.parameters ? el('span', { class: 'unit' }, ` ${short(x.parameters)} parameters`) : null)));
+      return el('label', { class: 'choice' }, input, el('span', {}, el('span', { class: 'head' }, el('b', {}, x.name), x.parameters ? el('span', { class: 'dim' }, `${short(x.parameters)} parameters`) : null), el('span', { class: 'dim', id: about }, x.about)));
     }));
     this.choose();
   }

@@ -66,8 +66,14 @@ export class Play {
 
   ready(schema, { adapter }) {
     this.able = !!adapter;
-    if (this.able) this.begin();
+    this.thought = null;
+    if (this.able) this.shown();
     else this.draw();
+  }
+
+  /** The model is not asked before somebody looks. */
+  shown() {
+    if (this.able && !this.thought && !this.busy && !$('play').hidden) this.begin();
   }
 
   failed() {

@@ -36,8 +36,8 @@ export class RunCharts {
 
   /** Shows a run from what is kept of it, or an empty one. */
   open(name, history = null) {
+    if (name !== this.data.name) this.view = null;
     this.data = new RunData(name);
-    this.view = null;
     this.data.whole = block(history?.steps ?? [], history?.series ?? {}, history?.low, history?.high);
     this.data.append({ evals: history?.evals ?? [], anomalies: history?.problems ?? [] });
     this.changed();
@@ -47,7 +47,9 @@ export class RunCharts {
   metrics(line) {
     const series = {};
     for (const [key, v] of Object.entries(line)) if (key !== 'step' && (typeof v === 'number' || v === null)) series[key] = [v];
-    this.data.patch(block([line.step], series));
+    const row = block([line.step], series);
+    for (const k of Object.values(row.keys)) if (k.mean[0] === null) k.bad = [1]; // not a finite number
+    this.data.patch(row);
     this.changed();
     return this.data.whole.step.length > MOST;
   }

@@ -1,7 +1,7 @@
 // Conversation with a model. Whatever it writes is text, never markup.
 
 import { $, el, setOptions, setText } from './dom.js';
-import { count, short, value } from './format.js';
+import { count, short, value, write } from './format.js';
 import { chosen, droppable } from './drop.js';
 import { SamplingForm } from './sampling.js';
 
@@ -185,7 +185,7 @@ export class Talk {
     out.b.setAttribute('aria-busy', 'true');
     out.b.classList.add('busy');
     setText($('talk-speed'), 'reading…');
-    const write = (piece) => {
+    const append = (piece) => {
       const follow = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR;
       out.node.appendData(piece);
       if (follow) log.scrollTop = log.scrollHeight;
@@ -194,7 +194,7 @@ export class Talk {
     const job = this.job = this.app.engine.ask('talk', { run: this.model.run, messages: this.messages, tokens, stop, sampling }, {
       text: (m) => {
         setText($('talk-speed'), 'writing…');
-        write(m.text);
+        append(m.text);
       },
     });
     this.update();
@@ -205,7 +205,7 @@ export class Talk {
       const why = { length: 'reached the most tokens', stopped: 'stopped by you' }[end.reason];
       const speed = end.tokens_per_sec ? `${value(end.tokens_per_sec)} tokens/s` : '';
       const forgotten = end.forgotten ? `${count(end.forgotten)} messages no longer fit its context` : '';
-      setText($('talk-speed'), [`${count(end.tokens)} tokens`, speed, `prompt ${count(end.prompt_tokens)} in ${value(end.prompt_ms)} ms`, why, forgotten].filter(Boolean).join(' · '));
+      setText($('talk-speed'), [`${count(end.tokens)} tokens`, speed, `prompt of ${count(end.prompt_tokens)} in ${write('ms', end.prompt_ms)}`, why, forgotten].filter(Boolean).join(' · '));
       this.app.say(end.text.slice(0, 400) || 'The model wrote nothing.');
       if (!end.text && before === 0) out.b.append(el('span', { class: 'dim' }, '(nothing)'));
     } catch (e) {

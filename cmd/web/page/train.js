@@ -36,6 +36,8 @@ export class Train {
     $('resume').addEventListener('click', () => this.train({ resume: this.shownRun }));
     $('save').addEventListener('click', () => this.saving.open(this.shownRun));
     this.uploads();
+    this.narrow = matchMedia('(max-width: 1000px)');
+    this.narrow.addEventListener('change', () => this.place());
   }
 
   ready(schema, { adapter, storage }) {
@@ -49,6 +51,13 @@ export class Train {
     $('start').title = this.able ? '' : 'Training needs a GPU';
   }
 
+  /** On a phone a run stands above the form of the next one; the reading order is the same. */
+  place() {
+    const first = this.narrow.matches && !$('run-box').hidden ? $('run-view') : $('train-side');
+    const second = first === $('run-view') ? $('train-side') : $('run-view');
+    if (first.nextElementSibling !== second) second.before(first);
+  }
+
   failed(why) {
     this.ended();
     this.form.able = false;
@@ -60,6 +69,7 @@ export class Train {
 
   showStorage(s) {
     setText($('storage'), s.kind === 'memory' ? 'until a reload' : s.quota ? `${bytes(s.usage) === '–' ? '0 B' : bytes(s.usage)} of ${bytes(s.quota)}` : '');
+    $('kept-memory').hidden = s.kind !== 'memory';
     $('storage').title = s.kind === 'memory' ? 'This browser keeps nothing for this page: download what you want to keep' : 'Space that the browser gives to this page';
   }
 
@@ -79,6 +89,7 @@ export class Train {
     this.shownRun = '';
     $('no-run').hidden = false;
     $('run-box').hidden = true;
+    this.place();
   }
 
   /** Shows a run that is kept. */
@@ -104,6 +115,7 @@ export class Train {
     this.steps = 0;
     $('no-run').hidden = true;
     $('run-box').hidden = false;
+    this.place();
     setText($('run-name'), name);
     this.charts.open(name);
     this.weights.clear();
@@ -140,6 +152,7 @@ export class Train {
     const resumed = fields.resume ?? '';
     if (resumed) await this.open(resumed);
     else this.view('new run');
+    if (this.narrow.matches) $('run-view').scrollIntoView({ block: 'start' });
     setText($('run-note'), 'Preparing…');
     const job = this.app.engine.ask('train', fields, {
       note: (m) => setText($('run-note'), m.text),
@@ -153,10 +166,11 @@ export class Train {
       checkpoint: (m) => { setText($('run-note'), `Saved at step ${count(m.step)}: a reload continues from there.`); this.app.kept(); },
       weights: (m) => { if (this.watching()) this.weights.take(m); },
     });
-    this.active = { id: job.id, run: resumed };
+    const active = this.active = { id: job.id, run: resumed };
     this.form.setBusy(true);
     $('train-busy').hidden = false;
     this.lock(true);
+    navigator.storage?.persist?.().catch(() => { /* then the browser may clear it when space is short */ });
     this.showState();
     try {
       const end = await job;
@@ -164,12 +178,11 @@ export class Train {
       this.app.say(`${end.run} ${end.state} at step ${count(end.step)}`);
       setText($('run-note'), end.state === 'finished' ? 'Finished. Download it, play against it or talk to it.' : `Paused at step ${count(end.step)}, and saved.`);
     } catch (e) {
-      const begun = this.active?.run;
       this.ended();
       setText($('run-note'), '');
       this.error(e.message);
-      if (!begun) this.form.error(e.message);
-      if (!begun && this.shownRun === 'new run') this.nothing();
+      if (!active.run) this.form.error(e.message);
+      if (this.shownRun === 'new run') this.nothing();
     }
     this.app.kept();
   }
@@ -301,7 +314,7 @@ export class Train {
   }
 
   showNumbers(r) {
-    const facts = this.metrics.filter((m) => m.card).map((m) => [m.unit ? `${m.title}, ${m.unit}` : m.title, this.last[m.key] == null ? '–' : write(m.format, this.last[m.key])]);
+    const facts = this.metrics.filter((m) => m.card).map((m) => [m.unit ? `${m.title}, ${m.unit}` : m.title, this.last[m.key] === undefined ? '–' : write(m.format, this.last[m.key])]);
     for (const s of (this.scores?.scores ?? []).filter((s) => !s.part)) facts.push([s.name, write(s.format, s.value)]);
     const n = r?.parameters;
     facts.push(['parameters', n ? short(n) : '–']);

@@ -41,7 +41,7 @@ export class Weights {
   draw() {
     const w = this.chosen ? this.pictures.get(this.chosen) : this.newest;
     $('no-weights').hidden = !!w;
-    setText($('no-weights'), this.chosen ? 'Its picture comes in turn.' : 'The picture comes with the first steps.');
+    setText($('no-weights'), this.chosen ? 'Its picture comes in turn.' : 'The picture is drawn while it trains.');
     $('weights').hidden = !w;
     $('weights-name').hidden = !this.newest;
     if (!w) return;
