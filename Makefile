@@ -21,8 +21,8 @@ NO_VCS = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
-.PHONY: help build test bench bench-torch bench-llama interop chat train-simple exp-arithmetic train-arithmetic \
-	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix test-swiftshader test-validation test-translations test-windows test-arm64 test-walk cross release kit dawn fuzz torture fmt vet lint clean tools vulkan
+.PHONY: help build web test bench bench-torch bench-llama interop chat train-simple exp-arithmetic train-arithmetic \
+	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix test-js test-swiftshader test-validation test-translations test-windows test-arm64 test-walk cross release kit dawn fuzz torture fmt vet lint clean tools vulkan
 
 help: ## this list
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -31,6 +31,9 @@ help: ## this list
 build: tools ## build/bitnet
 	@mkdir -p $(dir $(BITNET))
 	go build $(NO_VCS) -o $(BITNET) ./cmd/bitnet
+
+web: tools ## build/web, the browser version: a static folder, shown with bitnet web
+	$(if $(NO_VCS),GOFLAGS=$(NO_VCS)) go run ./cmd/web/bundle -o $(dir $(BITNET))web $(ARGS)
 
 test: tools vulkan ## vet and all tests; a part of them: PKG=./graph RUN=Quantize ARGS=-v
 	go vet $(PKG)
@@ -66,6 +69,9 @@ test-translations: tools ## translate every kernel to HLSL (DX12) and Metal with
 
 cross: tools ## build for Windows, Arm and the browser
 	@sh .ci/cross
+
+test-js: tools vulkan ## tests of the GPU, the network and training as WebAssembly, in Node.js (Dawn is installed for it)
+	$(DRIVER) ARGS='$(ARGS)' sh .ci/js
 
 release: tools ## archives, checksums and lists of parts for the systems there is a C compiler for, in build/release; VERSION=v1.2.3 TARGETS=linux/amd64
 	@if [ "$$(uname -s)" = Linux ]; then sh .ci/sysroot $(or $(patsubst linux/%,%,$(filter linux/%,$(TARGETS))),$(if $(TARGETS),,amd64 arm64)); fi

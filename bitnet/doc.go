@@ -16,8 +16,9 @@
 // part of it, and imports only those that stand below it here:
 //
 //	cmd/bitnet        commands: flags and printing
+//	cmd/web           the browser version: a program in a worker, and its page
 //	bitnet            this package
-//	  serve, dash     servers: OpenAI's API and a chat page; the live page of runs
+//	  serve, dash, web    servers: OpenAI's API and a chat page; the live page of runs; the browser version
 //	  doctor, cost, bench    what a machine can do, and what a run takes
 //	  export          models for transformers, llama.cpp and Ollama
 //	  sweep           many settings of an experiment, ranked
@@ -29,6 +30,7 @@
 //	  infer           generation, sampling, conversations, log-probabilities
 //	  model           the network, and its parameters on a device
 //	  modelfile       a model directory on disk; the reference forward pass
+//	  page            what the pages for browsers share: modules, styles, the guard
 //	  runs            a run directory: its files, their writer and readers
 //	graph             tensors, operations, gradients, a step as programs
 //	  tune            choosing variants of kernels, peaks, checks of units

@@ -16,7 +16,7 @@ import (
 // before its own. A folder stands for all packages below it that are not named.
 var layers = [][]string{
 	{"data/ctxio", "data/plainfile"},
-	{"data/meter", "data/order", "data/printable", "data/atomicfile", "data/disk", "data/mapped", "gpu/driver", "shaders", "bitnet/suggest", "bitnet/cluster"},
+	{"data/meter", "data/order", "data/printable", "data/atomicfile", "data/disk", "data/mapped", "gpu/driver", "shaders", "bitnet/suggest", "bitnet/cluster", "bitnet/page"},
 	{"data/tokenizer", "data/text", "data/hub", "gpu/wgpu", "gpu/dawn", "gpu/browser", "gpu/internal"},
 	{"data", "gpu"},
 	{"data/rows", "data/shard", "graph"},
@@ -30,7 +30,7 @@ var layers = [][]string{
 	{"bitnet/train"},
 	{"bitnet/export", "bitnet/sweep", "bitnet/swarm"},
 	{"bitnet/bench"},
-	{"bitnet/cost", "bitnet/doctor", "bitnet/dash", "bitnet/serve"},
+	{"bitnet/cost", "bitnet/doctor", "bitnet/dash", "bitnet/serve", "bitnet/web"},
 	{"bitnet"},
 	{"cmd"},
 }
@@ -83,9 +83,7 @@ func TestLayers(t *testing.T) {
 	}
 	for _, names := range layers {
 		for _, name := range names {
-			if name != "gpu/browser" { // when there is one
-				require.True(t, seen[name], "there is no package %s", name)
-			}
+			require.True(t, seen[name], "there is no package %s", name)
 		}
 	}
 }

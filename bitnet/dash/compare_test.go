@@ -1,3 +1,5 @@
+//go:build !js
+
 package dash_test
 
 import (
@@ -6,14 +8,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
 	"bitnet/bitnet/dash"
+	"bitnet/bitnet/page/pagetest"
 	"bitnet/bitnet/runs"
 )
 
@@ -39,7 +42,7 @@ func logRun(t *testing.T, root, name string, every, last int64, scores func(step
 
 // Several runs in the same charts can be told apart and read. It needs no device.
 func TestCompareInChromium(t *testing.T) {
-	chromium(t)
+	pagetest.Chromium(t)
 	root := t.TempDir()
 	const first, second = "bitnet_arithmetic_with_a_long_name_lr0.004_20261128_101500", "bitnet_arithmetic_with_a_long_name_lr0.002_20261128_113000"
 	logRun(t, root, first, 10, 400, func(step int64) []runs.Score {
@@ -54,15 +57,15 @@ func TestCompareInChromium(t *testing.T) {
 	})
 	server := httptest.NewServer(dash.Handler(root))
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	b := open(t)
-	t.Cleanup(func() { b.do(chromedp.Navigate("about:blank")) })
+	b := pagetest.Open(t, 4*time.Minute)
+	t.Cleanup(func() { b.Do(chromedp.Navigate("about:blank")) })
 	visit := func(names ...string) {
-		b.do(chromedp.Navigate("about:blank"))
-		b.do(chromedp.Navigate(server.URL + "/#" + url.Values{"run": names}.Encode()))
-		b.wait("the curves are there", fmt.Sprintf(`%s.split(': from').length > %d`, lossLabel, len(names)))
+		b.Do(chromedp.Navigate("about:blank"))
+		b.Do(chromedp.Navigate(server.URL + "/#" + url.Values{"run": names}.Encode()))
+		b.Wait("the curves are there", fmt.Sprintf(`%s.split(': from').length > %d`, lossLabel, len(names)))
 	}
 	titles := func() []string {
-		return eval[[]string](b, `[...document.querySelectorAll('.chart h3')].map((e) => e.textContent)`)
+		return pagetest.Eval[[]string](b, `[...document.querySelectorAll('.chart h3')].map((e) => e.textContent)`)
 	}
 	var metrics []string
 	for _, c := range runs.Charts() {
@@ -71,14 +74,14 @@ func TestCompareInChromium(t *testing.T) {
 
 	// Every chart of the table is there, and one for each score, with its parts.
 	visit(first)
-	b.wait("the scores come", `[...document.querySelectorAll('.chart h3')].some((e) => e.textContent === 'exact match')`)
+	b.Wait("the scores come", `[...document.querySelectorAll('.chart h3')].some((e) => e.textContent === 'exact match')`)
 	require.Equal(t, append([]string{metrics[0], runs.ValidationLoss, "exact match"}, metrics[1:]...), titles())
 	legend := func(title string) []string {
-		return eval[[]string](b, fmt.Sprintf(`[...[...document.querySelectorAll('.chart')].find((c) => c.querySelector('h3').textContent === %s).querySelectorAll('.curves li')].map((e) => e.textContent)`, quote(title)))
+		return pagetest.Eval[[]string](b, fmt.Sprintf(`[...[...document.querySelectorAll('.chart')].find((c) => c.querySelector('h3').textContent === %s).querySelectorAll('.curves li')].map((e) => e.textContent)`, pagetest.Quote(title)))
 	}
 	require.Equal(t, []string{"+", "-", "exact match"}, legend("exact match"))
 	visit("games")
-	b.wait("games are shown", `[...document.querySelectorAll('.card dt')].some((e) => e.textContent === 'games won')`)
+	b.Wait("games are shown", `[...document.querySelectorAll('.card dt')].some((e) => e.textContent === 'games won')`)
 	require.Contains(t, titles(), "games won")
 	require.Contains(t, titles(), "legal moves")
 	require.NotContains(t, titles(), "exact match")
@@ -89,23 +92,23 @@ func TestCompareInChromium(t *testing.T) {
 		require.Equal(t, []string{first, second}, legend(title), title)
 	}
 	require.Equal(t, []string{first, second, runs.ValidationLoss}, legend(metrics[0]))
-	ends := eval[bool](b, `[...document.querySelectorAll('#runs .cut')].every((e) => { const [start, end] = e.children, box = e.closest('button').getBoundingClientRect(), r = end.getBoundingClientRect(); return r.right <= box.right + 1 && r.width > 5 && e.textContent === e.title; })`)
+	ends := pagetest.Eval[bool](b, `[...document.querySelectorAll('#runs .cut')].every((e) => { const [start, end] = e.children, box = e.closest('button').getBoundingClientRect(), r = end.getBoundingClientRect(); return r.right <= box.right + 1 && r.width > 5 && e.textContent === e.title; })`)
 	require.True(t, ends, "the ends of the names are in sight")
 
 	// The cursor tells each value with its own step, and so does the table.
-	box := eval[[]float64](b, `(() => { const r = document.querySelector('.chart .plot').getBoundingClientRect(); return [r.left, r.top, r.width, r.height]; })()`)
-	b.do(chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, box[0]+54+0.5*(box[2]-68), box[1]+box[3]/2, chromedp.ButtonNone))
-	b.wait("the tip is there", `!document.querySelector('.chart .tip').hidden`)
-	tip := eval[[]string](b, `[...document.querySelectorAll('.chart .tip tr')].map((r) => r.textContent)`)
+	box := pagetest.Eval[[]float64](b, `(() => { const r = document.querySelector('.chart .plot').getBoundingClientRect(); return [r.left, r.top, r.width, r.height]; })()`)
+	b.Do(chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, box[0]+54+0.5*(box[2]-68), box[1]+box[3]/2, chromedp.ButtonNone))
+	b.Wait("the tip is there", `!document.querySelector('.chart .tip').hidden`)
+	tip := pagetest.Eval[[]string](b, `[...document.querySelectorAll('.chart .tip tr')].map((r) => r.textContent)`)
 	require.Len(t, tip, 3)
 	require.Contains(t, tip[0], "step 200")
 	require.Contains(t, tip[1], "step 200")
 	require.Contains(t, tip[2], "step 210")
-	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector('.chart header button').click()`))
-	b.wait("the table shows steps", `[...document.querySelectorAll('.chart tbody td')].some((c) => c.textContent.includes('(step 70)'))`)
+	b.Do(chromedp.Evaluate[chromedp.Void](`document.querySelector('.chart header button').click()`))
+	b.Wait("the table shows steps", `[...document.querySelectorAll('.chart tbody td')].some((c) => c.textContent.includes('(step 70)'))`)
 
 	// The last point reaches over the edge of the plot and is drawn whole there.
-	drawn := eval[bool](b, `(() => {
+	drawn := pagetest.Eval[bool](b, `(() => {
 		const canvas = [...document.querySelectorAll('.chart')][1].querySelector('canvas'), ratio = devicePixelRatio;
 		const x = Math.round((canvas.clientWidth - 14 + 1.5) * ratio);
 		const column = canvas.getContext('2d').getImageData(x, 0, 1, Math.round((canvas.clientHeight - 26) * ratio)).data;
@@ -113,9 +116,9 @@ func TestCompareInChromium(t *testing.T) {
 	})()`)
 	require.True(t, drawn, "the half of the last dot beyond the edge")
 
-	columns := eval[[]string](b, `[...document.querySelectorAll('#device thead th')].map((e) => e.textContent)`)
+	columns := pagetest.Eval[[]string](b, `[...document.querySelectorAll('#device thead th')].map((e) => e.textContent)`)
 	require.Equal(t, []string{"", first, second}, columns, "all runs are under device and speed")
-	right := eval[[]float64](b, `[document.querySelector('#device table').getBoundingClientRect().right, document.querySelector('#device').getBoundingClientRect().right]`)
+	right := pagetest.Eval[[]float64](b, `[document.querySelector('#device table').getBoundingClientRect().right, document.querySelector('#device').getBoundingClientRect().right]`)
 	require.LessOrEqual(t, right[0], right[1]+1)
 
 	// What comes later is drawn, too.
@@ -128,8 +131,6 @@ func TestCompareInChromium(t *testing.T) {
 	require.NoError(t, err)
 	_, err = log.Write(append(text, '\n'))
 	require.NoError(t, err)
-	b.wait("the curve grows", lastStep+` === 410`)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	require.Empty(t, b.console, strings.Join(b.console, "\n"))
+	b.Wait("the curve grows", lastStep+` === 410`)
+	b.Clean(server.URL)
 }

@@ -3,23 +3,20 @@
 package dash
 
 import (
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
+	"io/fs"
 	"net/http"
-	"path"
-	"strings"
+
+	"bitnet/bitnet/page"
 )
 
 //go:embed page
-var page embed.FS
+var own embed.FS
 
-var types = map[string]string{
-	".html": "text/html; charset=utf-8",
-	".css":  "text/css; charset=utf-8",
-	".js":   "text/javascript; charset=utf-8",
-	".svg":  "image/svg+xml",
-}
+// policy allows the page its own files and nothing else: no inline script or
+// style, no other origin, no frame around it.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
 // Handler serves the page and what it asks for about the runs under runsDir.
 // names are host names by which the server may be called, in addition to those
@@ -39,37 +36,18 @@ func Handler(runsDir string, names ...string) http.Handler {
 	return guard(mux, names)
 }
 
-// file is one file of the page.
-type file struct {
-	kind, etag string
-	body       []byte
+func guard(next http.Handler, names []string) http.Handler {
+	return page.Rules{Policy: policy, Names: names, Command: "bitnet dash"}.Guard(next)
 }
 
-func files() map[string]file {
-	all := map[string]file{}
-	entries, err := page.ReadDir("page")
+func files() map[string]page.File {
+	dir, err := fs.Sub(own, "page")
 	if err != nil {
 		panic(err) // the page is part of the program
 	}
-	for _, e := range entries {
-		body, err := page.ReadFile("page/" + e.Name())
-		if err != nil {
-			panic(err)
-		}
-		sum := sha256.Sum256(body)
-		all[e.Name()] = file{types[path.Ext(e.Name())], `"` + hex.EncodeToString(sum[:8]) + `"`, body}
+	all, err := page.Files(dir)
+	if err != nil {
+		panic(err)
 	}
 	return all
-}
-
-func (f file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Content-Type", f.kind)
-	h.Set("ETag", f.etag)
-	h.Set("Cache-Control", "no-cache") // another version of the program has another page
-	if strings.Contains(r.Header.Get("If-None-Match"), f.etag) {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	_, _ = w.Write(f.body)
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"bitnet/bitnet/page"
 	"bitnet/bitnet/runs"
 )
 
@@ -199,10 +200,10 @@ func TestPageIsItsOwn(t *testing.T) {
 	foreign := regexp.MustCompile(`(?i)(https?:)?//[a-z0-9-]+\.[a-z]`)
 	inline := regexp.MustCompile(`(?i)<script>|<style|\sstyle=|\son[a-z]+=|javascript:|innerHTML|outerHTML|insertAdjacentHTML|eval\(|document\.write`)
 	for name, f := range all {
-		text := strings.ReplaceAll(string(f.body), "http://www.w3.org/2000/svg", "")
+		text := strings.ReplaceAll(string(f.Body), "http://www.w3.org/2000/svg", "")
 		require.Empty(t, foreign.FindString(text), name)
 		require.Empty(t, inline.FindString(text), name)
-		require.NotEmpty(t, f.kind, name)
+		require.NotEmpty(t, f.Kind, name)
 
 		w := ask(h, "GET", "/"+name)
 		require.Equal(t, 200, w.Code, name)
@@ -411,28 +412,13 @@ func TestThinning(t *testing.T) {
 	require.Empty(t, sh.Step)
 }
 
-func TestTakenPort(t *testing.T) {
-	l, err := Listen("127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	_, err = Listen(l.Addr().String())
-	require.ErrorContains(t, err, "is taken by another program: try --addr 127.0.0.1:")
-	require.NotContains(t, err.Error(), "\n")
-	hint := err.Error()[strings.LastIndex(err.Error(), " ")+1:]
-	other, err := Listen(hint)
-	require.NoError(t, err, "the address named is free")
-	other.Close()
-	_, err = Listen("nonsense")
-	require.ErrorContains(t, err, "for example 127.0.0.1:6006")
-}
-
 // The end of the context ends the server, though a page is listening.
 func TestServeStops(t *testing.T) {
-	l, err := Listen("127.0.0.1:0")
+	l, err := page.Listen("127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, l, t.TempDir()) }()
+	go func() { done <- page.Serve(ctx, l, Handler(t.TempDir())) }()
 	w, err := http.Get("http://" + l.Addr().String() + "/api/events")
 	require.NoError(t, err)
 	defer w.Body.Close()

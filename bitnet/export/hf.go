@@ -36,11 +36,13 @@ func (e *exporter) writeHF(dir string, packed bool) error {
 	} else {
 		e.Note("the model has no tokenizer; none was written")
 	}
-	files, err := modelfile.OpenTensors(filepath.Join(e.dir, modelfile.WeightsName))
-	if err != nil {
-		return err
+	var files *modelfile.Tensors // of the masters
+	if !packed {
+		if files, err = modelfile.OpenTensors(filepath.Join(e.dir, modelfile.WeightsName)); err != nil {
+			return err
+		}
+		defer files.Close()
 	}
-	defer files.Close()
 	var tensors []safetensors.Tensor
 	for _, t := range e.config.Tensors() {
 		switch {

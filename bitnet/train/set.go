@@ -13,6 +13,21 @@ import (
 	"bitnet/bitnet/suggest"
 )
 
+// Get is the text of one value, by the same keys as Set.
+func (c *Config) Get(key string) (string, error) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(c.YAML(), &doc); err != nil {
+		return "", err
+	}
+	found := map[string]*yaml.Node{}
+	leaves(doc.Content[0], "", found)
+	node, err := pick(found, key)
+	if err != nil {
+		return "", err
+	}
+	return node.Value, nil
+}
+
 // Set changes one value by "key=value"; the key is a path such as
 // train.learning_rate, or its last part where only one path has it.
 func (c *Config) Set(assignment string) error {

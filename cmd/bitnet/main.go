@@ -72,7 +72,7 @@ func rootCommand() *cobra.Command {
 		return pflag.NormalizedName(name)
 	})
 	root.AddCommand(trainCommand(), evalCommand(), dataCommand(), tokenizerCommand(), exportCommand(), generateCommand(), chatCommand(), serveCommand(), swarmCommand(),
-		playCommand(), arenaCommand(), statusCommand(), plotCommand(), dashCommand(), devicesCommand(), doctorCommand(), costCommand(), benchCommand(),
+		playCommand(), arenaCommand(), statusCommand(), plotCommand(), dashCommand(), webCommand(), devicesCommand(), doctorCommand(), costCommand(), benchCommand(),
 		tuneCommand(), sweepCommand(), shaderCommand(), versionCommand())
 	refuseUnknown(root)
 	addCompletions(root)

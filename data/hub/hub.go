@@ -1,3 +1,5 @@
+//go:build !js
+
 // Package hub downloads models and data sets from a Hugging Face hub, or from
 // any server that speaks its protocol, into the cache layout that
 // huggingface_hub shares: {models|datasets}--org--name/{blobs,refs,snapshots}.

@@ -12,8 +12,6 @@ import (
 	"bitnet/data"
 	"bitnet/data/mapped"
 	"bitnet/data/order"
-
-	"github.com/gofrs/flock"
 )
 
 // LoadOptions says what a Loader gives.
@@ -210,7 +208,7 @@ func (l *Loader) wait(enough func() bool) error {
 	for !enough() {
 		// The process that prepares holds the lock. The lock is checked first: what
 		// was written before its release is then in the manifest.
-		lock := flock.New(filepath.Join(l.dir, lockName))
+		lock := newLock(l.dir)
 		idle, err := lock.TryRLock()
 		if err != nil {
 			return fmt.Errorf("waiting for shards of %s: %w", l.dir, err)

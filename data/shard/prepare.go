@@ -20,8 +20,6 @@ import (
 	"bitnet/data/printable"
 	"bitnet/data/text"
 	"bitnet/data/tokenizer"
-
-	"github.com/gofrs/flock"
 )
 
 // Input is one file of a corpus.
@@ -84,7 +82,7 @@ type Job struct {
 	dir  string
 	o    Options
 	m    *Manifest
-	lock *flock.Flock
+	lock *lock
 }
 
 // Begin makes the plan, or takes the one of an earlier run, and writes the
@@ -107,7 +105,7 @@ func Begin(ctx context.Context, dir string, o Options) (*Job, error) {
 		return nil, fmt.Errorf("preparing token shards: %w", err)
 	}
 	// A Loader holds the lock for a moment to find out whether it is free.
-	lock := flock.New(filepath.Join(dir, lockName))
+	lock := newLock(dir)
 	brief, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if _, err := lock.TryLockContext(brief, 50*time.Millisecond); ctx.Err() != nil {

@@ -11,7 +11,6 @@ import (
 	"bitnet/data/plainfile"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 )
 
 // stream is a file that may be compressed, read from its beginning.
@@ -50,12 +49,12 @@ func newStream(ctx context.Context, f io.ReadCloser, name string) (*stream, erro
 		}
 		s.Reader = bufio.NewReaderSize(z, 256<<10)
 	case strings.HasSuffix(name, ".zst"), strings.HasSuffix(name, ".zstd"):
-		z, err := zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		z, done, err := unpackZstd(raw)
 		if err != nil {
 			s.Close()
 			return nil, fmt.Errorf("zstd: %w", err)
 		}
-		s.closer = z.Close
+		s.closer = done
 		s.Reader = bufio.NewReaderSize(z, 256<<10)
 	default:
 		s.Reader = raw

@@ -2,9 +2,9 @@
 
 import { $, setText } from './dom.js';
 import { count, position, write } from './format.js';
+import { COLORS, curvesOf, layoutSizes, reachOf, scoreKinds, smoothed, viewWithin } from './curves.js';
 import { Chart } from './chart.js';
 import { from } from './scale.js';
-import { smooth } from './smooth.js';
 import { RunData } from './store.js';
 import { Live, fetchSeries } from './live.js';
 import { RunList } from './runlist.js';
@@ -13,7 +13,6 @@ import { Ternary } from './ternary.js';
 import { showAnomalies, showConfig, showDevice, showSamples, showSwarm } from './details.js';
 import { color, toggleTheme } from './theme.js';
 
-const COLORS = 8;
 const MOST = 32;          // runs that the server lets one page follow
 const POINTS = 2000;      // rows of a window
 const ENOUGH = 600;       // rows of the whole run in view with which none is asked for
@@ -39,13 +38,9 @@ const kinds = new Map(); // key -> kind, in the order of the page
 
 /** Makes the charts: the first of the metrics, those of the scores, the other metrics. */
 function layout() {
-  const scores = new Map();
-  for (const name of state.chosen) {
-    for (const e of data.get(name)?.evals ?? []) for (const s of e.scores) if (!scores.has(s.name)) scores.set(s.name, s.format);
-  }
   const [first, ...rest] = schema.charts.map((c) => ({ ...c, key: `metric ${c.title}` }));
   if (!first) return;
-  const wanted = [first, ...[...scores].map(([name, format]) => ({ key: `score ${name}`, title: name, format, of: name, from_zero: format === 'percent' })), ...rest];
+  const wanted = [first, ...scoreKinds(state.chosen.map((name) => data.get(name))), ...rest];
   const same = wanted.length === kinds.size && [...kinds.keys()].every((k, i) => k === wanted[i].key);
   if (same) return;
   const old = new Map(kinds);
@@ -61,55 +56,12 @@ function layout() {
   for (const k of old.values()) k.chart.element.remove();
 }
 
-/** The first chart is large; the others fill rows of three, or of two where one or two would be left over. */
-function layoutSizes(n) {
-  const halves = { 0: 0, 1: n > 2 ? 4 : 1, 2: 2 }[(n - 1) % 3];
-  return Array.from({ length: n }, (_, i) => (i === 0 || n === 2 ? 'large' : i <= halves ? 'half' : 'third'));
-}
-
 const owner = {
   zoom: setView,
   reset: () => setView(null),
   hover(x, active) { for (const k of kinds.values()) k.chart.setCursor(x, k.chart === active); },
   say,
 };
-
-/** The curves of a chart. */
-function curvesOf(kind, chosen) {
-  if (kind.of !== undefined) {
-    const whole = chosen.map((c) => score(c, kind.of, ''));
-    return chosen.length > 1 ? whole : [...partsOf(chosen[0], kind.of), ...whole];
-  }
-  return chosen.flatMap((c) => [...kind.curves.map((line, i) => metric(c, line, kind, i)), kind.score ? score(c, kind.score, '', true) : null]);
-}
-
-/** A metric as a curve; its band is of `line.spread`, where that is logged too. */
-function metric({ name, color, dash }, line, kind, i) {
-  const d = data.get(name), block = d?.block(state.view, state.axis);
-  const k = block?.keys[line.key] ?? block?.keys[line.spread];
-  if (!k) return null;
-  const s = block.keys[line.spread] ?? k;
-  const x = block[state.axis];
-  const bad = k.bad ? x.filter((_, i) => k.bad[i] > 0) : [];
-  const notes = kind.smooth && i === 0
-    ? d.anomalies.map((a) => ({ x: d.place(a.step, state.axis), text: `${a.kind.replaceAll('_', ' ')} at step ${count(a.step)}` })) : [];
-  return { label: name, more: kind.curves.length > 1 ? line.title : '', color, dash, x, y: k.mean, low: s.low, high: s.high, bad, notes };
-}
-
-/** A score of the evaluations as a curve; `aside` if it goes along with a metric of the same run. */
-function score({ name, color, dash }, of, part, aside = false) {
-  const d = data.get(name);
-  const list = (d?.evals ?? []).map((e) => [e.step, e.scores.find((s) => s.name === of && (s.part ?? '') === part)]).filter(([, s]) => s);
-  if (!list.length) return null;
-  return { label: name, more: aside ? of : part, color, dash: aside ? [5, 4] : dash, x: list.map(([step]) => d.place(step, state.axis)), y: list.map(([, s]) => s.value), marks: true, aside };
-}
-
-/** The parts of a score of one run, each in a colour of its own. */
-function partsOf(run, of) {
-  const parts = new Set();
-  for (const e of data.get(run?.name)?.evals ?? []) for (const s of e.scores) if (s.name === of && s.part) parts.add(s.part);
-  return [...parts].map((part, i) => score({ ...run, color: color(`--s${(i + 1) % COLORS}`), dash: [2, 3] }, of, part)).map((c) => ({ ...c, aside: true }));
-}
 
 function bounds() {
   let all = null;
@@ -123,16 +75,12 @@ function bounds() {
 
 function drawCharts() {
   const whole = bounds(), view = state.view ?? whole;
-  const reach = (whole[1] - whole[0]) * 0.15 * (state.smooth / 100) ** 2;
+  const reach = reachOf(whole[1] - whole[0], state.smooth);
   const chosen = state.chosen.map((name) => ({ name, color: colorOf(name), dash: dashOf(name) }));
   layout();
   for (const kind of kinds.values()) {
-    const curves = curvesOf(kind, chosen).filter(Boolean);
-    for (const c of curves) {
-      if (c.marks || !kind.smooth || !reach) continue;
-      c.raw = c.y;
-      c.y = smooth(c.x, c.raw, reach);
-    }
+    const curves = chosen.flatMap((look) => curvesOf(kind, look, data.get(look.name), state.view, state.axis, chosen.length > 1)).filter(Boolean);
+    smoothed(kind, curves, reach);
     kind.chart.show(curves, view, whole, { axis: state.axis, log: state.log && kind.format !== 'percent', clip: state.clip });
   }
   $('reset').disabled = !state.view;
@@ -150,14 +98,8 @@ function showRange() {
 // ---- the view
 
 function setView(view) {
-  const whole = bounds();
-  if (view) {
-    const least = (whole[1] - whole[0]) * 1e-6 || 1;
-    let [a, b] = [Math.max(view[0], whole[0]), Math.min(view[1], whole[1])];
-    if (b - a < least) return;
-    if (a <= whole[0] && b >= whole[1]) view = null;
-    else view = [a, b];
-  }
+  view = viewWithin(view, bounds());
+  if (view === undefined) return;
   state.view = view;
   changed({ charts: true });
   if (!view) for (const d of data.values()) d.window = null;

@@ -1,4 +1,4 @@
-package dash
+package page
 
 import (
 	"context"
@@ -41,10 +41,11 @@ func free(host, port string) string {
 	return "0"
 }
 
-// Serve answers on l until ctx ends, and returns nil then.
-func Serve(ctx context.Context, l net.Listener, runsDir string, names ...string) error {
+// Serve answers on l with a handler until ctx ends, and returns nil then. Requests
+// end with ctx, too.
+func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	s := &http.Server{
-		Handler:           Handler(runsDir, names...),
+		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    64 << 10,

@@ -1,4 +1,4 @@
-package dash
+package page
 
 import (
 	"log"
@@ -9,28 +9,32 @@ import (
 	"strings"
 )
 
-// policy allows the page its own files and nothing else: no inline script or
-// style, no other origin, no frame around it.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+// Rules say what the guard of a page's server lets through.
+type Rules struct {
+	Policy  string   // Content-Security-Policy of every answer
+	Names   []string // host names by which the server may be called, in addition to those of loopback
+	Command string   // that serves the page, for messages: "bitnet dash"
+}
 
-// guard refuses what may not be asked, and sets the headers of every answer.
-func guard(next http.Handler, names []string) http.Handler {
+// Guard refuses what may not be asked, and sets the headers of every answer. It
+// lets reading requests through alone, and reports a fault of next where the
+// server was started.
+func (rules Rules) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
+		h.Set("Content-Security-Policy", rules.Policy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		switch {
-		case !hostAllowed(r, names):
-			http.Error(w, "this address is not served: use the one that bitnet dash printed", http.StatusForbidden)
+		case !hostAllowed(r, rules.Names):
+			http.Error(w, "this address is not served: use the one that "+rules.Command+" printed", http.StatusForbidden)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			h.Set("Allow", "GET, HEAD")
 			http.Error(w, "the page only reads", http.StatusMethodNotAllowed)
 		default:
-			defer answerPanic(w)
+			defer rules.answerPanic(w)
 			next.ServeHTTP(w, r)
 		}
 	})
@@ -38,13 +42,13 @@ func guard(next http.Handler, names []string) http.Handler {
 
 // answerPanic answers a request that met a fault of the program, and reports it
 // where the server was started.
-func answerPanic(w http.ResponseWriter) {
+func (rules Rules) answerPanic(w http.ResponseWriter) {
 	switch p := recover(); p {
 	case nil:
 	case http.ErrAbortHandler:
 		panic(p)
 	default:
-		log.Printf("bitnet dash: this is a fault of bitnet, please report it: %v\n%s", p, debug.Stack())
+		log.Printf("%s: this is a fault of bitnet, please report it: %v\n%s", rules.Command, p, debug.Stack())
 		http.Error(w, "the server met a fault of its own: its terminal shows more", http.StatusInternalServerError)
 	}
 }

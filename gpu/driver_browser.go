@@ -1,0 +1,5 @@
+//go:build js
+
+package gpu
+
+import _ "bitnet/gpu/browser"
