@@ -38,7 +38,11 @@ func TestLoopAllocatesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	require.Zero(t, allocs)
+	if runtime.GOOS == "js" { // each promise that is waited for takes two callbacks
+		require.LessOrEqual(t, allocs, 30.)
+	} else {
+		require.Zero(t, allocs)
+	}
 	require.NoError(t, d.Wait())
 	after := d.Stats()
 	require.EqualValues(t, runs, after.Runs-before.Runs)
@@ -162,6 +166,9 @@ func TestGarbageCollector(t *testing.T) {
 				return
 			default:
 				runtime.GC()
+				if runtime.GOOS == "js" { // the event loop needs a turn
+					time.Sleep(time.Millisecond)
+				}
 			}
 		}
 	})

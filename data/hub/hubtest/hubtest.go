@@ -1,5 +1,3 @@
-//go:build !js
-
 // Package hubtest is a hub for tests: a local server that speaks the part of the
 // public hub's protocol that package hub uses, and fails on demand.
 package hubtest
