@@ -36,7 +36,9 @@ func compress(dir string, fast bool) error {
 			ext string
 			to  func(io.Writer) (io.WriteCloser, error)
 		}{
-			{".br", func(w io.Writer) (io.WriteCloser, error) { return brotli.NewWriterOptions(w, brotli.WriterOptions{Quality: brotliLevel, LGWin: window}), nil }},
+			{".br", func(w io.Writer) (io.WriteCloser, error) {
+				return brotli.NewWriterOptions(w, brotli.WriterOptions{Quality: brotliLevel, LGWin: window}), nil
+			}},
 			{".gz", func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriterLevel(w, gzipLevel) }},
 		} {
 			small, err := packed(body, form.to)
