@@ -16,7 +16,7 @@ DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
 .PHONY: help build web test bench bench-torch bench-llama interop chat train-simple exp-arithmetic train-arithmetic \
-	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix cross dawn fuzz torture fmt vet lint clean tools vulkan
+	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix test-js cross dawn fuzz torture fmt vet lint clean tools vulkan
 
 help: ## this list
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -40,6 +40,9 @@ test-matrix: tools vulkan dawn ## test Dawn, the matrix-unit kernels and what AM
 
 cross: tools ## build for Windows, Arm and the browser
 	@sh .ci/cross
+
+test-js: tools vulkan ## tests of the GPU, the network and training as WebAssembly, in Node.js (Dawn is installed for it)
+	$(DRIVER) ARGS='$(ARGS)' sh .ci/js
 
 bench: tools vulkan ## benchmarks; a part of them: PKG=./graph RUN=MatMul
 	$(DRIVER) go test -timeout $(TIMEOUT) -run '^$$' -bench '$(or $(RUN),.)' -benchmem $(ARGS) $(PKG)

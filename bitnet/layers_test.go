@@ -83,9 +83,7 @@ func TestLayers(t *testing.T) {
 	}
 	for _, names := range layers {
 		for _, name := range names {
-			if name != "gpu/browser" { // when there is one
-				require.True(t, seen[name], "there is no package %s", name)
-			}
+			require.True(t, seen[name], "there is no package %s", name)
 		}
 	}
 }

@@ -21,9 +21,9 @@
 //
 // Requests that take long (train, talk, measure, upload) are answered when they
 // end; {do: "stop", of: id} ends one early, which is no error: its answer says
-// how far it came. One training, one talk or think, and one measurement can be
-// under way at a time; a second of a kind gets an error. While a training is
-// under way, a measurement is refused.
+// how far it came. One training, one of open, talk and think, and one measurement
+// can be under way at a time; a second of a kind gets an error. A measurement is
+// refused beside the others, and they are refused beside it.
 //
 // The page creates the worker with new Worker("worker.js") and waits for one of
 // the events ready and failed. It sends nothing before ready.

@@ -20,10 +20,10 @@ const (
 	formCheckpoint = "checkpoint"
 )
 
-// modelFiles are the files of a model's folder; config.yaml says what data it was
+// modelFiles are patterns of the files of a model's folder; config.yaml says what data it was
 // trained on, for bitnet eval.
 var modelFiles = []string{
-	"config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json",
+	"config.json", "model*.safetensors", "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json",
 	"special_tokens_map.json", "chat_template.jinja", "config.yaml",
 }
 
@@ -71,7 +71,7 @@ func (p *pieces) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// zipFolder packs files of a folder, or all of them for none, under the name of
+// zipFolder packs the files of a folder whose names match, or all of them for nil, under the name of
 // a folder. They are stored: weights do not get smaller.
 func zipFolder(ctx context.Context, to io.Writer, dir, name string, only []string) error {
 	entries, err := os.ReadDir(dir)
@@ -80,7 +80,7 @@ func zipFolder(ctx context.Context, to io.Writer, dir, name string, only []strin
 	}
 	z := zip.NewWriter(to)
 	for _, e := range entries {
-		if !e.Type().IsRegular() || only != nil && !slices.Contains(only, e.Name()) && filepath.Ext(e.Name()) != ".safetensors" || only != nil && e.Name() == "optimizer.safetensors" {
+		if !e.Type().IsRegular() || only != nil && !slices.ContainsFunc(only, func(p string) bool { ok, _ := filepath.Match(p, e.Name()); return ok }) {
 			continue
 		}
 		w, err := z.CreateHeader(&zip.FileHeader{Name: name + "/" + e.Name(), Method: zip.Store})
@@ -105,8 +105,8 @@ func (c *call) gguf(ctx context.Context, to io.Writer, dir string) error {
 	if _, err := tokenizer.Load(dir); err != nil {
 		return err
 	}
-	tmp := filepath.Join(c.scratch(), "export")
-	if err := os.RemoveAll(tmp); err != nil {
+	tmp, err := os.MkdirTemp(c.scratch(), "export-")
+	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(tmp)

@@ -180,11 +180,12 @@ func TestMeasureInBrowser(t *testing.T) {
 	p := openTab(t, 8*time.Minute)
 	p.start()
 	var m Measured
-	id := p.ask(`{do: 'measure', what: ['step', 'generate']}`)
+	id := p.ask(`{do: 'measure', what: ['kernels', 'step', 'generate']}`)
 	require.Contains(t, p.answer(p.ask(`{do: 'train', experiment: 'simple'}`), nil), "measurement")
 	require.Empty(t, p.answer(id, &m))
 	require.Contains(t, m.Report, "tokens/s")
 	require.Contains(t, m.Report, "training steps of simple")
+	require.Contains(t, m.Results, "kernels")
 	require.Contains(t, m.Results, "step")
 	require.Contains(t, m.Results, "generate")
 	t.Log(m.Report)

@@ -261,7 +261,9 @@ func removeRun(_ context.Context, c *call) (any, error) {
 			return nil, fmt.Errorf("%s is being trained: stop it first", c.Run)
 		}
 	}
-	c.use.mu.Lock()
+	if !c.use.mu.TryLock() {
+		return nil, errors.New("a model is in use: stop the answer or the measurement first")
+	}
 	defer c.use.mu.Unlock()
 	if o := c.use.model; o != nil && o.run == c.Run {
 		o.release()

@@ -195,10 +195,11 @@ func (w *worker) keepRun(dir, name string) (any, error) {
 		return nil, err
 	}
 	name = w.freeName(name)
-	tmp := filepath.Join(w.scratch(), "run")
-	if err := os.RemoveAll(tmp); err != nil {
+	tmp, err := os.MkdirTemp(w.scratch(), "run-")
+	if err != nil {
 		return nil, err
 	}
+	defer os.RemoveAll(tmp)
 	run, err := runs.Create(tmp, name, config)
 	if err != nil {
 		return nil, err

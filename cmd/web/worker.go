@@ -64,14 +64,15 @@ type call struct {
 // verb is what a request asks for. Its answer is an object, or nil for none.
 type verb struct {
 	do   func(ctx context.Context, c *call) (any, error)
-	kind string // of those of which one can be under way; "" for any number
-	not  string // a kind that it cannot run beside
+	kind string   // of those of which one can be under way; "" for any number
+	not  []string // kinds that it cannot run beside
 }
 
 // verbs is the table of doc.go.
 var verbs map[string]verb
 
 func init() {
+	measuring := []string{"measurement"}
 	verbs = map[string]verb{
 		"adapter":  {do: describeAdapter},
 		"storage":  {do: describeStorage},
@@ -79,13 +80,13 @@ func init() {
 		"runs":     {do: listRuns},
 		"run":      {do: showRun},
 		"remove":   {do: removeRun},
-		"train":    {do: trainModel, kind: "training", not: "measurement"},
-		"upload":   {do: takeUpload, kind: "upload"},
+		"train":    {do: trainModel, kind: "training", not: measuring},
+		"upload":   {do: takeUpload},
 		"download": {do: giveDownload},
-		"open":     {do: openModel, kind: "answer"},
-		"talk":     {do: talk, kind: "answer"},
-		"think":    {do: think, kind: "answer"},
-		"measure":  {do: measure, kind: "measurement", not: "training"},
+		"open":     {do: openModel, kind: "answer", not: measuring},
+		"talk":     {do: talk, kind: "answer", not: measuring},
+		"think":    {do: think, kind: "answer", not: measuring},
+		"measure":  {do: measure, kind: "measurement", not: []string{"training", "answer"}},
 		"stop":     {do: stop},
 		"lose":     {do: lose},
 	}
@@ -138,11 +139,13 @@ func carryOut(ctx context.Context, v verb, c *call) (result any, err error) {
 func (w *worker) begin(v verb) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch {
-	case v.kind != "" && w.busy[v.kind]:
+	if w.busy[v.kind] {
 		return fmt.Errorf("another %s is under way: stop it, or wait until it ends", v.kind)
-	case v.not != "" && w.busy[v.not]:
-		return fmt.Errorf("a %s is under way, which this would disturb: stop it first", v.not)
+	}
+	for _, kind := range v.not {
+		if w.busy[kind] {
+			return fmt.Errorf("another request (%s) is under way, and the two would disturb each other: stop it first", kind)
+		}
 	}
 	if v.kind != "" {
 		w.busy[v.kind] = true

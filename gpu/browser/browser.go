@@ -42,7 +42,7 @@ func (*backend) Ready() error {
 		return err
 	}
 	if why := s.Call("missing").String(); why != "" {
-		return fmt.Errorf("%s: use Chrome or Edge 121, Safari 26 or Firefox 145 or newer, where it is not switched off", why)
+		return fmt.Errorf("%s: use a new version of Chrome, Edge, Safari or Firefox, in which it is not switched off", why)
 	}
 	return nil
 }

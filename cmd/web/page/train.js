@@ -59,7 +59,10 @@ export class Train {
   }
 
   failed(why) {
+    // What was being trained is not any more.
+    this.runs = this.runs.map((r) => (r.state === 'running' ? { ...r, state: 'crashed' } : r));
     this.ended();
+    this.list.show(this.runs, '', this.shownRun);
     this.form.able = false;
     this.form.update();
     if (!$('run-box').hidden) this.error(why.text);
