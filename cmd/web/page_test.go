@@ -309,6 +309,7 @@ func TestTroublePage(t *testing.T) {
 			}
 			b.Wait(row.want, row.want)
 			look(t, b, "trouble-"+row.name)
+			require.True(t, pagetest.Eval[bool](b, row.want), "it stays: %s", row.want)
 			b.Clean(server.URL)
 		})
 	}

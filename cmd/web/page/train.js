@@ -151,7 +151,7 @@ export class Train {
       this.error('A training is under way: pause it before.');
       return;
     }
-    this.form.error('');
+    this.form.refuse('');
     const resumed = fields.resume ?? '';
     if (resumed) await this.open(resumed);
     else this.view('new run');
@@ -184,7 +184,7 @@ export class Train {
       this.ended();
       setText($('run-note'), '');
       this.error(e.message);
-      if (!active.run) this.form.error(e.message);
+      if (!active.run) this.form.refuse(e.message);
       if (this.shownRun === 'new run') this.nothing();
     }
     this.app.kept();
