@@ -16,7 +16,7 @@ DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
 .PHONY: help build web test bench bench-torch bench-llama interop chat train-simple exp-arithmetic train-arithmetic \
-	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix test-js cross dawn fuzz torture fmt vet lint clean tools vulkan
+	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix test-js test-windows test-arm64 test-walk cross release dawn fuzz torture fmt vet lint clean tools vulkan
 
 help: ## this list
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -33,6 +33,15 @@ test: tools vulkan ## vet and all tests; a part of them: PKG=./graph RUN=Quantiz
 	go vet $(PKG)
 	$(DRIVER) go test -timeout $(TIMEOUT) $(if $(RUN),-run '$(RUN)') $(ARGS) $(PKG)
 
+test-windows: tools vulkan ## testdata/walk with the program for Windows, under Wine (Debian: wine64 xvfb gcc-mingw-w64-x86-64)
+	$(DRIVER) sh testdata/windows/test.sh $(ARGS)
+
+test-arm64: tools ## tests and training of the program for Arm, under qemu (Debian: qemu-user-static gcc-aarch64-linux-gnu)
+	@sh testdata/arm64/test.sh $(ARGS)
+
+test-walk: build vulkan ## what a user does, from training to export, on this system
+	$(DRIVER) go run $(NO_VCS) ./testdata/walk -bitnet $(BITNET) $(ARGS)
+
 test-matrix: tools vulkan dawn ## test Dawn, the matrix-unit kernels and what AMD's and NVIDIA's compilers make of all, without a GPU (Debian; 70 MB)
 	@sh gpu/install-matrix.sh
 	$(DRIVER) . .vulkan.matrix/env && go test -timeout $(TIMEOUT) $(ARGS) ./gpu/... && \
@@ -43,6 +52,10 @@ cross: tools ## build for Windows, Arm and the browser
 
 test-js: tools vulkan ## tests of the GPU, the network and training as WebAssembly, in Node.js (Dawn is installed for it)
 	$(DRIVER) ARGS='$(ARGS)' sh .ci/js
+
+release: tools ## archives, checksums and lists of parts for the systems there is a C compiler for, in build/release; VERSION=v1.2.3 TARGETS=linux/amd64
+	@if [ "$$(uname -s)" = Linux ]; then sh .ci/sysroot $(or $(patsubst linux/%,%,$(filter linux/%,$(TARGETS))),$(if $(TARGETS),,amd64 arm64)); fi
+	go run $(NO_VCS) ./cmd/release $(if $(VERSION),-version $(VERSION)) $(if $(RELEASES),-url $(RELEASES)) $(ARGS) $(TARGETS)
 
 bench: tools vulkan ## benchmarks; a part of them: PKG=./graph RUN=MatMul
 	$(DRIVER) go test -timeout $(TIMEOUT) -run '^$$' -bench '$(or $(RUN),.)' -benchmem $(ARGS) $(PKG)

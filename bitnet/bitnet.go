@@ -48,7 +48,11 @@ func (d Device) Open(note func(string)) (*gpu.Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tune.OpenDevice(a, note)
+	dev, err := tune.OpenDevice(a, note)
+	if err != nil && d.Adapter == "" {
+		return nil, fmt.Errorf("%w: bitnet devices lists the adapters, --device chooses a different one", err)
+	}
+	return dev, err
 }
 
 // TrainOptions say where a run begins, on what it computes, and who hears of it.
@@ -90,7 +94,7 @@ func Train(ctx context.Context, c *Config, o TrainOptions) (run string, err erro
 		if o.State == nil || state.Step > o.State.Step {
 			losses = 0
 		}
-		c, o.Start = &t.Config, train.Start{RunsDir: o.RunsDir, Resume: from, State: &state, Newest: true}
+		c, o.Start = &t.Config, train.Start{RunsDir: o.RunsDir, Resume: from, State: &state, Newest: true, Peers: o.Peers}
 	}
 }
 

@@ -22,9 +22,10 @@
 //	  doctor, cost, bench    what a machine can do, and what a run takes
 //	  export          models for transformers, llama.cpp and Ollama
 //	  sweep           many settings of an experiment, ranked
+//	  swarm           training with other machines over slow links, on NATS
 //	  train           configuration, presets, the training loop
 //	  eval            validation loss and examinations
-//	  task            what a model learns: text, token files, sums, a game
+//	  task            what a model learns: text, conversations, sums, a game
 //	  infer           generation, sampling, conversations, log-probabilities
 //	  model           the network, and its parameters on a device
 //	  modelfile       a model directory on disk; the reference forward pass

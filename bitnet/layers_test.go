@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"bitnet/task"},
 	{"bitnet/eval"},
 	{"bitnet/train"},
-	{"bitnet/export", "bitnet/sweep"},
+	{"bitnet/export", "bitnet/sweep", "bitnet/swarm"},
 	{"bitnet/bench"},
 	{"bitnet/cost", "bitnet/doctor", "bitnet/dash", "bitnet/serve", "bitnet/web"},
 	{"bitnet"},

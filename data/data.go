@@ -12,12 +12,23 @@ type Batch struct {
 	Rows, Seq int
 	Inputs    []uint32 // [Rows, Seq]
 	Targets   []uint32 // [Rows, Seq]
+	// Begins has the place in its row of the first token of each token's document,
+	// [Rows, Seq]. It is nil where a row is one sequence.
+	Begins []uint32
 }
 
 // NewBatch allocates a batch of rows x seq positions; it is filled again and
 // again by Source.Next.
 func NewBatch(rows, seq int) *Batch {
 	return &Batch{Rows: rows, Seq: seq, Inputs: make([]uint32, rows*seq), Targets: make([]uint32, rows*seq)}
+}
+
+// NewPackedBatch allocates a batch whose rows hold documents that do not see
+// each other.
+func NewPackedBatch(rows, seq int) *Batch {
+	b := NewBatch(rows, seq)
+	b.Begins = make([]uint32, rows*seq)
+	return b
 }
 
 // Position says where a Source stands. It is stored in every checkpoint.

@@ -3,6 +3,7 @@ package gpu
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,16 +24,17 @@ func (a Adapter) name() string { return a.Name }
 func (a Adapter) kind() string { return a.Kind.String() }
 
 // Choose returns the index of the adapter that want describes: an index, or a
-// part of a name or kind in any case. "" chooses the first discrete GPU, else the
-// first integrated GPU, else the first CPU.
+// part of a name or kind in any case. "" chooses a discrete GPU, else an integrated
+// GPU, else a CPU: of several the first, but one through Vulkan before the same
+// through DX12, whose shader compiler is older.
 func Choose(adapters []Adapter, want string) (int, error) {
 	if len(adapters) == 0 {
-		return 0, errors.New("no graphics adapter was found: install your GPU's Vulkan driver, or run gpu/install-vulkan.sh for the one that computes on the CPU (lavapipe)")
+		return 0, errNoAdapter(runtime.GOOS)
 	}
 	if want == "" {
 		best := 0
 		for i, a := range adapters {
-			if a.Kind < adapters[best].Kind {
+			if b := adapters[best]; a.Kind < b.Kind || a.Kind == b.Kind && a.API == "Vulkan" && b.API == "DX12" {
 				best = i
 			}
 		}
@@ -55,6 +57,16 @@ func Choose(adapters []Adapter, want string) (int, error) {
 		names[i] = fmt.Sprintf("%d %q", i, a.Name)
 	}
 	return 0, fmt.Errorf("no adapter is called %q: choose one of %s by its number or a part of its name", want, strings.Join(names, ", "))
+}
+
+func errNoAdapter(system string) error {
+	switch system {
+	case "windows":
+		return errors.New("no graphics adapter was found: install your graphics card's driver")
+	case "darwin":
+		return errors.New("no graphics adapter was found: bitnet needs a Mac with Metal")
+	}
+	return errors.New("no graphics adapter was found: install your GPU's Vulkan driver, or run gpu/install-vulkan.sh for the one that computes on the CPU (lavapipe)")
 }
 
 // Open opens this adapter.

@@ -20,6 +20,11 @@ func TestChoose(t *testing.T) {
 		named("NVIDIA GeForce RTX 3090", gpu.Discrete),
 		named("Virtio GPU", gpu.Other),
 	}
+	through := func(api string, a gpu.Adapter) gpu.Adapter {
+		a.API = api
+		return a
+	}
+	twice := []gpu.Adapter{through("DX12", all[1]), through("DX12", all[2]), through("Vulkan", all[2])}
 	for _, tt := range []struct {
 		name     string
 		adapters []gpu.Adapter
@@ -31,6 +36,8 @@ func TestChoose(t *testing.T) {
 		{"then integrated", all[:2], "", 1, ""},
 		{"then CPU", []gpu.Adapter{all[4], all[0]}, "", 1, ""},
 		{"anything", all[4:], "", 0, ""},
+		{"Vulkan before DX12", twice, "", 2, ""},
+		{"a better card through DX12", []gpu.Adapter{through("Vulkan", all[0]), twice[1]}, "", 1, ""},
 		{"index", all, "3", 3, ""},
 		{"index 0", all, "0", 0, ""},
 		{"name", all, "3090", 3, ""},

@@ -234,7 +234,7 @@ install_private() {
 	rm -rf "$private_dir"
 	mv -T "$new" "$private_dir"
 	mesa=$(find "$temp/cache/archives" -name 'mesa-vulkan-drivers_*.deb' | sed 's/.*drivers_//; s/_[^_]*$//')
-	say "lavapipe of Mesa $mesa is in .vulkan/: make uses it; in a shell, run \". .vulkan/env\" first"
+	say "lavapipe of Mesa $mesa is in $private_dir: make uses it; in a shell, run \". $private_dir/env\" first"
 }
 
 force=

@@ -15,6 +15,7 @@ const alignment = 256
 type arena struct {
 	name  string
 	limit int64   // of one slab
+	align int64   // of what append places, if more than alignment
 	sizes []int64 // of the slabs
 	slabs []*gpu.Buffer
 }
@@ -32,7 +33,7 @@ func (a *arena) size() int64 {
 
 // append places t after all others, for as long as the arena exists.
 func (a *arena) append(t *Tensor) error {
-	n := roundUp(t.bytes(), alignment)
+	n := roundUp(t.bytes(), max(alignment, a.align))
 	if n > a.limit {
 		return fmt.Errorf("%s needs %d MiB, more than the adapter allows in one buffer (%d MiB)", t.Name, n>>20, a.limit>>20)
 	}

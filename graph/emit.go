@@ -13,6 +13,7 @@ type call struct {
 	src  shaders.Source
 	args []arg // the bindings of src in order
 
+	again    bool              // it computes in the backward pass what the forward pass did not keep
 	product  string            // key of the product that it computes, "" for other kernels
 	variants []shaders.Variant // of the product, for this call; src is the first
 }
@@ -159,6 +160,16 @@ func (e *emitter) gradOut(t *Tensor) (grad *Tensor, accumulate bool) {
 	g := tensor(t.Name+" grad", F32, t.Rows, t.Cols)
 	e.grads[t] = g
 	return g, false
+}
+
+// overwrites makes the place of t that of its gradient as well, where that is
+// possible: t is an activation, and nothing has contributed to its gradient.
+func (e *emitter) overwrites(t *Tensor) bool {
+	if t.arena != nil || e.grads[t] != nil {
+		return false
+	}
+	e.grads[t] = t
+	return true
 }
 
 // passGrad makes from's gradient the gradient of to as well, where an

@@ -19,7 +19,10 @@ type Graph struct {
 	planned    bool
 	err        error // the first mistake in building
 
+	memory int64 // bound of a training step: LimitMemory
+
 	tokens, order, targets *Tensor
+	begins                 *Tensor // of documents; nil where a row is one sequence
 	head
 
 	cache      *Cache // nil for whole sequences
@@ -40,10 +43,20 @@ type constant struct {
 
 // New starts a graph over batch sequences of seq tokens each.
 func New(ps *Params, batch, seq int) *Graph {
-	g := &Graph{params: ps, batch: batch, seq: seq, inputs: &arena{name: "batch", limit: ps.Limits.Buffer}}
+	g := &Graph{params: ps, batch: batch, seq: seq, memory: KeepAll,
+		inputs: &arena{name: "batch", limit: ps.Limits.Buffer}}
 	g.tokens = g.input("tokens", U32, 1, g.Tokens())
 	g.order = g.input("token order", U32, 1, g.Tokens())
 	g.targets = g.input("targets", U32, 1, g.Tokens())
+	return g
+}
+
+// NewPacked is New for rows that hold several documents one after the other: a
+// token sees those of its own document only, and positions begin again with each.
+// Programs get their micro-batches by LoadPacked.
+func NewPacked(ps *Params, batch, seq int) *Graph {
+	g := New(ps, batch, seq)
+	g.begins = g.input("begins of documents", U32, 1, g.Tokens())
 	return g
 }
 

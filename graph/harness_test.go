@@ -70,6 +70,7 @@ type opTest struct {
 	// ternary gives the rows of each projection where params[0] is ternary.
 	ternary         []int
 	tokens, targets []uint32
+	begins          []uint32 // of documents; nil for rows of one sequence
 	// build declares the operation; a nil result means the loss head.
 	build func(g *Graph, x []*Tensor, p []*Param) *Tensor
 	dy    matrix
@@ -134,6 +135,9 @@ func (c opTest) run(t *testing.T, dev *gpu.Device, target shaders.Target) opResu
 	require.NoError(t, ps.Quantize(dev))
 
 	g := New(ps, c.batch, c.seq)
+	if c.begins != nil {
+		g = NewPacked(ps, c.batch, c.seq)
+	}
 	var x []*Tensor
 	for i, m := range c.inputs {
 		x = append(x, g.input(fmt.Sprintf("x%d", i), F32, m.rows, m.cols))
@@ -206,7 +210,11 @@ func (c opTest) run(t *testing.T, dev *gpu.Device, target shaders.Target) opResu
 	if len(c.params) > 0 {
 		vocab = c.params[0].rows
 	}
-	require.NoError(t, p.Load(c.tokens, c.targets, max(vocab, 1)))
+	if c.begins != nil {
+		require.NoError(t, p.LoadPacked(c.tokens, c.targets, c.begins, max(vocab, 1)))
+	} else {
+		require.NoError(t, p.Load(c.tokens, c.targets, max(vocab, 1)))
+	}
 	if dy != nil {
 		require.NoError(t, dy.write(gpu.Bytes(c.dy.f32())))
 	}

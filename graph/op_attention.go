@@ -29,20 +29,28 @@ func (g *Graph) Rope(qkv *Tensor, h Heads, theta float64) *Tensor {
 	})
 	k := rope.Rotation{
 		Target: g.params.Target, Tokens: qkv.Rows, Seq: g.seq, Context: context,
-		Heads: h.Query + h.KV, HeadDim: h.Dim, Stride: h.Features(),
+		Heads: h.Query + h.KV, HeadDim: h.Dim, Stride: h.Features(), Documents: g.begins != nil,
 	}
 	g.add("rope", func(e *emitter) {
 		if g.cache != nil {
 			e.run(k.Source(), table, qkv, g.cache.start)
 			return
 		}
-		e.run(k.Source(), table, qkv)
+		e.run(k.Source(), g.withBegins(table, qkv)...)
 	}, func(e *emitter) {
 		back := k
 		back.Backward = true
-		e.run(back.Source(), table, e.grad(qkv))
+		e.run(back.Source(), g.withBegins(table, e.grad(qkv))...)
 	})
 	return qkv
+}
+
+// withBegins adds the begins of documents to tensors, if the graph has them.
+func (g *Graph) withBegins(tensors ...*Tensor) []*Tensor {
+	if g.begins != nil {
+		tensors = append(tensors, g.begins)
+	}
+	return tensors
 }
 
 // ropeTable holds cos and then sin of each position's pairs, [seq, 2, dim/2].
@@ -60,7 +68,8 @@ func ropeTable(seq, dim int, theta float64) []float32 {
 
 // Attention is causal grouped-query attention over qkv [tokens, Features]:
 // o[t, n] = sum_j<=t softmax_j(q . k / sqrt(Dim)) v, [tokens, Query*Dim], with
-// a streaming softmax (Dao et al., 2022): nothing of size seq x seq is stored.
+// a streaming softmax (Dao et al., 2022): nothing of size seq x seq is stored. In
+// a packed graph j goes over the tokens of t's own document.
 func (g *Graph) Attention(qkv *Tensor, h Heads) *Tensor {
 	if qkv.Cols != h.Features() || h.KV < 1 || h.Query%h.KV != 0 || h.Dim%4 != 0 {
 		g.fail("attention: %d features do not make %d query and %d key heads of %d", qkv.Cols, h.Query, h.KV, h.Dim)
@@ -72,9 +81,9 @@ func (g *Graph) Attention(qkv *Tensor, h Heads) *Tensor {
 	o := tensor("attention", F32, tokens, h.Query*h.Dim)
 	lse := tensor("attention lse", F32, tokens, h.Query)
 	k := attention.Causal{Target: g.params.Target, Batch: g.batch, Seq: g.seq, Heads: h.Query, KVHeads: h.KV, HeadDim: h.Dim,
-		Memory: g.params.Limits.Units.WorkgroupMemory}
+		Documents: g.begins != nil, Memory: g.params.Limits.Units.WorkgroupMemory}
 	g.add("attention", func(e *emitter) {
-		e.run(k.Source(), qkv, o, lse)
+		e.run(k.Source(), append(g.withBegins(qkv), o, lse)...)
 	}, func(e *emitter) {
 		do := e.grad(o)
 		delta := tensor("attention delta", F32, tokens, h.Query)
@@ -83,8 +92,9 @@ func (g *Graph) Attention(qkv *Tensor, h Heads) *Tensor {
 		if accumulate {
 			e.fail("the input of attention is used twice")
 		}
-		e.run(k.DQ(), qkv, lse, do, delta, dqkv)
-		e.run(k.DKV(), qkv, lse, do, delta, dqkv)
+		in := append(g.withBegins(qkv, lse, do, delta), dqkv)
+		e.run(k.DQ(), in...)
+		e.run(k.DKV(), in...)
 	})
 	return o
 }

@@ -34,21 +34,22 @@ func (g *Graph) BitLinear(x *Quantized, w *Param, residual *Tensor) *Tensor {
 	}, func(e *emitter) {
 		dy := e.grad(y)
 		dx, accumulate := e.gradOut(x.full)
+		// The weights' gradient first: it frees the codes before dx takes its place.
 		if e.precision == IntegerGradients {
 			e.integerGradients(x, w, dy, dx, accumulate)
 		} else {
-			e.product(matmul.Product{
-				M: tokens, N: k, K: n,
-				A:      matmul.Operand{Kind: matmul.F32, AlongK: true},
-				B:      matmul.Operand{Kind: matmul.Ternary},
-				ScaleK: true, Accumulate: accumulate, Gain: 16 * gain(tokens), // dy is scaled by a mean weight
-			}, wholes(dy, w.codes, w.scale, dx)...)
 			e.product(matmul.Product{
 				M: n, N: k, K: tokens,
 				A:      matmul.Operand{Kind: matmul.F32},
 				B:      matmul.Operand{Kind: matmul.Int8},
 				ScaleK: true, Accumulate: true, Gain: 64 * gain(tokens), // dy is scaled by a 127th of an activation
 			}, wholes(dy, x.codes, x.scale, w.grad)...)
+			e.product(matmul.Product{
+				M: tokens, N: k, K: n,
+				A:      matmul.Operand{Kind: matmul.F32, AlongK: true},
+				B:      matmul.Operand{Kind: matmul.Ternary},
+				ScaleK: true, Accumulate: accumulate, Gain: 16 * gain(tokens), // dy is scaled by a mean weight
+			}, wholes(dy, w.codes, w.scale, dx)...)
 		}
 		if residual != nil {
 			e.passGrad(y, residual)

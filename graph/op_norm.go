@@ -29,7 +29,8 @@ const (
 
 // GLUNormQuantize is NormQuantize of the gated activation act(gate) up of
 // gu [tokens, 2 f], which holds gate and then up in each row (Shazeer, 2020).
-// The activation [tokens, f] is not stored: both passes compute it from gu.
+// The activation [tokens, f] is not stored: both passes compute it from gu. The
+// gradient of gu takes its place: use gu no more.
 func (g *Graph) GLUNormQuantize(gu *Tensor, act Activation, w *Param, eps float32) *Quantized {
 	return g.normQuantize("glu+norm+quantize", gu, w, gated(gu, act, eps))
 }
@@ -58,10 +59,16 @@ func (g *Graph) addNorm(name string, x *Tensor, w *Param, k norm.RMS, y *Tensor,
 	g.add(name, func(e *emitter) {
 		e.run(k.Source(), append([]*Tensor{x, w.master, rstd}, out...)...)
 	}, func(e *emitter) {
-		dx, accumulate := e.gradOut(x)
-		back := norm.RMSBackward{RMS: k, Accumulate: accumulate}
+		back := norm.RMSBackward{RMS: k}
 		part := tensor("norm weight sums", F32, back.Blocks(), k.Width)
-		e.run(back.Source(), e.grad(y), x, w.master, rstd, dx, part)
+		if k.Gated && e.overwrites(x) {
+			back.InPlace = true
+			e.run(back.Source(), e.grad(y), x, w.master, rstd, part)
+		} else {
+			var dx *Tensor
+			dx, back.Accumulate = e.gradOut(x)
+			e.run(back.Source(), e.grad(y), x, w.master, rstd, dx, part)
+		}
 		e.run(rows.Sum{Target: e.target, Rows: back.Blocks(), Cols: k.Width}.Source(), part, w.grad)
 	})
 }

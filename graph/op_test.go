@@ -20,7 +20,7 @@ type opRow struct {
 }
 
 func gradientTable() []opRow {
-	return slices.Concat(embeddingRows(), normRows(), ropeRows(), attentionRows())
+	return slices.Concat(embeddingRows(), normRows(), ropeRows(), attentionRows(), documentRows())
 }
 
 func TestGradientsAgainstFiniteDifferences(t *testing.T) {

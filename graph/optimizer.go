@@ -37,6 +37,22 @@ func (o AdamW) emitRange(e *emitter, ps *Params, r flatRange) {
 	e.run(k.Source(), r.of(p.master), r.of(p.grad), r.of(p.m), r.of(p.v), ps.step, ps.state)
 }
 
+// AdamW8 is AdamW with both moments in 8 bits, by blocks of parameters (Dettmers et
+// al., 8-bit optimizers via block-wise quantization, arXiv 2110.02861): a quarter of
+// the memory.
+type AdamW8 struct{ AdamW }
+
+// Storage is ForTraining8.
+func (o AdamW8) Storage() Storage { return ForTraining8 }
+
+func (o AdamW8) emit(e *emitter, ps *Params) {
+	for _, r := range ps.ranges() {
+		k := optimizer.AdamW8{AdamW: optimizer.AdamW{Target: e.target, N: r.n, Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps, Decay: r.decay}}
+		p := r.first
+		e.run(k.Source(), r.of(p.master), r.of(p.grad), p.m8.codes, p.m8.scales, p.r8.codes, p.r8.scales, ps.step, ps.state)
+	}
+}
+
 // emitUpdate emits the norm of all gradients, the clip factor, and the optimizer.
 func (ps *Params) emitUpdate(e *emitter, opt Optimizer) {
 	e.op = "update"
@@ -68,7 +84,7 @@ type flatRange struct {
 func (ps *Params) ranges() []flatRange {
 	var out []flatRange
 	for _, p := range ps.list {
-		n := int(roundUp(p.master.bytes(), alignment) / 4)
+		n := int(roundUp(p.master.bytes(), ps.align()) / 4)
 		if last := len(out) - 1; last >= 0 {
 			r := &out[last]
 			if r.follows(p) && r.decay == p.decay && 4*int64(r.n+n) <= ps.Limits.Binding {
@@ -101,6 +117,7 @@ const HistorySlots = 1024
 // StepValues are what changes from one optimizer step to the next.
 type StepValues struct {
 	Step         int64 // from 0
+	Absent       int64 // steps before it that made no update here: bias corrections leave them out
 	LearningRate float64
 	WeightDecay  float64
 	LossTokens   int     // positions that carry loss in all micro-batches of the step, on all machines
@@ -114,7 +131,7 @@ func (ps *Params) SetStep(v StepValues) error {
 	if err := ps.onDevice(); err != nil {
 		return err
 	}
-	t := float64(v.Step + 1)
+	t := float64(v.Step - v.Absent + 1)
 	s := ps.stepValues[:]
 	s[shaders.StepLR] = float32(v.LearningRate)
 	s[shaders.StepDecay] = float32(v.WeightDecay)

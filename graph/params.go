@@ -23,7 +23,8 @@ type Param struct {
 
 	master, grad, m, v *Tensor
 	ternary            bool
-	codes, scale       *Tensor // the quantised form, of ternary params
+	codes, scale       *Tensor  // the quantised form, of ternary params
+	m8, r8             *moment8 // instead of m and v, of ForTraining8
 }
 
 // Params are the parameters of a model, their gradients, the optimizer's
@@ -129,6 +130,9 @@ func (s Slot) String() string {
 
 // Keeps reports whether a form is stored.
 func (p *Param) Keeps(s Slot) bool {
+	if p.moment(s) != nil {
+		return true
+	}
 	_, err := p.slot(s)
 	return err == nil
 }
@@ -137,6 +141,9 @@ func (p *Param) Keeps(s Slot) bool {
 func (p *Param) slot(s Slot) (*Tensor, error) {
 	if s < Master || s > SecondMoment {
 		return nil, fmt.Errorf("parameters have no form number %d", s)
+	}
+	if p.moment(s) != nil {
+		return nil, fmt.Errorf("the %s of %s has 8 bits: use Read, ReadRows and Write", s, p.Parts[0].Name)
 	}
 	t := [...]*Tensor{p.master, p.grad, p.m, p.v}[s]
 	if t == nil {
@@ -152,8 +159,15 @@ func (p *Param) checkCount(n int) error {
 	return nil
 }
 
-// Write sets one form of the parameter, [Rows, Cols] row by row.
+// Write sets one form of the parameter, [Rows, Cols] row by row. A moment in 8 bits
+// takes values near them; those that were read stay as they are.
 func (p *Param) Write(s Slot, values []float32) error {
+	if q := p.moment(s); q != nil {
+		if err := p.checkCount(len(values)); err != nil {
+			return err
+		}
+		return q.write(values)
+	}
 	t, err := p.slot(s)
 	if err == nil {
 		err = p.checkCount(len(values))
@@ -176,6 +190,12 @@ func (p *Param) Read(s Slot, values []float32) error {
 // ReadRows gets some rows of one form, starting with row first. It waits for
 // the device.
 func (p *Param) ReadRows(s Slot, first int, values []float32) error {
+	if q := p.moment(s); q != nil {
+		if first < 0 || first*p.Cols+len(values) > p.size() {
+			return fmt.Errorf("%s has %d rows: there are no %d values from row %d on", p.Parts[0].Name, p.Rows, len(values), first)
+		}
+		return q.read(first*p.Cols, values)
+	}
 	t, err := p.slot(s)
 	if err != nil {
 		return err

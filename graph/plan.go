@@ -39,11 +39,24 @@ func (g *Graph) PlanTraining(opt Optimizer) (*Plan, error) {
 	}
 	e := newEmitter(g.params, true)
 	g.forward(e)
+	forward := len(e.calls)
 	g.backward(e)
 	micro := len(e.calls)
 	g.params.emitUpdate(e, opt)
 	g.params.emitQuantize(e)
-	return g.finish(e, micro)
+	if e.err != nil {
+		return nil, e.err
+	}
+	limit, err := g.activationLimit()
+	if err != nil {
+		return nil, err
+	}
+	calls, err := recompute(e, forward, micro, limit)
+	if err != nil {
+		return nil, err
+	}
+	e.calls = append(calls[:len(calls):len(calls)], e.calls[micro:]...)
+	return g.finish(e, len(calls))
 }
 
 // PlanForward plans only the forward pass. A graph is planned once.
@@ -126,12 +139,29 @@ func (p *Plan) Memory() []Memory {
 func (p *Plan) Dispatches(accum int) int { return p.micro*accum + len(p.calls) - p.micro }
 
 // FlopsPerToken is the arithmetic of one token, forward and, in training, backward.
+// What is computed again does not count: it is no progress.
 func (p *Plan) FlopsPerToken() float64 {
-	var n float64
-	for _, c := range p.calls[:p.micro] {
-		n += c.src.Flops
-	}
+	n, _ := p.flops()
 	return n / float64(p.graph.Tokens())
+}
+
+// Again is the arithmetic of a micro-batch that LimitMemory adds, as a share of
+// what it has without.
+func (p *Plan) Again() float64 {
+	n, again := p.flops()
+	return again / n
+}
+
+// flops is the arithmetic of a micro-batch, and of what it computes again.
+func (p *Plan) flops() (once, again float64) {
+	for _, c := range p.calls[:p.micro] {
+		if c.again {
+			again += c.src.Flops
+		} else {
+			once += c.src.Flops
+		}
+	}
+	return once, again
 }
 
 // UpdateFlops is the arithmetic of the matrix products of an update: none with AdamW.

@@ -64,7 +64,7 @@ func (c call) as(name string) call {
 		return c
 	}
 	src := c.variants[at].Source()
-	out := call{op: c.op, src: src, args: make([]arg, len(src.Names)), product: c.product, variants: c.variants}
+	out := call{op: c.op, src: src, args: make([]arg, len(src.Names)), product: c.product, variants: c.variants, again: c.again}
 	written := 0
 	for i, binding := range src.Names {
 		j := slices.Index(c.src.Names, binding)

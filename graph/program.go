@@ -20,7 +20,7 @@ type Program struct {
 	segments map[int][]*Segment // by how many were asked for
 	released bool
 
-	staging []uint32 // tokens, order, targets as they lie on the device
+	staging []uint32 // tokens, order, targets and begins as they lie on the device
 	counts  []uint32 // of the counting sort
 }
 
@@ -40,6 +40,9 @@ func (p *Plan) Compile(dev *gpu.Device) (_ *Program, err error) {
 	}
 	p.compiled = true
 	end := g.targets.offset + g.targets.bytes()
+	if g.begins != nil {
+		end = g.begins.offset + g.begins.bytes()
+	}
 	r := &Program{plan: p, dev: dev, segments: map[int][]*Segment{}, staging: make([]uint32, end/4)}
 	defer func() {
 		if err != nil {
@@ -142,6 +145,42 @@ func (r *Program) Step() error {
 // Load writes a micro-batch: token ids below vocab and the id to predict
 // at each position, or 0xffffffff for none. It allocates nothing after the first call.
 func (r *Program) Load(tokens, targets []uint32, vocab int) error {
+	if r.plan.graph.begins != nil {
+		return errors.New("a program of packed rows needs to know where documents begin: use LoadPacked")
+	}
+	return r.load(tokens, targets, nil, vocab)
+}
+
+// LoadPacked is Load for a program of NewPacked. begins has the place in its row
+// of the first token of each token's document.
+func (r *Program) LoadPacked(tokens, targets, begins []uint32, vocab int) error {
+	g := r.plan.graph
+	if g.begins == nil {
+		return errors.New("the program's rows are one sequence each: build its graph with NewPacked")
+	}
+	if err := checkBegins(begins, g.Tokens(), g.seq); err != nil {
+		return err
+	}
+	return r.load(tokens, targets, begins, vocab)
+}
+
+// checkBegins checks that each token belongs to the document of the one before
+// it, or begins one: with anything else attention would compute nonsense.
+func checkBegins(begins []uint32, tokens, seq int) error {
+	if len(begins) != tokens {
+		return fmt.Errorf("the begins of the documents of %d tokens for a program of %d", len(begins), tokens)
+	}
+	for i, b := range begins {
+		at := uint32(i % seq)
+		if b != at && (at == 0 || b != begins[i-1]) {
+			return fmt.Errorf("token %d of row %d belongs to a document that begins at %d: it must begin there, or belong to the document of the token before it", at, i/seq, b)
+		}
+	}
+	return nil
+}
+
+// load writes a micro-batch; begins is nil where the program has none.
+func (r *Program) load(tokens, targets, begins []uint32, vocab int) error {
 	if err := r.ready(); err != nil {
 		return err
 	}
@@ -153,6 +192,9 @@ func (r *Program) Load(tokens, targets []uint32, vocab int) error {
 	at := func(t *Tensor) []uint32 { return r.staging[t.offset/4:][:n] }
 	copy(at(g.tokens), tokens)
 	copy(at(g.targets), targets)
+	if begins != nil {
+		copy(at(g.begins), begins)
+	}
 	if len(r.counts) < vocab+1 {
 		r.counts = make([]uint32, vocab+1)
 	}

@@ -22,14 +22,16 @@ const (
 	ForInference
 	// ForMuon is ForTraining without the second moment of ternary parameters.
 	ForMuon
+	// ForTraining8 is ForTraining with both moments in 8 bits.
+	ForTraining8
 )
 
 func (s Storage) String() string {
-	return [...]string{"nothing", "training", "evaluation", "inference", "training with Muon"}[s]
+	return [...]string{"nothing", "training", "evaluation", "inference", "training with Muon", "training with moments in 8 bits"}[s]
 }
 
 // trains reports whether gradients and moments are stored.
-func (s Storage) trains() bool { return s == ForTraining || s == ForMuon }
+func (s Storage) trains() bool { return s == ForTraining || s == ForMuon || s == ForTraining8 }
 
 // Layout gives every parameter its places in memory. It is called once, after
 // all parameters are declared and before any graph over them is planned; it
@@ -38,7 +40,7 @@ func (ps *Params) Layout(s Storage) error {
 	switch {
 	case ps.err != nil:
 		return ps.err
-	case s < ForTraining || s > ForMuon:
+	case s < ForTraining || s > ForTraining8:
 		return fmt.Errorf("there is no storage number %d", s)
 	case ps.storage != 0:
 		return fmt.Errorf("the parameters are laid out already, for %s", ps.storage)
@@ -60,13 +62,18 @@ func (ps *Params) place() error {
 	}
 	ps.list = append(decayed, others...)
 
-	flat := func(name string) *arena { return &arena{name: name, limit: ps.Limits.Buffer} }
+	flat := func(name string) *arena { return &arena{name: name, limit: ps.Limits.Buffer, align: ps.align()} }
 	ps.masters, ps.codes, ps.scales, ps.small = flat("parameters"), flat("ternary weights"), flat("ternary scales"), flat("step")
 	if ps.storage.trains() {
 		ps.grads, ps.ms, ps.vs = flat("parameter gradients"), flat("optimizer m"), flat("optimizer v")
 	}
 	for _, p := range ps.list {
 		if err := ps.placeParam(p); err != nil {
+			return err
+		}
+	}
+	if ps.storage == ForTraining8 {
+		if err := ps.placeMoments(); err != nil {
 			return err
 		}
 	}
@@ -111,7 +118,9 @@ func (ps *Params) placeParam(p *Param) error {
 	}
 	if ps.storage.trains() {
 		p.grad = place(ps.grads, name+" grad", F32, p.Rows, p.Cols)
-		p.m = place(ps.ms, name+" m", F32, p.Rows, p.Cols)
+		if ps.storage != ForTraining8 {
+			p.m = place(ps.ms, name+" m", F32, p.Rows, p.Cols)
+		}
 		if p.hasSecond(ps.storage) {
 			p.v = place(ps.vs, name+" v", F32, p.Rows, p.Cols)
 		}

@@ -29,8 +29,14 @@ func newMachine(t *testing.T, dev *gpu.Device, limits Limits) *machine {
 
 func newMachineWith(t *testing.T, dev *gpu.Device, limits Limits, opt Optimizer) *machine {
 	t.Helper()
+	return newMachineOf(t, dev, limits, opt, machineShape, KeepAll)
+}
+
+func newMachineOf(t *testing.T, dev *gpu.Device, limits Limits, opt Optimizer, shape benchShape, memory int64) *machine {
+	t.Helper()
 	ps := NewParams(TargetOf(dev.Adapter()), limits)
-	g := benchModel(ps, machineShape)
+	g := benchModel(ps, shape)
+	g.LimitMemory(memory)
 	require.NoError(t, ps.Layout(opt.Storage()))
 	plan, err := g.PlanTraining(opt)
 	require.NoError(t, err)

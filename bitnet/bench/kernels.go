@@ -6,7 +6,10 @@ import (
 	"math/rand/v2"
 	"strings"
 
+	"bitnet/bitnet/infer"
+	"bitnet/bitnet/task/catalog"
 	"bitnet/bitnet/train"
+	"bitnet/data"
 	"bitnet/gpu"
 	"bitnet/graph/tune"
 )
@@ -81,11 +84,15 @@ func MeasureKernels(ctx context.Context, c *train.Config, dev *gpu.Device, note 
 	}
 	defer program.Release()
 	rng := rand.New(rand.NewPCG(c.Train.Seed, 0))
-	ids := make([]uint32, c.Train.BatchSize*c.Train.SeqLen)
-	for i := range ids {
-		ids[i] = uint32(rng.IntN(c.Model.VocabSize))
+	batch := data.NewBatch(c.Train.BatchSize, c.Train.SeqLen)
+	if catalog.Packed(c.Data.Source) { // one document a row, which takes the most time
+		batch = data.NewPackedBatch(c.Train.BatchSize, c.Train.SeqLen)
 	}
-	if err := program.Load(ids, ids, c.Model.VocabSize); err != nil {
+	for i := range batch.Inputs {
+		batch.Inputs[i] = uint32(rng.IntN(c.Model.VocabSize))
+	}
+	copy(batch.Targets, batch.Inputs)
+	if err := infer.LoadBatch(program, batch, c.Model.VocabSize); err != nil {
 		return nil, err
 	}
 	costs, err := tune.Kernels(ctx, dev, program, c.Train.GradAccum)

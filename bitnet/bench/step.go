@@ -65,6 +65,8 @@ func MeasureStep(ctx context.Context, c *train.Config, dev *gpu.Device, repeat i
 		if own.Data.Source, err = catalog.Random(tmp, 4*int(c.TokensPerStep())+4*c.Train.BatchSize*c.Train.GradAccum, c.Model.VocabSize, c.Train.Seed); err != nil {
 			return nil, err
 		}
+		// Random tokens have no epochs and no validation loss.
+		own.Train.Epochs, own.Output.KeepBest, own.Train.EarlyStopping = 0, false, 0
 	}
 	job, err := train.Prepare(ctx, &own, train.Start{RunsDir: tmp, RunID: "bench"}, train.Events{Note: note})
 	if err != nil {

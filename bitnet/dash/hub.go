@@ -57,6 +57,7 @@ type summary struct {
 	Checkpoint int64             `json:"checkpoint"` // its step, -1 for none
 	Started    int64             `json:"started"`
 	Changed    int64             `json:"changed"`
+	Swarm      *runs.Swarm       `json:"swarm,omitempty"`
 
 	config map[string]string
 }
@@ -67,7 +68,7 @@ func summarize(i runs.Info) summary {
 		Step: i.Step, Steps: i.Config.Train.Steps, Values: map[string]number{},
 		Parameters: i.Parameters, Device: i.Device, Driver: i.Driver, Backend: i.Backend,
 		Command: strings.Join(i.Command, " "), Checkpoint: i.CheckpointStep,
-		Started: millis(i.Started), Changed: millis(i.Changed), config: i.Config.Settings,
+		Started: millis(i.Started), Changed: millis(i.Changed), Swarm: i.Swarm, config: i.Config.Settings,
 	}
 	for _, k := range runs.Keys() {
 		if i.Medians.Has(k) {

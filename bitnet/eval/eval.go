@@ -26,9 +26,9 @@ type Evaluator struct {
 }
 
 // New makes an evaluator of a model, which may be in training, over batches of
-// rows x seq tokens.
-func New(m *model.Model, t task.Task, rows, seq int) (*Evaluator, error) {
-	scorer, err := infer.NewScorer(m, rows, seq)
+// rows x seq tokens, packed if the task's are.
+func New(m *model.Model, t task.Task, rows, seq int, packed bool) (*Evaluator, error) {
+	scorer, err := infer.NewScorer(m, rows, seq, packed)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ type Options struct {
 }
 
 // Once evaluates a model on a task's validation data, once.
-func Once(ctx context.Context, m *model.Model, t task.Task, rows, seq int, o Options) (runs.Eval, error) {
+func Once(ctx context.Context, m *model.Model, t task.Task, rows, seq int, packed bool, o Options) (runs.Eval, error) {
 	src, err := t.Validation()
 	if err == nil && src == nil {
 		err = fmt.Errorf("this data has no validation part to measure a model on")
@@ -111,7 +111,7 @@ func Once(ctx context.Context, m *model.Model, t task.Task, rows, seq int, o Opt
 	if err != nil {
 		return runs.Eval{}, err
 	}
-	e, err := New(m, t, rows, seq)
+	e, err := New(m, t, rows, seq, packed)
 	if err != nil {
 		return runs.Eval{}, err
 	}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"bitnet/bitnet/infer"
 	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/modelfile/gguf"
 	"bitnet/data/atomicfile"
@@ -118,7 +119,7 @@ func (e *exporter) gguf() error {
 	if err := e.reread(read, func() error { return vocab.compare(again) }); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := atomicfile.Rename(tmp, path); err != nil {
 		return fmt.Errorf("placing %s: %w", path, err)
 	}
 	e.wrote(path)
@@ -429,12 +430,17 @@ func (e *exporter) ollama(file string, vocab *ggufVocab) []byte {
 		s := vocab.tokens[*id]
 		return s, !strings.ContainsAny(s, "\"\\\n{}")
 	}
-	if vocab.template == "" {
-		begin := ""
-		if s, ok := quotable(vocab.bos); ok && !vocab.addBOS {
-			begin = s
-		}
+	begin := ""
+	if s, ok := quotable(vocab.bos); ok && !vocab.addBOS {
+		begin = s
+	}
+	switch vocab.template {
+	case "":
 		fmt.Fprintf(&b, "TEMPLATE \"\"\"%s{{ .Prompt }}\"\"\"\n", begin)
+	case infer.ChatMLTemplate(true):
+		fmt.Fprintf(&b, "TEMPLATE \"\"\"%s\"\"\"\n", infer.ChatMLForOllama(begin))
+	case infer.ChatMLTemplate(false):
+		fmt.Fprintf(&b, "TEMPLATE \"\"\"%s\"\"\"\n", infer.ChatMLForOllama(""))
 	}
 	if s, ok := quotable(vocab.eos); ok {
 		fmt.Fprintf(&b, "PARAMETER stop \"%s\"\n", s)

@@ -48,13 +48,14 @@ type llamaAnswer struct {
 	Back   []string
 	Next   []uint32
 	Vocab  int
+	Chats  []struct{ IDs, Answer []uint32 }
 	logits [][]float64
 }
 
-func askLlama(t *testing.T, model string, texts []string, ids, greedy []uint32, count int) llamaAnswer {
+func askLlama(t *testing.T, model string, texts []string, ids, greedy []uint32, count int, chats ...[]infer.Message) llamaAnswer {
 	installation, dir := llamaInstallation(t), t.TempDir()
 	logits, job := filepath.Join(dir, "logits"), filepath.Join(dir, "job.json")
-	text, err := json.Marshal(map[string]any{"model": model, "texts": texts, "ids": ids, "greedy": greedy, "count": count, "logits": logits})
+	text, err := json.Marshal(map[string]any{"model": model, "texts": texts, "ids": ids, "greedy": greedy, "count": count, "logits": logits, "chats": chats})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(job, text, 0o644))
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
@@ -128,6 +129,7 @@ func TestInterop(t *testing.T) {
 			interopLlama(t, run, Types, adversarial, text, "<s>func ")
 		})
 		t.Run("pytorch", func(t *testing.T) { interopPyTorch(t, run) })
+		t.Run("chat", func(t *testing.T) { interopChat(t, run) })
 	})
 }
 

@@ -41,9 +41,10 @@ type Scorer struct {
 	losses  []float32
 }
 
-// NewScorer compiles the forward pass for batches of rows x seq tokens.
-func NewScorer(m *model.Model, rows, seq int) (*Scorer, error) {
-	plan, err := m.PlanLoss(rows, seq)
+// NewScorer compiles the forward pass for batches of rows x seq tokens. The rows
+// of a packed source hold several documents.
+func NewScorer(m *model.Model, rows, seq int, packed bool) (*Scorer, error) {
+	plan, err := m.PlanLoss(rows, seq, packed)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +52,19 @@ func NewScorer(m *model.Model, rows, seq int) (*Scorer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Scorer{m.Config.VocabSize, program, data.NewBatch(rows, seq), make([]float32, rows*seq)}, nil
+	batch := data.NewBatch(rows, seq)
+	if packed {
+		batch = data.NewPackedBatch(rows, seq)
+	}
+	return &Scorer{m.Config.VocabSize, program, batch, make([]float32, rows*seq)}, nil
+}
+
+// LoadBatch writes a batch to a program of the loss.
+func LoadBatch(p *graph.Program, b *data.Batch, vocab int) error {
+	if b.Begins != nil {
+		return p.LoadPacked(b.Inputs, b.Targets, b.Begins, vocab)
+	}
+	return p.Load(b.Inputs, b.Targets, vocab)
 }
 
 // Release frees the scorer's buffers.
@@ -74,7 +87,7 @@ func (s *Scorer) Loss(ctx context.Context, src data.Source, rows int64, each fun
 		if err != nil {
 			return l, err
 		}
-		if err := s.program.Load(s.batch.Inputs, s.batch.Targets, s.vocab); err != nil {
+		if err := LoadBatch(s.program, s.batch, s.vocab); err != nil {
 			return l, err
 		}
 		if err := s.program.MicroBatch(); err != nil {

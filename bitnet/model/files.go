@@ -2,6 +2,7 @@ package model
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io"
 	"path/filepath"
 
@@ -65,15 +66,67 @@ func (m *Model) LoadMasters(dir string) error {
 	return m.Params.Quantize(m.dev)
 }
 
+// LoadExtended is LoadMasters for a model whose vocabulary became larger than that
+// of the directory: from known to size tokens, and possibly more rows of the
+// embedding. The rows of new tokens, and rows that the directory does not have,
+// become the mean of the known ones (Hewitt, 2021), so that a new token is at
+// first as likely as a token is on average.
+func (m *Model) LoadExtended(dir string, known, size int) error {
+	c, err := modelfile.ReadTrainable(dir)
+	if err != nil {
+		return err
+	}
+	if known < 1 || known > min(c.VocabSize, size) || max(c.VocabSize, size) > m.Config.VocabSize {
+		return fmt.Errorf("%s has %d rows of the embedding for %d tokens, which do not fit a model of %d for %d", dir, c.VocabSize, known, m.Config.VocabSize, size)
+	}
+	path := filepath.Join(dir, modelfile.WeightsName)
+	if err := m.loadForm(path, Form{Slot: graph.Master}, m.embed); err != nil {
+		return err
+	}
+	files, err := modelfile.OpenTensors(path)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	cols := m.embed.Cols
+	if err := files.CheckFloats(modelfile.EmbeddingName, []int{c.VocabSize, cols}); err != nil {
+		return err
+	}
+	values := make([]float32, m.embed.Rows*cols)
+	if err := files.Floats(modelfile.EmbeddingName, values[:c.VocabSize*cols]); err != nil {
+		return err
+	}
+	mean := make([]float32, cols)
+	for i := range mean {
+		sum := 0.0
+		for r := range known {
+			sum += float64(values[r*cols+i])
+		}
+		mean[i] = float32(sum / float64(known))
+	}
+	for r := range m.embed.Rows {
+		if r >= known && r < size || r >= c.VocabSize {
+			copy(values[r*cols:][:cols], mean)
+		}
+	}
+	if err := m.embed.Write(graph.Master, values); err != nil {
+		return err
+	}
+	return m.Params.Quantize(m.dev)
+}
+
 // LoadForm is the reverse of Save for one form other than the masters.
-func (m *Model) LoadForm(path string, f Form) error {
+func (m *Model) LoadForm(path string, f Form) error { return m.loadForm(path, f, nil) }
+
+// loadForm loads all parameters but except, if that is not nil.
+func (m *Model) loadForm(path string, f Form, except *graph.Param) error {
 	files, err := modelfile.OpenTensors(path)
 	if err != nil {
 		return err
 	}
 	defer files.Close()
 	for _, p := range m.Params.All() {
-		if !f.of(p) {
+		if !f.of(p) || p == except {
 			continue
 		}
 		values := make([]float32, p.Rows*p.Cols)

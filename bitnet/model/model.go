@@ -3,7 +3,7 @@
 // A Model is made in this order, each step once:
 //
 //	m, err := model.New(config, adapter, opt.Storage(), "auto")      // declares and lays out
-//	plan, err := m.PlanTraining(batch, seq, opt)                     // any number of plans
+//	plan, err := m.PlanTraining(model.Step{Batch: b, Seq: s, Optimizer: opt}) // any number of plans
 //	err = m.Allocate(device)                                         // memory
 //	err = m.Initialize(seed)                                         // or LoadMasters, LoadWeights
 //	program, err := plan.Compile(device)
@@ -116,19 +116,32 @@ func (m *Model) feedForward(g *graph.Graph, l layer, x *graph.Tensor) *graph.Ten
 	return g.BitLinear(y, l.down, x)
 }
 
-// PlanTraining plans a training step over micro-batches of batch sequences of
-// seq tokens each.
-func (m *Model) PlanTraining(batch, seq int, opt graph.Optimizer) (*graph.Plan, error) {
-	return m.withLoss(batch, seq).PlanTraining(opt)
+// Step is what a training step is planned for.
+type Step struct {
+	Batch, Seq int  // of a micro-batch: rows, and tokens of each
+	Packed     bool // a row is several documents that do not see each other, and not one sequence
+	Optimizer  graph.Optimizer
+	Memory     int64 // most bytes that it may hold, as for graph.Graph.LimitMemory
+}
+
+// PlanTraining plans a training step.
+func (m *Model) PlanTraining(s Step) (*graph.Plan, error) {
+	g := m.withLoss(s.Batch, s.Seq, s.Packed)
+	g.LimitMemory(s.Memory)
+	return g.PlanTraining(s.Optimizer)
 }
 
 // PlanLoss plans the forward pass with the loss of every position.
-func (m *Model) PlanLoss(batch, seq int) (*graph.Plan, error) {
-	return m.withLoss(batch, seq).PlanForward()
+func (m *Model) PlanLoss(batch, seq int, packed bool) (*graph.Plan, error) {
+	return m.withLoss(batch, seq, packed).PlanForward()
 }
 
-func (m *Model) withLoss(batch, seq int) *graph.Graph {
-	g := graph.New(m.Params, batch, seq)
+func (m *Model) withLoss(batch, seq int, packed bool) *graph.Graph {
+	begin := graph.New
+	if packed {
+		begin = graph.NewPacked
+	}
+	g := begin(m.Params, batch, seq)
 	g.Loss(m.forward(g), m.embed)
 	return g
 }

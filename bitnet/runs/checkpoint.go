@@ -29,7 +29,10 @@ type State struct {
 	// from 0 over all that the data source gave; ascending.
 	Skipped   []int64 `json:"skipped_batches,omitempty"`
 	Rollbacks int     `json:"rollbacks,omitempty"`
-	Recent    Recent  `json:"recent"`
+	// Absent are the steps of the schedule that others of a swarm made without
+	// this run: its optimizer was updated Step - Absent times.
+	Absent int64  `json:"absent,omitempty"`
+	Recent Recent `json:"recent"`
 	// Files are the other files of the directory, to tell a damaged
 	// checkpoint from a whole one.
 	Files map[string]FileSum `json:"files"`
@@ -211,7 +214,7 @@ func WriteCheckpoint(dir string, s State, write func(tmp string) error) (err err
 	}
 	defer func() {
 		if err != nil {
-			os.RemoveAll(tmp)
+			atomicfile.RemoveAll(tmp)
 			err = fmt.Errorf("writing checkpoint %s: %w; free some space or choose another --runs-dir", dir, err)
 		}
 	}()
@@ -253,14 +256,14 @@ func WriteCheckpoint(dir string, s State, write func(tmp string) error) (err err
 	// A checkpoint that exists moves aside first: after a kill in between,
 	// Sweep moves it back.
 	old := filepath.Join(parent, replaced+filepath.Base(dir))
-	if err := os.RemoveAll(old); err != nil {
+	if err := atomicfile.RemoveAll(old); err != nil {
 		return err
 	}
-	if err := os.Rename(dir, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := atomicfile.Rename(dir, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.Rename(tmp, dir); err != nil {
-		if back := os.Rename(old, dir); back != nil && !errors.Is(back, fs.ErrNotExist) {
+	if err := atomicfile.Rename(tmp, dir); err != nil {
+		if back := atomicfile.Rename(old, dir); back != nil && !errors.Is(back, fs.ErrNotExist) {
 			err = errors.Join(err, back)
 		}
 		return err
@@ -268,5 +271,5 @@ func WriteCheckpoint(dir string, s State, write func(tmp string) error) (err err
 	if err := syncDir(parent); err != nil {
 		return err
 	}
-	return os.RemoveAll(old)
+	return atomicfile.RemoveAll(old)
 }

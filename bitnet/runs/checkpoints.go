@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"bitnet/data/atomicfile"
 	"bitnet/data/printable"
 )
 
@@ -99,7 +100,9 @@ func FindCheckpoint(path string, skipped func(string), need ...string) (dir stri
 }
 
 // Prune removes checkpoints beyond the newest keep; 0 keeps all. Those of steps
-// that are always kept stay and do not count.
+// that are always kept stay and do not count. One that another program has open
+// (Windows) does not keep the others; atomicfile.InUse knows the error, and the
+// next call tries again.
 func (r *Run) Prune(keep int, always func(step int64) bool) error {
 	if keep == 0 {
 		return nil
@@ -108,20 +111,48 @@ func (r *Run) Prune(keep int, always func(step int64) bool) error {
 	if err != nil {
 		return err
 	}
-	for _, dir := range list {
-		if always != nil && always(CheckpointStep(dir)) {
-			continue
-		}
-		if keep--; keep < 0 {
-			// Renamed first, so that a kill in between leaves no half checkpoint.
-			gone := filepath.Join(filepath.Dir(dir), removing+filepath.Base(dir))
-			if err := os.Rename(dir, gone); err != nil {
-				return fmt.Errorf("removing an old checkpoint: %w", err)
+	var inUse error
+	for _, dir := range append(list, r.half()...) {
+		if step := CheckpointStep(dir); step >= 0 {
+			if always != nil && always(step) {
+				continue
 			}
-			if err := os.RemoveAll(gone); err != nil {
-				return fmt.Errorf("removing an old checkpoint: %w", err)
+			if keep--; keep >= 0 {
+				continue
 			}
 		}
+		if err := remove(dir); atomicfile.InUse(err) {
+			inUse = errors.Join(inUse, err)
+		} else if err != nil {
+			return err
+		}
+	}
+	return inUse
+}
+
+// half are the checkpoints whose removal began.
+func (r *Run) half() (list []string) {
+	entries, _ := os.ReadDir(r.checkpointsDir())
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), removing) {
+			list = append(list, filepath.Join(r.checkpointsDir(), e.Name()))
+		}
+	}
+	return list
+}
+
+// remove removes a checkpoint. It is renamed first, so that a kill in between leaves no half
+// checkpoint.
+func remove(dir string) error {
+	gone := dir
+	if CheckpointStep(dir) >= 0 {
+		gone = filepath.Join(filepath.Dir(dir), removing+filepath.Base(dir))
+		if err := atomicfile.Rename(dir, gone); err != nil {
+			return fmt.Errorf("removing an old checkpoint: %w", err)
+		}
+	}
+	if err := atomicfile.RemoveAll(gone); err != nil {
+		return fmt.Errorf("removing an old checkpoint: %w", err)
 	}
 	return nil
 }
@@ -145,7 +176,7 @@ func (r *Run) SetAside(step int64, note func(string)) error {
 	for _, dir := range list {
 		to, err := freeName(filepath.Join(filepath.Dir(dir), aside+filepath.Base(dir)))
 		if err == nil {
-			err = os.Rename(dir, to)
+			err = atomicfile.Rename(dir, to)
 		}
 		if err != nil {
 			return fmt.Errorf("setting aside checkpoints: %w", err)
@@ -185,7 +216,7 @@ func (r *Run) sweepCheckpoints() error {
 		if name, ok := strings.CutPrefix(e.Name(), replaced); ok {
 			to := filepath.Join(r.checkpointsDir(), name)
 			if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
-				if err := os.Rename(path, to); err != nil {
+				if err := atomicfile.Rename(path, to); err != nil {
 					return err
 				}
 				continue
@@ -193,7 +224,7 @@ func (r *Run) sweepCheckpoints() error {
 		} else if !strings.HasPrefix(e.Name(), writing) && !strings.HasPrefix(e.Name(), removing) {
 			continue
 		}
-		if err := os.RemoveAll(path); err != nil {
+		if err := atomicfile.RemoveAll(path); err != nil {
 			return err
 		}
 	}

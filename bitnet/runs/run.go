@@ -44,6 +44,8 @@ type Info struct {
 	Checkpoint     string    // newest checkpoint directory, "" for none
 	CheckpointStep int64     // its step, -1 for none
 
+	Swarm *Swarm // the machines that train it together, as far as this one knows; nil for a run that trains alone
+
 	State Condition
 	Why   string // one line on how the state is known
 
@@ -201,6 +203,7 @@ func (r *Run) Info() Info {
 	if i.Logged && i.Last.Step >= i.Step {
 		i.Step, i.TokensSeen = i.Last.Step, int64(i.Last.Get(TokensSeen))
 	}
+	i.Swarm, _ = r.Swarm() // a file that cannot be read is one that is not there
 	i.Left = last.pace.Left(i.Config.Train.Steps - i.Step)
 	i.State, i.Why = r.state(&i)
 	return i

@@ -86,6 +86,9 @@ func (p *Plan) check() error {
 		if err := c.Check(); err != nil {
 			return fmt.Errorf("trial %s (%s): %w", t.ID, printable.String(t.Name()), err)
 		}
+		if c.Train.Epochs > 0 {
+			return fmt.Errorf("trial %s trains for %g epochs, and the rounds of a sweep need a number of steps: give --num-steps", t.ID, c.Train.Epochs)
+		}
 		if ends := p.ends(c); p.Rounds > 1 && ends[0] < 1 {
 			return fmt.Errorf("%d steps are too few for %d rounds: leave out --halve or train longer", c.Train.Steps, p.Rounds)
 		}

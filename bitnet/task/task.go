@@ -32,6 +32,15 @@ type Kind struct {
 	Try func(dir string) string
 	// Game is how a model is played against; nil for a task that is no game.
 	Game *Game
+	// Packed says that rows hold several documents that do not see each other:
+	// batches of the task need data.Batch.Begins.
+	Packed bool
+	// Owns says that in an experiment of this task a name without a task is the
+	// argument of this one.
+	Owns bool
+	// Mixes reports whether a part of a list with commas makes all of the list an
+	// argument of this task; nil where nothing does.
+	Mixes func(part string) bool
 	// Prepared says that Open fetches and converts data first, which takes time
 	// and room on the disk.
 	Prepared bool
@@ -103,6 +112,12 @@ type Task interface {
 	// Examination lets a model do what it was trained for; nil where there is
 	// nothing to examine. The model may be in training.
 	Examination(m *model.Model) (Examination, error)
+}
+
+// Counted is a task whose data is read whole before training begins.
+type Counted interface {
+	// Rows is how many rows of a batch so many epochs take.
+	Rows(epochs float64) int64
 }
 
 // Examination keeps what it needs on the device from one Run to the next.

@@ -39,7 +39,12 @@ func (t *Trainer) save() error {
 	if t.events.Checkpoint != nil {
 		t.events.Checkpoint(t.saved, dir)
 	}
-	return t.Run.Prune(t.Config.Output.KeepCheckpoints, t.keeps)
+	err := t.Run.Prune(t.Config.Output.KeepCheckpoints, t.keeps)
+	if atomicfile.InUse(err) {
+		t.events.note(fmt.Sprintf("an old checkpoint stays until the next one is saved, because another program has it open: %v", err))
+		return nil
+	}
+	return err
 }
 
 // writeFiles writes the files of a checkpoint into a folder.

@@ -27,15 +27,19 @@ type Config struct {
 	Data   task.Settings    `yaml:"data"`
 	Train  Optimisation     `yaml:"train"`
 	Output Output           `yaml:"output"`
+
+	shortWarmup bool // LimitWarmup, once train.epochs is known in steps
 }
 
 // Optimisation holds the hyperparameters of training.
 type Optimisation struct {
 	Steps            int         `yaml:"steps"`
+	Epochs           float64     `yaml:"epochs"`     // of the data, instead of steps; 0: as many steps as Steps says
 	BatchSize        int         `yaml:"batch_size"` // sequences per micro-batch
 	SeqLen           int         `yaml:"seq_len"`
 	GradAccum        int         `yaml:"grad_accum"` // micro-batches per step
 	Optimizer        string      `yaml:"optimizer"`  // adamw or muon
+	Moments          string      `yaml:"moments"`    // of the optimizer: f32 or 8bit
 	LearningRate     float64     `yaml:"learning_rate"`
 	WarmupSteps      int         `yaml:"warmup_steps"`
 	Schedule         Schedule    `yaml:"schedule"`          // two-stage, trapezoid or cosine
@@ -52,6 +56,8 @@ type Optimisation struct {
 	OnAnomaly        runs.Action `yaml:"on_anomaly"`     // warn, stop or rollback
 	Precision        string      `yaml:"precision"`      // of gradients and head: auto, f32, mixed or int8
 	Tuning           string      `yaml:"tuning"`         // of kernels: auto, stored, off or a file of bitnet tune
+	Memory           Memory      `yaml:"memory"`         // of activations: auto, fast or low
+	MemoryBudget     string      `yaml:"memory_budget"`  // most that a step may hold on the device, such as 6GiB; "" for what the adapter has
 }
 
 // Output says what is written and how often, in steps; 0 means only at
@@ -92,6 +98,9 @@ func LoadConfig(path string) (*Config, error) {
 	return parseConfig(path, text)
 }
 
+// ReadConfig reads the text of a config.yaml that came from where.
+func ReadConfig(where string, text []byte) (*Config, error) { return parseConfig(where, text) }
+
 func parseConfig(where string, text []byte) (*Config, error) {
 	var c Config
 	d := yaml.NewDecoder(bytes.NewReader(text))
@@ -105,8 +114,14 @@ func parseConfig(where string, text []byte) (*Config, error) {
 	if c.Train.Optimizer == "" {
 		c.Train.Optimizer = AdamW
 	}
+	if c.Train.Moments == "" {
+		c.Train.Moments = Moments32
+	}
 	if c.Train.Tuning == "" {
 		c.Train.Tuning = TuneAuto
+	}
+	if c.Train.Memory == "" {
+		c.Train.Memory = MemoryAuto
 	}
 	if c.Train.Schedule == "" {
 		c.Train.Schedule = TwoStage
@@ -234,8 +249,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("train.seq_len %d is longer than model.max_position_embeddings %d: give --seq-len %d", t.SeqLen, m.MaxPositions, m.MaxPositions)
 	case !(c.Data.HeldOut >= 0 && c.Data.HeldOut <= 0.5):
 		return fmt.Errorf("data.held_out %g must lie between 0 and 0.5", c.Data.HeldOut)
-	case t.Optimizer != AdamW && t.Optimizer != Muon:
-		return fmt.Errorf("train.optimizer is %q: it must be %s or %s", t.Optimizer, AdamW, Muon)
+	case !(t.Epochs >= 0 && t.Epochs <= 10000):
+		return fmt.Errorf("train.epochs %g must lie between 0 (train.steps counts) and 10000", t.Epochs)
 	case !(t.LearningRate > 0 && t.LearningRate < 10):
 		return fmt.Errorf("train.learning_rate %g must lie between 0 and 10", t.LearningRate)
 	case !(t.WeightDecay >= 0) || !(t.WeightDecayLater >= 0):
@@ -250,6 +265,12 @@ func (c *Config) check() error {
 		return fmt.Errorf("train.on_anomaly is %q: it must be %s, %s or %s", t.OnAnomaly, runs.Warn, runs.Stop, runs.RollBack)
 	}
 	if err := t.checkSchedule(); err != nil {
+		return err
+	}
+	if err := t.checkOptimizer(); err != nil {
+		return err
+	}
+	if err := t.checkMemory(); err != nil {
 		return err
 	}
 	if err := c.checkBest(); err != nil {
@@ -273,5 +294,9 @@ func (c *Config) Tokens() int64 { return c.TokensPerStep() * int64(c.Train.Steps
 // LimitWarmup shortens the warm-up to a tenth of the steps, for a preset that
 // is run for fewer steps than it was made for.
 func (c *Config) LimitWarmup() {
+	if c.Train.Epochs > 0 && !c.shortWarmup {
+		c.shortWarmup = true // the steps are not known yet
+		return
+	}
 	c.Train.WarmupSteps = min(c.Train.WarmupSteps, max(c.Train.Steps/10, 1))
 }

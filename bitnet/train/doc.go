@@ -22,6 +22,7 @@
 //	loop.go             the loop: what is due after each step
 //	report.go           what is measured, evaluated, sampled and logged
 //	anomaly.go          what is wrong with a step; respond.go what is done about it
+//	peers.go            a run that other machines train too, over slow links
 //	checkpoint.go       saving and restoring; best.go the best checkpoint, early stopping
 //	variants.go         which variants of kernels a run uses
 package train

@@ -59,7 +59,7 @@ func Evaluate(ctx context.Context, dev *gpu.Device, path string, o EvalOptions) 
 		return runs.Eval{}, err
 	}
 	defer m.Release()
-	e, err := eval.Once(ctx, m, t, c.Train.BatchSize, c.Train.SeqLen, o.Options)
+	e, err := eval.Once(ctx, m, t, c.Train.BatchSize, c.Train.SeqLen, catalog.Packed(c.Data.Source), o.Options)
 	e.Step = step
 	return e, err
 }

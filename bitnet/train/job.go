@@ -2,7 +2,9 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -24,6 +26,7 @@ type Start struct {
 	State          *runs.State // of Resume if that is a checkpoint that FindCheckpoint found whole, or nil
 	Newest         bool        // Resume is what was the run's newest whole checkpoint when State was read
 	Init           string      // a model directory whose weights to start with, or ""
+	Peers          Peers       // other machines that train the same model, or nil
 }
 
 // Job is a run that needs only a device to begin: its configuration is checked,
@@ -37,6 +40,7 @@ type Job struct {
 	run    *runs.Run // of a resumed run
 	unlock func()    // of a resumed run
 	task   task.Task
+	own    *tokenizer.Tokenizer // of the model to start from; nil for none
 }
 
 // checkpointFiles are what a checkpoint needs to be resumed.
@@ -55,6 +59,9 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
+	if start.Peers != nil && c.Train.OnAnomaly == runs.RollBack {
+		return nil, &ConfigError{errors.New("a worker of a swarm cannot return to an earlier checkpoint: leave out --on-anomaly rollback")}
+	}
 	j := &Job{config: *c, start: start, events: events, state: runs.State{Seed: c.Train.Seed}}
 	defer func() {
 		if err != nil {
@@ -70,15 +77,14 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 	if err != nil {
 		return nil, err
 	}
-	var own *tokenizer.Tokenizer
 	if j.from != "" {
-		if own, err = j.openModel(); err != nil {
+		if j.own, err = j.openModel(); err != nil {
 			return nil, err
 		}
 	}
 	t := c.Train
 	j.task, err = catalog.Open(ctx, task.Options{
-		Settings: c.Data, Seq: t.SeqLen, Seed: t.Seed, Vocab: c.Model.VocabSize, Tokens: c.Tokens(), Own: own,
+		Settings: c.Data, Seq: t.SeqLen, Seed: t.Seed, Vocab: c.Model.VocabSize, Tokens: c.Tokens(), Own: j.own,
 		Note: events.note, Progress: events.Prepare,
 	})
 	if err != nil {
@@ -89,7 +95,10 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 			return nil, &ConfigError{fmt.Errorf("%s has no validation data: output.keep_best and train.early_stopping need some", c.Data.Source)}
 		}
 	}
-	return j, j.settleVocabulary()
+	if err := j.settleVocabulary(); err != nil {
+		return nil, err
+	}
+	return j, j.settleSteps()
 }
 
 // findResume finds the checkpoint to resume from, and locks its run.
@@ -163,7 +172,7 @@ func (j *Job) settleVocabulary() error {
 	if tok == nil || tok.Size() <= j.config.Model.VocabSize {
 		return nil
 	}
-	if j.from != "" {
+	if j.from != "" && (j.own == nil || !tok.Extends(j.own)) {
 		return fmt.Errorf("the tokenizer has %d tokens, the model %d: train with the model's own tokenizer", tok.Size(), j.config.Model.VocabSize)
 	}
 	const multiple = 64 // of rows, which kernels compute in tiles
@@ -172,12 +181,43 @@ func (j *Job) settleVocabulary() error {
 	return nil
 }
 
+// settleSteps turns train.epochs into steps, now that the size of the data is
+// known. A resumed run keeps its steps.
+func (j *Job) settleSteps() error {
+	c := &j.config
+	if c.Train.Epochs == 0 || j.run != nil {
+		return nil
+	}
+	counted, ok := j.task.(task.Counted)
+	if !ok {
+		return &ConfigError{fmt.Errorf("train.epochs is %g, but it is not known beforehand how many rows %s has: give --num-steps instead", c.Train.Epochs, c.Data.Source)}
+	}
+	per := int64(c.Train.BatchSize) * int64(c.Train.GradAccum)
+	steps := (counted.Rows(c.Train.Epochs) + per - 1) / per
+	if steps > math.MaxInt32 {
+		return &ConfigError{fmt.Errorf("train.epochs %g are %d steps: give --num-steps", c.Train.Epochs, steps)}
+	}
+	c.Train.Steps = int(max(steps, 1))
+	if c.shortWarmup {
+		c.LimitWarmup()
+	}
+	j.events.note(fmt.Sprintf("%g epochs are %d steps of %d rows", c.Train.Epochs, c.Train.Steps, per))
+	return (&j.config).Check()
+}
+
 // Close ends a job that does not begin.
 func (j *Job) Close() {
 	if j.unlock != nil {
 		j.unlock()
 		j.unlock = nil
 	}
+}
+
+// Config is the configuration as far as it is settled by the data: its steps and
+// the size of the vocabulary.
+func (j *Job) Config() *Config {
+	c := j.config
+	return &c
 }
 
 // Plan checks a configuration and plans its step for an adapter, without a
@@ -195,7 +235,12 @@ func plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	t := c.Train
-	p, err := m.PlanTraining(t.BatchSize, t.SeqLen, opt)
+	p, err := m.PlanTraining(c.step(c.Train.memory()))
 	return m, p, err
+}
+
+// step is what a training step is planned for, in so much memory.
+func (c *Config) step(memory int64) model.Step {
+	t := &c.Train
+	return model.Step{Batch: t.BatchSize, Seq: t.SeqLen, Packed: catalog.Packed(c.Data.Source), Optimizer: t.optimizer(), Memory: memory}
 }

@@ -30,10 +30,25 @@ func (t *Trainer) Train(ctx context.Context) error {
 		t.stopEarly()
 		return nil
 	}
+	if t.peers.Peers != nil {
+		defer t.peers.Leave()
+		if err := t.join(ctx); err != nil {
+			return err
+		}
+		if t.peers.round.Steps == 0 {
+			return t.finishJoined(ctx)
+		}
+	}
 	t.began = time.Now()
 	t.savedAt = t.began
 	for t.state.Step < int64(t.Config.Train.Steps) {
+		if err := t.takePart(); err != nil {
+			return err
+		}
 		if err := t.Advance(); err != nil {
+			return err
+		}
+		if err := t.endRound(ctx); err != nil {
 			return err
 		}
 		if t.events.Step != nil {
@@ -69,8 +84,11 @@ func (t *Trainer) settle(ctx context.Context) error {
 	return nil
 }
 
-// every says whether the steps done are a multiple of an interval; 0 is never.
-func (t *Trainer) every(interval int) bool { return interval > 0 && t.state.Step%int64(interval) == 0 }
+// every says whether the steps done are a multiple of an interval, or others of a
+// swarm have just passed one; 0 is never.
+func (t *Trainer) every(interval int) bool {
+	return interval > 0 && t.state.Step%int64(interval) <= max(t.peers.jumped, 0)
+}
 
 // due is what is to be done after a step.
 type due struct {

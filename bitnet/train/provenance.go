@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"os"
+	"regexp"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"bitnet/bitnet/runs"
@@ -16,7 +18,7 @@ import (
 func (t *Trainer) writeProvenance(init string) error {
 	a := t.dev.Adapter()
 	p := runs.Provenance{
-		Started: time.Now().UTC().Truncate(time.Second), Command: os.Args, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+		Started: time.Now().UTC().Truncate(time.Second), Command: withoutSecrets(os.Args), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
 		Seed: t.Config.Train.Seed, Device: a.Name, Driver: a.Driver, Backend: a.Backend, Parameters: t.model.Params.Count(), Init: init,
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -58,4 +60,23 @@ func (t *Trainer) firstTokens() (string, error) {
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), src.Seek(at)
+}
+
+// inURL is the user and password, or the token, of a URL.
+var inURL = regexp.MustCompile(`//[^@/]*@`)
+
+// withoutSecrets is a command line without what gives access to a swarm: it is
+// stored with the run, and shown by bitnet dash.
+func withoutSecrets(args []string) []string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		switch {
+		case i > 0 && args[i-1] == "--swarm-token":
+			a = "..."
+		case strings.HasPrefix(a, "--swarm-token="):
+			a = "--swarm-token=..."
+		}
+		out[i] = inURL.ReplaceAllString(a, "//...@")
+	}
+	return out
 }

@@ -11,6 +11,7 @@ import (
 	"bitnet/bitnet/infer"
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/runs/tensorboard"
+	"bitnet/bitnet/task/catalog"
 	"bitnet/data"
 	"bitnet/graph"
 )
@@ -137,7 +138,7 @@ func (t *Trainer) evaluate(ctx context.Context) error {
 		return err
 	}
 	if t.evaluator == nil {
-		if t.evaluator, err = eval.New(t.model, t.task, t.Config.Train.BatchSize, t.Config.Train.SeqLen); err != nil {
+		if t.evaluator, err = eval.New(t.model, t.task, t.Config.Train.BatchSize, t.Config.Train.SeqLen, catalog.Packed(t.Config.Data.Source)); err != nil {
 			return err
 		}
 	}

@@ -61,6 +61,10 @@ func (c *Config) Set(assignment string) error {
 	if v.Content[0].ShortTag() == "!!float" && !next.holds(key, v.Content[0]) {
 		return fmt.Errorf("--set %s: want a whole number", assignment)
 	}
+	if key == "steps" || key == "train.steps" {
+		next.Train.Epochs = 0 // steps count then
+	}
+	next.shortWarmup = c.shortWarmup
 	*c = *next
 	return nil
 }

@@ -6,9 +6,11 @@ import (
 	"os"
 	"time"
 
+	"bitnet/bitnet/infer"
 	"bitnet/bitnet/model"
 	"bitnet/bitnet/runs"
 	"bitnet/bitnet/task"
+	"bitnet/bitnet/task/catalog"
 	"bitnet/data"
 	"bitnet/gpu"
 	"bitnet/graph"
@@ -35,6 +37,7 @@ type Trainer struct {
 	report
 	watch watch
 	best  best
+	peers peers
 }
 
 // Begin plans the step, compiles it on a device, sets the weights and makes the
@@ -45,6 +48,7 @@ func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error
 		events: j.events, unlock: j.unlock, watch: newWatch(),
 	}
 	j.unlock = nil
+	t.peers.Peers = j.start.Peers
 	defer func() {
 		if err != nil {
 			t.Close()
@@ -62,20 +66,28 @@ func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error
 	if err != nil {
 		return nil, err
 	}
-	if err := t.Plan.Use(variants.Products.Variants()); err != nil {
+	chosen := variants.Products.Variants()
+	if err := t.Plan.Use(chosen); err != nil {
 		return nil, err
+	}
+	if t.Plan.Again() > 0 {
+		t.events.note("memory " + string(c.Train.Memory) + ": " + keeps(t.Plan))
 	}
 	if err := t.model.Allocate(dev); err != nil {
 		return nil, err
 	}
-	if t.program, err = t.Plan.Compile(dev); err != nil {
+	if err := t.compile(chosen); err != nil {
 		return nil, err
 	}
 	if err := t.setWeights(j); err != nil {
 		return nil, err
 	}
 	for range c.Train.GradAccum {
-		t.batches = append(t.batches, data.NewBatch(c.Train.BatchSize, c.Train.SeqLen))
+		if catalog.Packed(c.Data.Source) {
+			t.batches = append(t.batches, data.NewPackedBatch(c.Train.BatchSize, c.Train.SeqLen))
+		} else {
+			t.batches = append(t.batches, data.NewBatch(c.Train.BatchSize, c.Train.SeqLen))
+		}
 	}
 	return t, t.openRun(j, variants)
 }
@@ -95,9 +107,12 @@ func (t *Trainer) settlePrecision() {
 }
 
 func (t *Trainer) setWeights(j *Job) error {
+	tok := t.task.Tokenizer()
 	switch {
 	case j.run != nil:
 		return t.restore(j.from, t.state)
+	case j.from != "" && j.own != nil && tok != nil && tok.Size() > j.own.Size():
+		return t.model.LoadExtended(j.from, j.own.Size(), tok.Size())
 	case j.from != "":
 		return t.model.LoadMasters(j.from)
 	}
@@ -178,13 +193,13 @@ func (t *Trainer) Advance() error {
 		}
 	}
 	err := t.model.Params.SetStep(graph.StepValues{
-		Step: t.state.Step, LearningRate: c.learningRate(t.state.Step), WeightDecay: c.weightDecay(t.state.Step),
+		Step: t.state.Step, Absent: t.state.Absent, LearningRate: c.learningRate(t.state.Step), WeightDecay: c.weightDecay(t.state.Step),
 		LossTokens: counted, MaxNorm: c.MaxGradNorm, Beta1: c.Beta1, Beta2: c.Beta2,
 	})
 	last := len(t.batches) - 1
 	for i, b := range t.batches {
 		if err == nil {
-			err = t.program.Load(b.Inputs, b.Targets, t.Config.Model.VocabSize)
+			err = infer.LoadBatch(t.program, b, t.Config.Model.VocabSize)
 		}
 		switch {
 		case err != nil:

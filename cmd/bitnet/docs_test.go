@@ -353,7 +353,7 @@ func TestExperimentPages(t *testing.T) {
 // docs/kernels.md names every kernel's file, alone or by a pattern.
 func TestDocumentedKernels(t *testing.T) {
 	var patterns []string
-	for _, m := range regexp.MustCompile("`([a-z_*/]+\\.wgsl)`").FindAllStringSubmatch(docPages(t)["docs/kernels.md"], -1) {
+	for _, m := range regexp.MustCompile("`([a-z0-9_*/]+\\.wgsl)`").FindAllStringSubmatch(docPages(t)["docs/kernels.md"], -1) {
 		patterns = append(patterns, m[1])
 	}
 	files, err := filepath.Glob(filepath.Join(project, "shaders", "*.wgsl"))

@@ -25,9 +25,16 @@ func dryRun(out io.Writer, cfg *train.Config, a gpu.Adapter) error {
 	}
 	fmt.Fprintf(out, "parameters          %d\n", m.Params.Count())
 	fmt.Fprintf(out, "tokens per step     %d (%d sequences x %d tokens x %d micro-batches)\n", t.BatchSize*t.SeqLen*t.GradAccum, t.BatchSize, t.SeqLen, t.GradAccum)
-	fmt.Fprintf(out, "total tokens        %d\n", int64(t.BatchSize*t.SeqLen*t.GradAccum)*int64(t.Steps))
+	if t.Epochs > 0 {
+		fmt.Fprintf(out, "total tokens        those of %g epochs of the data\n", t.Epochs)
+	} else {
+		fmt.Fprintf(out, "total tokens        %d\n", int64(t.BatchSize*t.SeqLen*t.GradAccum)*int64(t.Steps))
+	}
 	fmt.Fprintf(out, "dispatches per step %d\n", plan.Dispatches(t.GradAccum))
 	fmt.Fprintf(out, "MFLOP per token     %.1f, forward and backward\n", plan.FlopsPerToken()/1e6)
+	if again := plan.Again(); again > 0 {
+		fmt.Fprintf(out, "computed again      %.0f%% of the arithmetic, to save memory\n", 100*again)
+	}
 	fmt.Fprintf(out, "first loss          about %.2f = ln(%d)\n", math.Log(float64(cfg.Model.VocabSize)), cfg.Model.VocabSize)
 	var total int64
 	for _, x := range plan.Memory() {

@@ -57,7 +57,7 @@ their validation documents.
 			}
 			o.RunsDir, o.Note = f.runsDir, noteTo(c)
 			if o.Data != "" {
-				o.Data = catalog.Source(o.Data)
+				o.Data = catalog.Source(o.Data, "")
 			}
 			e, err := train.Evaluate(c.Context(), dev, args[0], o)
 			if err != nil {

@@ -17,6 +17,7 @@ import (
 )
 
 func main() {
+	prepareConsole()
 	stops := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
 		stops = append(stops, syscall.SIGHUP)
@@ -68,7 +69,7 @@ func rootCommand() *cobra.Command {
 		}
 		return pflag.NormalizedName(name)
 	})
-	root.AddCommand(trainCommand(), evalCommand(), dataCommand(), tokenizerCommand(), exportCommand(), generateCommand(), chatCommand(), serveCommand(),
+	root.AddCommand(trainCommand(), evalCommand(), dataCommand(), tokenizerCommand(), exportCommand(), generateCommand(), chatCommand(), serveCommand(), swarmCommand(),
 		playCommand(), arenaCommand(), statusCommand(), plotCommand(), dashCommand(), webCommand(), devicesCommand(), doctorCommand(), costCommand(), benchCommand(),
 		tuneCommand(), sweepCommand(), shaderCommand(), versionCommand())
 	refuseUnknown(root)

@@ -18,6 +18,9 @@ func infoJSON(i *runs.Info) map[string]any {
 	if !i.Started.IsZero() {
 		m["started"] = i.Started.UTC().Format(time.RFC3339)
 	}
+	if i.Swarm != nil {
+		m["swarm"] = i.Swarm
+	}
 	if i.CheckpointStep >= 0 {
 		m["checkpoint"], m["checkpoint_step"] = i.Checkpoint, i.CheckpointStep
 	}

@@ -130,6 +130,9 @@ func statusRows(s *runs.Status) []statusRow {
 	if text := ternaryText(s.Ternary); text != "" {
 		add("weights", text)
 	}
+	if w := s.Swarm; w != nil {
+		add("swarm", swarmText(w))
+	}
 	if s.CheckpointStep >= 0 {
 		add("checkpoint", "step "+thousands(s.CheckpointStep))
 	}

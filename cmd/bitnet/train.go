@@ -26,16 +26,18 @@ import (
 type trainFlags struct {
 	exp, config, data, resume, init, tok string
 	runID, runsDir, precision, tuning    string
+	memory, memoryBudget                 string
 	adapterFlags
 	set                                  []string
 	steps, batch, seq, accum             int
 	logEvery, evalEvery, sampleEvery, ck int
-	lr, ckMinutes                        float64
+	lr, ckMinutes, epochs                float64
 	seed                                 uint64
 	noShuffle, partial, dryRun           bool
 	quiet, json                          bool
 	onAnomaly                            string
 	tensorboard                          bool
+	swarmFlags
 
 	// What --resume leads to, checked.
 	named string // the run or checkpoint
@@ -60,7 +62,9 @@ continues without it.`,
   bitnet train --exp arithmetic --set model.hidden_act=relu2 --dry-run
   bitnet train --exp text --data my-texts/
   bitnet train --exp tinystories --dry-run
+  bitnet train --exp chat --init bitnet_tinystories_20260101_120000 --data talks.jsonl --epochs 3
   bitnet train --resume bitnet_arithmetic_20260101_120000
+  bitnet train --swarm tls://my-pc.example:4222 --swarm-token "$TOKEN" --data my-texts/
   bitnet train --exp simple --init path/to/model --data tokens:ids.u16 --no-shuffle`,
 		Args: exactly(0, "flags only"),
 		RunE: func(c *cobra.Command, _ []string) error { return runTraining(c, &f) },
@@ -76,6 +80,7 @@ continues without it.`,
 	fl.BoolVar(&f.noShuffle, "no-shuffle", false, "read the windows of a token file in order")
 	fl.BoolVar(&f.partial, "partial", false, "without the hub, train on the files of a data set that are in the cache, even if some are missing")
 	fl.IntVar(&f.steps, "num-steps", 0, "number of optimizer steps; a preset's warm-up is at most a tenth of them")
+	fl.Float64Var(&f.epochs, "epochs", 0, "passes over the data, instead of steps: for conversations")
 	fl.IntVar(&f.batch, "batch-size", 0, "sequences per micro-batch")
 	fl.IntVar(&f.seq, "seq-len", 0, "tokens per sequence")
 	fl.IntVar(&f.accum, "grad-accum", 0, "micro-batches per step")
@@ -86,6 +91,8 @@ continues without it.`,
 	f.adapterFlags.add(fl)
 	fl.StringVar(&f.precision, "precision", "", precisionHelp)
 	fl.StringVar(&f.tuning, "tuning", "", tuningHelp+" (default auto)")
+	fl.StringVar(&f.memory, "memory", "", "activations in the adapter's memory: fast (keep all), low (keep few, and compute the rest again), or auto (keep what there is room for) (default auto)")
+	fl.StringVar(&f.memoryBudget, "memory-budget", "", "most that a step may hold on the adapter, such as 6GiB (default: what it has)")
 	fl.IntVar(&f.logEvery, "log-interval", 0, "log metrics every N steps (0: only at the end)")
 	fl.IntVar(&f.evalEvery, "eval-interval", 0, "evaluate every N steps (0: only at the end)")
 	fl.IntVar(&f.sampleEvery, "sample-interval", 0, "generate samples every N steps (0: only at the end)")
@@ -94,6 +101,7 @@ continues without it.`,
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print parameters, memory and arithmetic of a step, and stop")
 	fl.StringVar(&f.onAnomaly, "on-anomaly", "", "when something goes wrong (NaN, loss spike, ...): warn, stop, or rollback: return to the last checkpoint and skip the batches (default warn)")
 	fl.BoolVar(&f.tensorboard, "tensorboard", false, "also write event files for TensorBoard, into the run's folder tensorboard")
+	f.swarmFlags.add(fl)
 	fl.BoolVar(&f.quiet, "quiet", false, "print only errors and anomalies")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object per line for everything that happens")
 	return c
@@ -119,6 +127,9 @@ func (f *trainFlags) configuration(c *cobra.Command) (*train.Config, error) {
 		if cfg.Model, err = modelfile.ReadTrainable(f.init); err != nil {
 			return nil, err
 		}
+		if longest := cfg.Model.MaxPositions; f.exp != "" && !c.Flags().Changed("seq-len") && !f.sets("seq_len") && cfg.Train.SeqLen > longest {
+			cfg.Train.SeqLen = longest // the preset's is for models with a longer context
+		}
 	}
 	for _, s := range f.set {
 		if err := cfg.Set(s); err != nil {
@@ -137,6 +148,10 @@ func (f *trainFlags) base(c *cobra.Command) (*train.Config, error) {
 	switch {
 	case f.resume != "" && (f.exp != "" || f.config != "" || f.init != ""):
 		return nil, usageError{errors.New("--resume takes everything from the run: leave out --exp, --config and --init")}
+	case f.resume != "" && c.Flags().Changed("epochs"):
+		return nil, usageError{errors.New("a resumed run keeps its steps: give a higher --num-steps instead of --epochs")}
+	case c.Flags().Changed("epochs") && c.Flags().Changed("num-steps"):
+		return nil, usageError{errors.New("give --epochs or --num-steps, not both")}
 	case f.exp != "" && f.config != "":
 		return nil, usageError{errors.New("give --exp or --config, not both")}
 	case f.resume != "":
@@ -152,6 +167,8 @@ func (f *trainFlags) base(c *cobra.Command) (*train.Config, error) {
 		return train.LoadConfig(filepath.Join(from, "config.yaml"))
 	case f.config != "":
 		return train.LoadConfig(f.config)
+	case f.swarmFlags.plan != nil && f.exp == "":
+		return f.swarmFlags.configuration()
 	case f.exp != "":
 		return train.Preset(f.exp)
 	}
@@ -179,6 +196,12 @@ func (f *trainFlags) override(c *cobra.Command, cfg *train.Config) {
 		// A run that was made short still has curves to look at.
 		cfg.Output.LogInterval = min(cfg.Output.LogInterval, max(cfg.Train.Steps/10, 1))
 	}
+	if changed("num-steps") {
+		cfg.Train.Epochs = 0
+	}
+	if changed("epochs") {
+		cfg.Train.Epochs = f.epochs
+	}
 	if changed("checkpoint-minutes") {
 		cfg.Output.CheckpointMinutes = f.ckMinutes
 	}
@@ -187,6 +210,12 @@ func (f *trainFlags) override(c *cobra.Command, cfg *train.Config) {
 	}
 	if changed("tuning") {
 		cfg.Train.Tuning = f.tuning
+	}
+	if changed("memory") {
+		cfg.Train.Memory = train.Memory(f.memory)
+	}
+	if changed("memory-budget") {
+		cfg.Train.MemoryBudget = f.memoryBudget
 	}
 	if changed("lr") {
 		cfg.Train.LearningRate = f.lr
@@ -207,7 +236,7 @@ func (f *trainFlags) override(c *cobra.Command, cfg *train.Config) {
 		cfg.Data.Partial = f.partial
 	}
 	if f.data != "" {
-		cfg.Data.Source = catalog.Source(f.data)
+		cfg.Data.Source = catalog.Source(f.data, cfg.Data.Source)
 	}
 	if f.tok != "" {
 		cfg.Data.Tokenizer = f.namedTokenizer()
@@ -255,15 +284,24 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 	if f.json && f.quiet {
 		return usageError{errors.New("give --quiet or --json, not both")}
 	}
+	if err := f.swarmFlags.dial(c); err != nil {
+		return err
+	}
+	defer f.swarmFlags.close()
 	cfg, err := f.configuration(c)
 	if err != nil {
+		return err
+	}
+	if err := f.swarmFlags.complete(cfg, f.from != "" || f.init != "" || f.tok != ""); err != nil {
 		return err
 	}
 	if err := cfg.Check(); err != nil { // before a device is looked for
 		return err
 	}
 	if err := catalog.Check(cfg.Data.Source); err != nil {
-		if f.exp != "" && f.data == "" {
+		if f.swarmFlags.plan != nil && f.data == "" {
+			err = errors.New("the swarm does not say where its text is: give yours with --data PATH")
+		} else if f.exp != "" && f.data == "" {
 			err = fmt.Errorf("--exp %s needs your data: --data PATH", f.exp)
 		}
 		return usageError{err}
@@ -274,6 +312,9 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 	}
 	out := c.OutOrStdout()
 	if f.dryRun {
+		if cfg, err = f.counted(c, cfg); err != nil {
+			return err
+		}
 		return dryRun(out, cfg, adapter)
 	}
 	var r reporter
@@ -285,9 +326,14 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 	default:
 		r = newProgress(out)
 	}
+	peers, err := f.swarmFlags.peers()
+	if err != nil {
+		return err
+	}
 	signal.Ignore(syscall.SIGPIPE) // nobody reads the output any more: training continues
 	r.prepare(cfg, adapter)
 	events := r.events()
+	f.swarmFlags.tell(events.Note)
 	defer acknowledge(c.Context(), events.Note)()
 	var t *train.Trainer
 	events.Begin = func(begun *train.Trainer) {
@@ -295,10 +341,29 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 		r.start(t)
 	}
 	_, err = bitnet.Train(c.Context(), cfg, bitnet.TrainOptions{
-		Start:  train.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Newest: f.newest(), Init: f.init},
+		Start:  train.Start{RunsDir: f.runsDir, RunID: f.runID, Resume: f.from, State: f.state, Newest: f.newest(), Init: f.init, Peers: peers},
 		Device: f.adapterFlags.device(), Events: events,
 	})
 	return r.end(t, err)
+}
+
+// counted reads the data of a dry run whose steps depend on it, and says what is in it.
+func (f *trainFlags) counted(c *cobra.Command, cfg *train.Config) (*train.Config, error) {
+	if cfg.Train.Epochs == 0 {
+		return cfg, nil
+	}
+	if f.resume != "" {
+		cfg.Train.Epochs = 0 // its steps are known
+		return cfg, nil
+	}
+	job, err := train.Prepare(c.Context(), cfg, train.Start{RunsDir: f.runsDir, Init: f.init}, train.Events{Note: noteTo(c)})
+	if err != nil {
+		return nil, err
+	}
+	defer job.Close()
+	cfg = job.Config()
+	cfg.Train.Epochs = 0 // the steps are known now
+	return cfg, nil
 }
 
 // acknowledge says at once that Ctrl-C was seen, until its result is called.

@@ -120,6 +120,12 @@ func TestVersion(t *testing.T) {
 	release = "v1.2.3"
 	word, _, _ = command(t, "version")
 	require.True(t, strings.HasPrefix(word, "bitnet v1.2.3 "), word)
+
+	require.Empty(t, commitOf(nil))
+	vcs := map[string]string{"vcs.revision": strings.Repeat("0123456789", 4), "vcs.time": "2026-11-28T15:00:00Z"}
+	require.Equal(t, " 012345678901 of 2026-11-28", commitOf(vcs))
+	vcs["vcs.modified"] = "true"
+	require.Equal(t, " 012345678901 of 2026-11-28 with changes", commitOf(vcs))
 }
 
 // A command that holds others shows its help when none is named.

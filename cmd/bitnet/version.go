@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -12,7 +13,7 @@ import (
 var release = ""
 
 // version says which program this is: the release, the commit it was built
-// from, and Go's version and the platform.
+// from and its date, and Go's version and the platform.
 func version() string {
 	v := release
 	if v == "" {
@@ -23,20 +24,31 @@ func version() string {
 		for _, s := range info.Settings {
 			settings[s.Key] = s.Value
 		}
-		if r := settings["vcs.revision"]; r != "" {
-			v += fmt.Sprintf(" %.12s", r)
-			if settings["vcs.modified"] == "true" {
-				v += " with changes"
-			}
-		}
+		v += commitOf(settings)
 	}
 	return fmt.Sprintf("%s (%s, %s/%s)", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// commitOf words what Go noted of the commit; "" for a build without it.
+func commitOf(settings map[string]string) string {
+	revision := settings["vcs.revision"]
+	if revision == "" {
+		return ""
+	}
+	out := fmt.Sprintf(" %.12s", revision)
+	if day, _, ok := strings.Cut(settings["vcs.time"], "T"); ok {
+		out += " of " + day
+	}
+	if settings["vcs.modified"] == "true" {
+		out += " with changes"
+	}
+	return out
 }
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
-		Short:   "Print the version, the commit and the platform",
+		Short:   "Print the version, the commit, its date and the platform",
 		Example: `  bitnet version`,
 		Args:    exactly(0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -70,7 +70,7 @@ func place(temp, path string, data []byte) (err error) {
 	}
 	err = errors.Join(err, f.Close())
 	if err == nil {
-		if err = os.Rename(temp, path); errors.Is(err, fs.ErrNotExist) {
+		if err = Rename(temp, path); errors.Is(err, fs.ErrNotExist) {
 			err = errSwept
 		}
 	}

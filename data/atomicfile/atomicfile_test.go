@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -100,4 +101,27 @@ func TestSweep(t *testing.T) {
 	require.NoError(t, Sweep(dir))
 	require.Equal(t, []string{".folder.tmp", ".hidden", "manifest.json", "open.tmp"}, names(t, dir))
 	require.Error(t, Sweep(filepath.Join(dir, "nowhere")))
+}
+
+// Names are replaced, moved and removed while they are open for reading, or else, on Windows, once
+// they are closed: within the time that Rename and RemoveAll wait.
+func TestReplaceWhatIsOpen(t *testing.T) {
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "full", "a"), filepath.Join(dir, "b")
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	for _, act := range []func() error{
+		func() error { return Rename(other, path) },
+		func() error { return RemoveAll(filepath.Dir(path)) },
+	} {
+		require.NoError(t, os.WriteFile(path, []byte("old"), 0o644))
+		require.NoError(t, os.WriteFile(other, []byte("new"), 0o644))
+		f, err := os.Open(path)
+		require.NoError(t, err)
+		closed := time.AfterFunc(200*time.Millisecond, func() { f.Close() })
+		require.NoError(t, act())
+		closed.Stop()
+		f.Close()
+	}
+	require.NoDirExists(t, filepath.Dir(path))
+	require.False(t, InUse(os.ErrNotExist))
 }

@@ -86,7 +86,7 @@ func (f *Folder) Place() error {
 	if err := os.Remove(f.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("placing %s: %w", f.path, err) // something is in it
 	}
-	if err := os.Rename(f.Dir, f.path); err != nil {
+	if err := Rename(f.Dir, f.path); err != nil {
 		return err
 	}
 	return SyncDir(filepath.Dir(f.hidden))
@@ -101,10 +101,10 @@ func (f *Folder) Discard() {
 // removeHidden removes a hidden folder, the lock after all else: a folder without
 // one is empty, also after a kill in between.
 func removeHidden(hidden string) error {
-	if err := os.RemoveAll(filepath.Join(hidden, contentName)); err != nil {
+	if err := RemoveAll(filepath.Join(hidden, contentName)); err != nil {
 		return err
 	}
-	return os.RemoveAll(hidden)
+	return RemoveAll(hidden)
 }
 
 // sweepFolders removes the hidden folders in parent that no process writes.

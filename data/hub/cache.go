@@ -167,7 +167,7 @@ func link(ctx context.Context, blob, pointer string) error {
 			return fmt.Errorf("copying %s: %w", blob, err)
 		}
 	}
-	if err := os.Rename(temp, pointer); err != nil {
+	if err := atomicfile.Rename(temp, pointer); err != nil {
 		return fmt.Errorf("linking %s: %w", pointer, err)
 	}
 	return nil

@@ -20,6 +20,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"bitnet/data/atomicfile"
 	"bitnet/data/ctxio"
 	"bitnet/data/printable"
 )
@@ -187,7 +188,7 @@ func (c *Client) fill(ctx context.Context, s *Snapshot, f File, blob string, sum
 	if err := errors.Join(file.Sync(), file.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", part, err)
 	}
-	if err := os.Rename(part, blob); err != nil {
+	if err := atomicfile.Rename(part, blob); err != nil {
 		return fmt.Errorf("placing %s: %w", blob, err)
 	}
 	return nil

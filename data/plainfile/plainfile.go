@@ -20,7 +20,7 @@ func Open(path string) (*os.File, error) {
 	if err := check(info.Mode()); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(path)
+	f, err := open(path)
 	if err != nil {
 		return nil, cause(err)
 	}

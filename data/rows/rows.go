@@ -5,6 +5,7 @@ package rows
 import (
 	"fmt"
 	"io"
+	"math"
 
 	"bitnet/data"
 	"bitnet/data/order"
@@ -89,6 +90,31 @@ func New(what string, sample Sampler, n int64, longest int, o Options) (*Source,
 // Samples is how many samples an epoch has.
 func (s *Source) Samples() int64 { return s.n }
 
+// Rows is how many rows so many epochs from the beginning take, and how many
+// tokens are in them. Rows are packed over the ends of epochs.
+func (s *Source) Rows(epochs float64) (rows, tokens int64) {
+	counter := *s
+	counter.pos = data.Position{}
+	counter.opt.Once = false
+	counter.reshuffle()
+	room := 0
+	for range int64(math.Round(epochs * float64(s.n))) {
+		i := counter.pos.Offset
+		if counter.opt.Shuffle {
+			i = int64(counter.perm.At(uint64(i)))
+		}
+		inputs, _ := counter.at(counter.pos.Epoch, i)
+		if len(inputs) > room || !counter.opt.Pack {
+			rows++
+			room = counter.opt.Seq
+		}
+		room -= len(inputs)
+		tokens += int64(len(inputs))
+		counter.advance()
+	}
+	return rows, tokens
+}
+
 // Next fills b, whose Seq must be the one of the options.
 func (s *Source) Next(b *data.Batch) error {
 	if b.Seq != s.opt.Seq {
@@ -98,13 +124,23 @@ func (s *Source) Next(b *data.Batch) error {
 		return io.EOF
 	}
 	for r := range b.Rows {
-		s.fill(b.Inputs[r*b.Seq:][:b.Seq], b.Targets[r*b.Seq:][:b.Seq])
+		var begins []uint32
+		if b.Begins != nil {
+			begins = b.Begins[r*b.Seq:][:b.Seq]
+		}
+		s.fill(b.Inputs[r*b.Seq:][:b.Seq], b.Targets[r*b.Seq:][:b.Seq], begins)
 	}
 	return nil
 }
 
-func (s *Source) fill(in, out []uint32) {
+// fill makes a row; begins is nil where the batch has none.
+func (s *Source) fill(in, out, begins []uint32) {
 	at := 0
+	begin := func(n int) {
+		for i := at; begins != nil && i < at+n; i++ {
+			begins[i] = uint32(at)
+		}
+	}
 	for (at == 0 || s.opt.Pack) && !s.ended() {
 		i := s.pos.Offset
 		if s.opt.Shuffle {
@@ -114,6 +150,7 @@ func (s *Source) fill(in, out []uint32) {
 		if at+len(inputs) > len(in) {
 			break
 		}
+		begin(len(inputs))
 		copy(in[at:], inputs)
 		copy(out[at:], targets)
 		if at > 0 && s.opt.Join {
@@ -122,6 +159,7 @@ func (s *Source) fill(in, out []uint32) {
 		at += len(inputs)
 		s.advance()
 	}
+	begin(len(in) - at) // padding is a document of its own
 	for ; at < len(in); at++ {
 		in[at], out[at] = s.opt.Pad, data.Ignore
 	}
@@ -157,3 +195,6 @@ func (s *Source) Seek(p data.Position) error {
 	s.reshuffle()
 	return nil
 }
+
+// Epoch is Samples, which is always known.
+func (s *Source) Epoch() (samples int64, known bool) { return s.n, true }

@@ -23,9 +23,9 @@ const (
 	sampleBytes     = 64 << 20
 )
 
-// leastHeldOut is how many documents of a sample of n are kept for validation at
+// LeastHeldOut is how many documents of a sample of n are kept for validation at
 // least: a small corpus needs some too, but a single document cannot be split.
-func leastHeldOut(n int) int {
+func LeastHeldOut(n int) int {
 	if n < 2 {
 		return 0
 	}
@@ -53,7 +53,7 @@ func threshold(ctx context.Context, o *Options) (uint64, error) {
 	}
 	slices.Sort(hashes)
 	hashes = slices.Compact(hashes)
-	least := leastHeldOut(len(hashes))
+	least := LeastHeldOut(len(hashes))
 	if least > 0 && hashes[least-1] >= limit {
 		limit = hashes[least-1] + 1
 	}

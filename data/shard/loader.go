@@ -261,3 +261,6 @@ func (l *Loader) Close() error {
 	l.leave()
 	return nil
 }
+
+// Epoch is Windows.
+func (l *Loader) Epoch() (samples int64, known bool) { return l.Windows() }

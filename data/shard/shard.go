@@ -256,7 +256,7 @@ func (w *writer) finish() error {
 	}
 	err = errors.Join(err, w.file.Sync(), w.file.Close())
 	if err == nil {
-		err = os.Rename(w.path+".tmp", w.path)
+		err = atomicfile.Rename(w.path+".tmp", w.path)
 	}
 	if err != nil {
 		os.Remove(w.path + ".tmp")

@@ -17,6 +17,10 @@ import (
 type column struct {
 	leaf   int    // index among the columns that hold values
 	levels uint32 // definition level of a value that is not null; 0 if none can be null
+	// repeats is the repetition level of a value in a list, 1 where its column is
+	// in one list; element is the definition level from which on there is an
+	// element of that list.
+	repeats, element uint32
 }
 
 // width is how many bits a definition level takes.
@@ -108,7 +112,7 @@ func (w *columnWalk) walk(parent string, levels uint32, repeated bool, depth int
 	case !isText:
 		w.why = fmt.Errorf("column %q does not hold strings; choose a different one with --field", name)
 	default:
-		w.found = &column{leaf, levels}
+		w.found = &column{leaf: leaf, levels: levels}
 	}
 	return nil
 }

@@ -18,3 +18,8 @@ func unpackZstd(io.Reader) (plain io.Reader, done func(), err error) {
 func readParquet(context.Context, io.ReaderAt, int64, string, int64, Options, func(Document, error) bool) error {
 	return errors.New("a page does not read parquet: convert the file to text or JSON lines")
 }
+
+// parquetRows fails.
+func parquetRows(context.Context, io.ReaderAt, int64, []string, Options, func(Row, error) bool) error {
+	return errors.New("a page does not read parquet: convert the file to JSON lines")
+}

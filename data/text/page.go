@@ -38,6 +38,10 @@ type pages struct {
 	dictData []byte
 	dict     [][2]uint32 // start and end in dictData; nil if there is none
 	numbers  [2][]byte
+
+	repeats []byte // repetition levels of the page
+	// The levels of the value that an eachValue gets.
+	repetition, definition uint32
 }
 
 // pageHeader holds the fields of format.PageHeader that are used here.
@@ -94,7 +98,8 @@ func (h *pageHeader) visit(parent, id int16, v int64) {
 // eachValue gets the values of a column in order; it must copy what it keeps.
 type eachValue func(text []byte, null bool) error
 
-// read gives the rows values of a column chunk to each.
+// read gives the rows values of a column chunk to each; of a column in a list
+// that is all values of all rows.
 func (p *pages) read(ctx context.Context, f io.ReaderAt, size int64, c *format.ColumnChunk, rows int64, col column, each eachValue) error {
 	m := &c.MetaData
 	start := m.DataPageOffset
@@ -237,24 +242,31 @@ func (p *pages) data(ctx context.Context, h *pageHeader, codec format.Compressio
 	var err error
 	if h.kind == format.DataPageV2 {
 		// Levels are not compressed and have no length of their own.
-		if h.defLen < 0 || h.repLen != 0 || h.defLen > min(h.packed, h.plain, maxLevels) {
+		most := min(h.packed, h.plain, maxLevels)
+		if h.defLen < 0 || h.repLen < 0 || h.repLen > 0 && col.repeats == 0 || h.defLen > most || h.repLen > most-h.defLen {
 			return fmt.Errorf("page with %d and %d bytes of levels", h.repLen, h.defLen)
 		}
-		p.levels = grow(p.levels, int(h.defLen))
+		both := grow(p.levels, int(h.repLen+h.defLen))
 		if small {
-			copy(p.levels, p.packed)
-		} else if _, err := io.ReadFull(io.NewSectionReader(body, 0, h.defLen), p.levels); err != nil {
+			copy(both, p.packed)
+		} else if _, err := io.ReadFull(io.NewSectionReader(body, 0, h.repLen+h.defLen), both); err != nil {
 			return fmt.Errorf("page: %w", unexpected(err))
 		}
+		p.repeats, p.levels = append(p.repeats[:0], both[:h.repLen]...), both[h.repLen:]
 		if h.uncompressed {
 			codec = format.Uncompressed
 		}
-		s, err = p.open(ctx, h, codec, body, small, h.defLen)
+		s, err = p.open(ctx, h, codec, body, small, h.repLen+h.defLen)
 	} else if s, err = p.open(ctx, h, codec, body, small, 0); err == nil && col.levels > 0 {
 		if h.levelEncoding != format.RLE {
 			return fmt.Errorf("page with levels encoded as %v", h.levelEncoding)
 		}
-		err = p.cutLevels(s)
+		if col.repeats > 0 {
+			p.repeats, err = cutLevels(s, p.repeats[:0])
+		}
+		if err == nil {
+			p.levels, err = cutLevels(s, p.levels)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("page: %w", err)
@@ -264,10 +276,16 @@ func (p *pages) data(ctx context.Context, h *pageHeader, codec format.Compressio
 		return err
 	}
 	defined := hybrid{s: &source{b: p.levels, ctx: ctx}, width: col.width()}
+	repeated := hybrid{s: &source{b: p.repeats, ctx: ctx}, width: 1}
 	for i := range h.values {
 		if i%4096 == 0 {
 			if err := ctx.Err(); err != nil {
 				return err
+			}
+		}
+		if col.repeats > 0 {
+			if p.repetition, err = repeated.next(); err != nil {
+				return fmt.Errorf("repetition level %d of a page: %w", i, err)
 			}
 		}
 		if col.levels > 0 {
@@ -275,6 +293,7 @@ func (p *pages) data(ctx context.Context, h *pageHeader, codec format.Compressio
 			if err != nil {
 				return fmt.Errorf("level %d of a page: %w", i, err)
 			}
+			p.definition = d
 			if d < col.levels {
 				if err := each(nil, true); err != nil {
 					return err
@@ -293,20 +312,20 @@ func (p *pages) data(ctx context.Context, h *pageHeader, codec format.Compressio
 	return nil
 }
 
-// cutLevels takes the levels, with their length, off the beginning of a page.
-func (p *pages) cutLevels(s *source) error {
+// cutLevels takes levels, with their length, off the beginning of a page onto dst.
+func cutLevels(s *source, dst []byte) ([]byte, error) {
 	head, err := s.take(4)
 	if err != nil {
-		return err
+		return dst, err
 	}
 	n := int64(binary.LittleEndian.Uint32(head))
 	if n > s.remaining() {
-		return fmt.Errorf("%d bytes of levels where %d are left", n, s.remaining())
+		return dst, fmt.Errorf("%d bytes of levels where %d are left", n, s.remaining())
 	}
-	if p.levels, err = s.all(p.levels, n, maxLevels); err != nil {
-		return fmt.Errorf("levels: %w", err)
+	if dst, err = s.all(dst, n, maxLevels); err != nil {
+		return dst, fmt.Errorf("levels: %w", err)
 	}
-	return nil
+	return dst, nil
 }
 
 // values gives a function that reads one value after the other; each value is

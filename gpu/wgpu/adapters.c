@@ -6,12 +6,20 @@
 #include <stdio.h>
 #include <string.h>
 
-#if defined(__APPLE__)
-enum { backends = abi_backend_metal };
-#elif defined(_WIN32)
-enum { backends = abi_backend_dx12 | abi_backend_vulkan };
+#if defined(_WIN32)
+#include <windows.h>
+
+// Wine translates DX12 to the Vulkan that is there anyway, and has no shader compiler for it.
+static int under_wine(void) {
+	HMODULE ntdll = GetModuleHandleA("ntdll.dll");
+	return ntdll && GetProcAddress(ntdll, "wine_get_version");
+}
+
+static unsigned backends(void) { return abi_backend_vulkan | (under_wine() ? 0 : abi_backend_dx12); }
+#elif defined(__APPLE__)
+static unsigned backends(void) { return abi_backend_metal; }
 #else
-enum { backends = abi_backend_vulkan };
+static unsigned backends(void) { return abi_backend_vulkan; }
 #endif
 
 enum { max_adapters = 64 };
@@ -49,7 +57,10 @@ static void describe(void *handle, bn_adapter *a) {
 	abi_adapter_info info;
 	memset(&info, 0, sizeof info);
 	wgpuAdapterGetInfo(handle, &info);
-	snprintf(a->name, sizeof a->name, "%s", info.description);
+	// The module links a newer wgpu-native on Linux on Arm than elsewhere. There device is the name;
+	// in the older one it is a number, and description is the name.
+	const char *name = info.device && info.device[0] && strncmp(info.device, "0x", 2) ? info.device : info.description;
+	snprintf(a->name, sizeof a->name, "%s", name);
 	a->backend = info.backend;
 	a->type = info.type;
 	a->vendor_id = info.vendor_id;
@@ -74,13 +85,13 @@ static void describe(void *handle, bn_adapter *a) {
 }
 
 static size_t list(bn_adapter *out, size_t max) {
-	abi_instance_extras extras = {.chain = {NULL, abi_chain_instance}, .backends = backends};
+	abi_instance_extras extras = {.chain = {NULL, abi_chain_instance}, .backends = backends()};
 	abi_instance_desc desc = {&extras.chain};
 	void *instance = wgpuCreateInstance(&desc);
 	if (!instance) return 0;
 
 	void *handles[max_adapters];
-	abi_enumerate_options options = {NULL, backends};
+	abi_enumerate_options options = {NULL, backends()};
 	drivers_seen = 0;
 	size_t n = wgpuInstanceEnumerateAdapters(instance, &options, handles);
 	if (n > max) n = max;

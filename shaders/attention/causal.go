@@ -19,10 +19,14 @@ var family = shaders.NewFamily("attention", files, "index.wgsl", "uniform.wgsl")
 type Causal struct {
 	Target                              shaders.Target
 	Batch, Seq, Heads, KVHeads, HeadDim int
-	Memory                              int // bytes of workgroup memory, 0 for what WebGPU guarantees
+	// Documents says that a row holds several documents, and that a token sees only
+	// its own: begins [Batch, Seq] has the place in its row of the first token of
+	// each token's document.
+	Documents bool
+	Memory    int // bytes of workgroup memory, 0 for what WebGPU guarantees
 }
 
-// Source is the forward kernel. Bindings: qkv, o, lse.
+// Source is the forward kernel. Bindings: qkv, begins with Documents, o, lse.
 func (k Causal) Source() shaders.Source {
 	return k.source("forward", "attention", false, 2, 4, k.tiles(1, 1, 1, 32, 0))
 }
@@ -38,12 +42,14 @@ func (k Causal) Delta() shaders.Source {
 	}{e, n, k.HeadDim, k.Target != shaders.GPU})
 }
 
-// DQ is the gradient of the queries. Bindings: qkv, lse, dout, delta, dqkv.
+// DQ is the gradient of the queries. Bindings: qkv, lse, dout, delta,
+// begins with Documents, dqkv.
 func (k Causal) DQ() shaders.Source {
 	return k.source("dq", "attention dq", false, 3, 6, k.tiles(2, 2, 1, 0, 0))
 }
 
-// DKV is the gradient of keys and values. Bindings: qkv, lse, dout, delta, dqkv.
+// DKV is the gradient of keys and values. Bindings: qkv, lse, dout, delta,
+// begins with Documents, dqkv.
 func (k Causal) DKV() shaders.Source {
 	return k.source("dkv", "attention dkv", true, 4, 8, k.tiles(2, 2, 2, 0, 8))
 }
@@ -69,6 +75,9 @@ func (k Causal) source(file, label string, keys bool, live int, flops float64, t
 	heads := k.Heads
 	if keys {
 		heads = k.KVHeads
+	}
+	if k.Documents {
+		label += " of documents"
 	}
 	p := k.params()
 	var data any = &p

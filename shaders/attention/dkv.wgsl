@@ -4,7 +4,7 @@
 //   qkv, lse, dout [B, SEQ, HEADS D], delta [B SEQ, HEADS] -> the keys' and values' part of dqkv
 // Workgroup (x, y): THREADS ROWS keys of key head y % KV_HEADS of sequence y / KV_HEADS.
 {{- template "alone" .}}
-{{- template "gradient bindings"}}
+{{- template "gradient bindings" .}}
 {{$d := div .HeadDim 4}}{{$rows := .Rows}}
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -25,6 +25,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	for (var head = kv_head * GROUP; head < (kv_head + 1u) * GROUP; head++) {
 		for (var t = first; t < SEQ; t++) { // the queries that see any of these keys
 			let row = base + t;
+{{- if .Documents}}
+			let begin = begins[row];
+			if (begin >= first + ROWS) { break; } // and so do all later queries
+{{- end}}
 			let lse_t = lse[row * HEADS + head];
 			let delta_t = delta[row * HEADS + head];
 {{- range $i := seq $d}}
@@ -32,7 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 			let do{{$i}} = dout[(row * HEADS + head) * D4 + {{$i}}u];
 {{- end}}
 {{- range $r := seq $rows}}
-			let p{{$r}} = select(0.0, exp({{range $i := seq $d}}dot(q{{$i}}, k{{$r}}_{{$i}}) + {{end}}-lse_t), t >= first + {{$r}}u);
+			let p{{$r}} = select(0.0, exp({{range $i := seq $d}}dot(q{{$i}}, k{{$r}}_{{$i}}) + {{end}}-lse_t), t >= first + {{$r}}u{{if $.Documents}} && begin <= first + {{$r}}u{{end}});
 			let ds{{$r}} = p{{$r}} * ({{range $i := seq $d}}dot(do{{$i}}, v{{$r}}_{{$i}}) + {{end}}-delta_t);
 	{{- range $i := seq $d}}
 			dv{{$r}}_{{$i}} += p{{$r}} * do{{$i}};

@@ -3,7 +3,7 @@
 //   qkv, lse, dout [B, SEQ, HEADS D], delta [B SEQ, HEADS] -> the keys' and values' part of dqkv
 // Workgroup (x, y): THREADS ROWS keys of key head y % KV_HEADS of sequence y / KV_HEADS.
 {{- template "alone" .}}
-{{- template "gradient bindings"}}
+{{- template "gradient bindings" .}}
 {{template "uniform"}}
 {{- $d := seq (div .HeadDim 4)}}{{$block := seq .Block}}{{$rows := seq .Rows}}
 @compute @workgroup_size({{.Threads}})
@@ -33,6 +33,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 		let head = kv_head * GROUP + uniform{{digits .Heads}}(h);
 		for (var first = group.x * THREADS * ROWS; first < SEQ; first += BLOCK) {
 			let at = uniform{{digits .Seq}}(first);
+{{- if .Documents}}
+			if (begins[base + at] >= (group.x + 1u) * THREADS * ROWS) { break; } // later queries see none of these keys either
+{{- end}}
 {{- range $j := $block}}
 			let t{{$j}} = base + min(at + {{$j}}u, SEQ - 1u);
 			let q{{$j}} = t{{$j}} * STRIDE + head * D4;
@@ -59,10 +62,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 			}
 {{- end}}
 {{- range $j := $block}}
+{{- if $.Documents}}
+			let begin{{$j}} = begins[t{{$j}}];
+{{- end}}
 			let lse{{$j}} = lse[t{{$j}} * HEADS + head];
 			let delta{{$j}} = delta[t{{$j}} * HEADS + head];
 	{{- range $r := $rows}}
-			let p{{$r}}_{{$j}} = select(0.0, exp(s{{$r}}_{{$j}} - lse{{$j}}), at + {{$j}}u < SEQ && at + {{$j}}u >= key{{$r}});
+			let p{{$r}}_{{$j}} = select(0.0, exp(s{{$r}}_{{$j}} - lse{{$j}}), at + {{$j}}u < SEQ && at + {{$j}}u >= key{{$r}}{{if $.Documents}} && begin{{$j}} <= key{{$r}}{{end}});
 			let ds{{$r}}_{{$j}} = p{{$r}}_{{$j}} * (dp{{$r}}_{{$j}} - delta{{$j}});
 	{{- end}}
 {{- end}}

@@ -4,7 +4,7 @@
 //   qkv, lse, dout [B, SEQ, HEADS D], delta [B SEQ, HEADS] -> the keys' and values' part of dqkv
 // Rows are keys and values of head y % KV_HEADS of sequence y / KV_HEADS, columns queries of its group.
 {{template "tiles" .}}
-{{- template "gradient bindings"}}
+{{- template "gradient bindings" .}}
 
 fn load_keys(t: u32, w: u32, kv_head: u32) -> vec4<f32> { return SCALE * qkv[t * STRIDE + (HEADS + kv_head) * D4 + w]; }
 fn load_values(t: u32, w: u32, kv_head: u32) -> vec4<f32> { return qkv[t * STRIDE + (HEADS + KV_HEADS + kv_head) * D4 + w]; }
@@ -33,6 +33,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- end}}{{end}}
 	for (var head = kv_head * GROUP; head < (kv_head + 1u) * GROUP; head++) {
 		for (var tile = first / COLS * COLS; tile < SEQ; tile += COLS) {
+{{- if .Documents}}
+			if (begins[base + tile] >= first + ROWS) { break; } // later queries see none of these keys either
+{{- end}}
 {{- template "stage" (args "count" "COLS" "first" "tile" "tiles" (list "queries" "douts") "head" "head")}}
 			if (local < COLS) {
 				let at = (base + min(tile + local, SEQ - 1u)) * HEADS + head;
@@ -49,6 +52,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- template "scores" (args "of" . "to" "dp" "rows" "values" "columns" "douts")}}
 		}
 {{- range $j := seq .PerCols}}
+{{- if $.Documents}}
+			let begin{{$j}} = begins[base + min(tile + x + {{$j}}u * X, SEQ - 1u)];
+{{- end}}
 			let of{{$j}} = scalars[x + {{$j}}u * X];
 {{- end}}
 {{- range $i := seq .PerRows}}
@@ -56,7 +62,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 				let j = first + y + {{$i}}u * Y;
 				var p = exp(s{{$i}} - Scores({{range $j := seq $.PerCols}}{{if $j}}, {{end}}of{{$j}}.x{{end}}));
 {{- range $j := seq $.PerCols}}
-				if (tile + x + {{$j}}u * X < j || tile + x + {{$j}}u * X >= SEQ) { p{{component $.PerCols $j}} = 0.0; }
+				if (tile + x + {{$j}}u * X < j || tile + x + {{$j}}u * X >= SEQ{{if $.Documents}} || begin{{$j}} > j{{end}}) { p{{component $.PerCols $j}} = 0.0; }
 {{- end}}
 				weights[(y + {{$i}}u * Y) * P_PITCH + x] = p;
 				pulls[(y + {{$i}}u * Y) * P_PITCH + x] = p * (dp{{$i}} - Scores({{range $j := seq $.PerCols}}{{if $j}}, {{end}}of{{$j}}.y{{end}}));

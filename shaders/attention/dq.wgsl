@@ -3,7 +3,7 @@
 //   qkv, lse, dout [B, SEQ, HEADS D], delta [B SEQ, HEADS] -> the queries' part of dqkv
 // Workgroup (x, y): THREADS ROWS queries of head y % HEADS of sequence y / HEADS.
 {{- template "alone" .}}
-{{- template "gradient bindings"}}
+{{- template "gradient bindings" .}}
 {{$d := div .HeadDim 4}}{{$rows := .Rows}}
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -13,6 +13,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	let k_at = (HEADS + head / GROUP) * D4;
 	let v_at = k_at + KV_HEADS * D4;
 {{- range $r := seq $rows}}
+{{- if $.Documents}}
+	let begin{{$r}} = begins[base + min(first + {{$r}}u, SEQ - 1u)];
+{{- end}}
 	let row{{$r}} = base + min(first + {{$r}}u, SEQ - 1u);
 	let lse{{$r}} = lse[row{{$r}} * HEADS + head];
 	let delta{{$r}} = delta[row{{$r}} * HEADS + head];
@@ -23,14 +26,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	{{- end}}
 {{- end}}
 	let end = min(first + ROWS, SEQ);
-	for (var j = 0u; j < end; j++) {
+	for (var j = {{if .Documents}}begin0{{else}}0u{{end}}; j < end; j++) {
 		let at = (base + j) * STRIDE;
 {{- range $i := seq $d}}
 		let k{{$i}} = qkv[at + k_at + {{$i}}u];
 		let v{{$i}} = qkv[at + v_at + {{$i}}u];
 {{- end}}
 {{- range $r := seq $rows}}
-		let p{{$r}} = select(0.0, exp({{range $i := seq $d}}dot(q{{$r}}_{{$i}}, k{{$i}}) + {{end}}-lse{{$r}}), j <= first + {{$r}}u);
+		let p{{$r}} = select(0.0, exp({{range $i := seq $d}}dot(q{{$r}}_{{$i}}, k{{$i}}) + {{end}}-lse{{$r}}), j <= first + {{$r}}u{{if $.Documents}} && j >= begin{{$r}}{{end}});
 		let ds{{$r}} = p{{$r}} * ({{range $i := seq $d}}dot(do{{$r}}_{{$i}}, v{{$i}}) + {{end}}-delta{{$r}});
 	{{- range $i := seq $d}}
 		dq{{$r}}_{{$i}} += ds{{$r}} * k{{$i}};

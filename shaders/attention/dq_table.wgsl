@@ -2,7 +2,7 @@
 //   qkv, lse, dout [B, SEQ, HEADS D], delta [B SEQ, HEADS] -> the queries' part of dqkv
 // Workgroup (x, y): THREADS queries of PAIR heads from y % (HEADS / PAIR) PAIR on, of sequence y / (HEADS / PAIR).
 {{- template "alone" .}}
-{{- template "gradient bindings"}}
+{{- template "gradient bindings" .}}
 {{template "uniform"}}
 {{- $d := seq (div .HeadDim 4)}}{{$block := seq .Block}}{{$pair := seq .Pair}}
 const PAIR = {{.Pair}}u;
@@ -15,6 +15,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	let v_at = k_at + KV_HEADS * D4;
 	let t = group.x * THREADS + local;
 	let row = base + min(t, SEQ - 1u);
+{{- if .Documents}}
+	let begin = begins[row];
+{{- end}}
 {{- range $h := $pair}}
 	let lse{{$h}} = lse[row * HEADS + head + {{$h}}u];
 	let delta{{$h}} = delta[row * HEADS + head + {{$h}}u];
@@ -30,7 +33,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- end}}
 	}
 	let end = min((group.x + 1u) * THREADS, SEQ);
-	for (var first = 0u; first < end; first += BLOCK) {
+	for (var first = {{if .Documents}}begins[base + group.x * THREADS]{{else}}0u{{end}}; first < end; first += BLOCK) {
 		let j0 = uniform{{digits .Seq}}(first);
 {{- range $j := $block}}
 		let at{{$j}} = (base + min(j0 + {{$j}}u, SEQ - 1u)) * STRIDE;
@@ -57,7 +60,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- end}}
 {{- range $h := $pair}}
 	{{- range $j := $block}}
-		let ds{{$h}}_{{$j}} = select(0.0, exp(s{{$h}}_{{$j}} - lse{{$h}}), j0 + {{$j}}u <= t) * (dp{{$h}}_{{$j}} - delta{{$h}});
+		let ds{{$h}}_{{$j}} = select(0.0, exp(s{{$h}}_{{$j}} - lse{{$h}}), j0 + {{$j}}u <= t{{if $.Documents}} && j0 + {{$j}}u >= begin{{end}}) * (dp{{$h}}_{{$j}} - delta{{$h}});
 	{{- end}}
 {{- end}}
 {{- range $i := $d}}

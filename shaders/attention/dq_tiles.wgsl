@@ -3,7 +3,7 @@
 //   qkv, lse, dout [B, SEQ, HEADS D], delta [B SEQ, HEADS] -> the queries' part of dqkv
 // Rows are queries of head y % HEADS of sequence y / HEADS, columns its keys and values.
 {{template "tiles" .}}
-{{- template "gradient bindings"}}
+{{- template "gradient bindings" .}}
 
 fn load_queries(t: u32, w: u32, head: u32) -> vec4<f32> { return SCALE * qkv[t * STRIDE + head * D4 + w]; }
 fn load_douts(t: u32, w: u32, head: u32) -> vec4<f32> { return dout[(t * HEADS + head) * D4 + w]; }
@@ -23,6 +23,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	let base = (group.y / HEADS) * SEQ;
 {{- template "stage" (args "count" "ROWS" "first" "first" "tiles" (list "queries" "douts") "head" "head")}}
 {{- range $i := seq .PerRows}}
+{{- if $.Documents}}
+	let begin{{$i}} = begins[base + min(first + y + {{$i}}u * Y, SEQ - 1u)];
+{{- end}}
 	let at{{$i}} = (base + min(first + y + {{$i}}u * Y, SEQ - 1u)) * HEADS + head;
 	let lse{{$i}} = lse[at{{$i}}];
 	let delta{{$i}} = delta[at{{$i}}];
@@ -30,7 +33,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	var dq{{$i}}_{{$u}} = vec4<f32>();
 {{- end}}
 {{- end}}
-	for (var tile = 0u; tile < min(first + ROWS, SEQ); tile += COLS) {
+	for (var tile = {{if .Documents}}begins[base + first]{{else}}0u{{end}}; tile < min(first + ROWS, SEQ); tile += COLS) {
 {{- template "stage" (args "count" "COLS" "first" "tile" "tiles" (list "keys" "values") "head" "head / GROUP")}}
 		workgroupBarrier();
 {{- range $i := seq .PerRows}}
@@ -47,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 			let t = first + y + {{$i}}u * Y;
 			var ds = exp(s{{$i}} - Scores(lse{{$i}})) * (dp{{$i}} - Scores(delta{{$i}}));
 {{- range $j := seq $.PerCols}}
-			if (tile + x + {{$j}}u * X > t) { ds{{component $.PerCols $j}} = 0.0; }
+			if (tile + x + {{$j}}u * X > t{{if $.Documents}} || tile + x + {{$j}}u * X < begin{{$i}}{{end}}) { ds{{component $.PerCols $j}} = 0.0; }
 {{- end}}
 			weights[(y + {{$i}}u * Y) * P_PITCH + x] = ds;
 		}

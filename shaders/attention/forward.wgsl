@@ -4,7 +4,7 @@
 //   qkv [B, SEQ, (HEADS + 2 KV_HEADS) D] (queries, keys, values) -> o [B, SEQ, HEADS D], lse [B SEQ, HEADS]
 // Workgroup (x, y): THREADS ROWS queries of head y % HEADS of sequence y / HEADS.
 {{- template "alone" .}}
-{{- template "forward bindings"}}
+{{- template "forward bindings" .}}
 {{$d := div .HeadDim 4}}{{$rows := .Rows}}
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -14,6 +14,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	let k_at = (HEADS + head / GROUP) * D4;
 	let v_at = k_at + KV_HEADS * D4;
 {{- range $r := seq $rows}}
+{{- if $.Documents}}
+	let begin{{$r}} = begins[base + min(first + {{$r}}u, SEQ - 1u)];
+{{- end}}
 	let q{{$r}}_at = (base + min(first + {{$r}}u, SEQ - 1u)) * STRIDE + head * D4;
 	{{- range $i := seq $d}}
 	let q{{$r}}_{{$i}} = qkv[q{{$r}}_at + {{$i}}u] * SCALE;
@@ -24,18 +27,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- end}}
 	// The last key that any of these queries sees.
 	let end = min(first + ROWS, SEQ);
-	for (var j = 0u; j < end; j++) {
+	for (var j = {{if .Documents}}begin0{{else}}0u{{end}}; j < end; j++) {
 		let at = (base + j) * STRIDE;
 {{- range $i := seq $d}}
 		let k{{$i}} = qkv[at + k_at + {{$i}}u];
 		let v{{$i}} = qkv[at + v_at + {{$i}}u];
 {{- end}}
 {{- range $r := seq $rows}}
-		let s{{$r}} = select(LOWEST, {{range $i := seq $d}}{{if $i}} + {{end}}dot(q{{$r}}_{{$i}}, k{{$i}}){{end}}, j <= first + {{$r}}u);
+		let s{{$r}} = select(LOWEST, {{range $i := seq $d}}{{if $i}} + {{end}}dot(q{{$r}}_{{$i}}, k{{$i}}){{end}}, j <= first + {{$r}}u{{if $.Documents}} && j >= begin{{$r}}{{end}});
 		let old{{$r}} = m{{$r}};
 		m{{$r}} = max(m{{$r}}, s{{$r}});
 		let keep{{$r}} = exp(old{{$r}} - m{{$r}});
-		let p{{$r}} = select(0.0, exp(s{{$r}} - m{{$r}}), j <= first + {{$r}}u);
+		let p{{$r}} = select(0.0, exp(s{{$r}} - m{{$r}}), j <= first + {{$r}}u{{if $.Documents}} && j >= begin{{$r}}{{end}});
 		l{{$r}} = l{{$r}} * keep{{$r}} + p{{$r}};
 	{{- range $i := seq $d}}
 		o{{$r}}_{{$i}} = o{{$r}}_{{$i}} * keep{{$r}} + p{{$r}} * v{{$i}};

@@ -4,7 +4,7 @@
 //   qkv [B, SEQ, (HEADS + 2 KV_HEADS) D] (queries, keys, values) -> o [B, SEQ, HEADS D], lse [B SEQ, HEADS]
 // Workgroup (x, y): THREADS queries of PAIR heads from y % (HEADS / PAIR) PAIR on, of sequence y / (HEADS / PAIR).
 {{- template "alone" .}}
-{{- template "forward bindings"}}
+{{- template "forward bindings" .}}
 {{template "uniform"}}
 {{- $d := seq (div .HeadDim 4)}}{{$block := seq .Block}}{{$pair := seq .Pair}}
 const PAIR = {{.Pair}}u;
@@ -17,6 +17,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	let v_at = k_at + KV_HEADS * D4;
 	let t = group.x * THREADS + local;
 	let row = base + min(t, SEQ - 1u);
+{{- if .Documents}}
+	let begin = begins[row];
+{{- end}}
 {{- range $h := $pair}}
 	var q{{$h}}: array<vec4<f32>, D4>;
 	var sum{{$h}}: array<vec4<f32>, D4>;
@@ -30,7 +33,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- end}}
 	}
 	let end = min((group.x + 1u) * THREADS, SEQ);
-	for (var first = 0u; first < end; first += BLOCK) {
+	for (var first = {{if .Documents}}begins[base + group.x * THREADS]{{else}}0u{{end}}; first < end; first += BLOCK) {
 		let j0 = uniform{{digits .Seq}}(first);
 {{- range $j := $block}}
 		let at{{$j}} = (base + min(j0 + {{$j}}u, SEQ - 1u)) * STRIDE;
@@ -54,13 +57,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- range $h := $pair}}
 		let old{{$h}} = m{{$h}};
 	{{- range $j := $block}}
-		s{{$h}}_{{$j}} = select(LOWEST, s{{$h}}_{{$j}}, j0 + {{$j}}u <= t);
+		s{{$h}}_{{$j}} = select(LOWEST, s{{$h}}_{{$j}}, j0 + {{$j}}u <= t{{if $.Documents}} && j0 + {{$j}}u >= begin{{end}});
 		m{{$h}} = max(m{{$h}}, s{{$h}}_{{$j}});
 	{{- end}}
 		let keep{{$h}} = exp(old{{$h}} - m{{$h}});
 		l{{$h}} *= keep{{$h}};
 	{{- range $j := $block}}
-		let p{{$h}}_{{$j}} = select(0.0, exp(s{{$h}}_{{$j}} - m{{$h}}), j0 + {{$j}}u <= t);
+		let p{{$h}}_{{$j}} = select(0.0, exp(s{{$h}}_{{$j}} - m{{$h}}), j0 + {{$j}}u <= t{{if $.Documents}} && j0 + {{$j}}u >= begin{{end}});
 		l{{$h}} += p{{$h}}_{{$j}};
 	{{- end}}
 {{- end}}

@@ -4,7 +4,7 @@
 //   qkv [B, SEQ, (HEADS + 2 KV_HEADS) D] (queries, keys, values) -> o [B, SEQ, HEADS D], lse [B SEQ, HEADS]
 // Rows are queries of head y % HEADS of sequence y / HEADS, columns its keys, and then its values.
 {{template "tiles" .}}
-{{- template "forward bindings"}}
+{{- template "forward bindings" .}}
 
 
 fn load_queries(t: u32, w: u32, head: u32) -> vec4<f32> { return SCALE * qkv[t * STRIDE + head * D4 + w]; }
@@ -34,13 +34,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 	let base = (group.y / HEADS) * SEQ;
 {{- template "stage" (args "count" "ROWS" "first" "first" "tiles" (list "queries") "head" "head")}}
 {{- range $i := seq .PerRows}}
+{{- if $.Documents}}
+	let begin{{$i}} = begins[base + min(first + y + {{$i}}u * Y, SEQ - 1u)];
+{{- end}}
 	var m{{$i}} = LOWEST;
 	var l{{$i}} = 0.0;
 {{- range $u := seq $.PerWords}}
 	var o{{$i}}_{{$u}} = vec4<f32>();
 {{- end}}
 {{- end}}
-	for (var tile = 0u; tile < min(first + ROWS, SEQ); tile += COLS) {
+	for (var tile = {{if .Documents}}begins[base + first]{{else}}0u{{end}}; tile < min(first + ROWS, SEQ); tile += COLS) {
 {{- template "stage" (args "count" "COLS" "first" "tile" "tiles" (list "columns") "head" "HEADS + head / GROUP")}}
 		workgroupBarrier();
 {{- range $i := seq .PerRows}}
@@ -56,7 +59,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 			let t = first + y + {{$i}}u * Y;
 			var m = LOWEST;
 {{- range $j := seq $.PerCols}}
-			if (tile + x + {{$j}}u * X > t) { s{{$i}}{{component $.PerCols $j}} = LOWEST; }
+			if (tile + x + {{$j}}u * X > t{{if $.Documents}} || tile + x + {{$j}}u * X < begin{{$i}}{{end}}) { s{{$i}}{{component $.PerCols $j}} = LOWEST; }
 			m = max(m, s{{$i}}{{component $.PerCols $j}});
 {{- end}}
 			lanes[(y + {{$i}}u * Y) * (X / 4u) + x / 4u][x % 4u] = m;

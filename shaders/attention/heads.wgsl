@@ -19,7 +19,7 @@ const BLOCK = {{.Block}}u; // rows of the other side that are unrolled together
 
 {{define "forward bindings"}}
 {{read "qkv: array<vec4<f32>>"}}
-{{write "o: array<vec4<f32>>"}}
+{{template "documents" .}}{{write "o: array<vec4<f32>>"}}
 {{write "lse: array<f32>"}}
 {{end}}
 
@@ -28,5 +28,11 @@ const BLOCK = {{.Block}}u; // rows of the other side that are unrolled together
 {{read "lse: array<f32>"}}
 {{read "dout: array<vec4<f32>>"}}
 {{read "delta: array<f32>"}}
-{{write "dqkv: array<vec4<f32>>"}}
+{{template "documents" .}}{{write "dqkv: array<vec4<f32>>"}}
 {{end}}
+
+{{define "documents"}}
+{{- /* Rows of several documents: a query sees no key before the first token of its own. */ -}}
+{{if .Documents}}{{read "begins: array<u32>"}} // [B, SEQ], the place in its row of the first token of each token's document
+{{end}}
+{{- end}}

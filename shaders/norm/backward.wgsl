@@ -5,7 +5,7 @@
 {{- if .Gated}}
 // where x[t, h] = act(gu[t, h]) gu[t, H + h], {{template "act" .}}, act' = {{if .Relu2}}2 max(x, 0){{else}}s (1 + x (1 - s)), s = 1 / (1 + exp(-x)){{end}},
 // and dx becomes the gradient of gate and up,
-//   dgu[t, h] {{if .Accumulate}}+{{end}}= dx gu[t, H + h] act'(gu[t, h]), dgu[t, H + h] {{if .Accumulate}}+{{end}}= dx act(gu[t, h]);  gu, dgu [T, 2H]
+//   dgu[t, h] {{if .Accumulate}}+{{end}}= dx gu[t, H + h] act'(gu[t, h]), dgu[t, H + h] {{if .Accumulate}}+{{end}}= dx act(gu[t, h]);  gu, dgu [T, 2H]{{if .InPlace}}; dgu takes the place of gu{{end}}
 {{- else}}
 //   x [T, H] -> dx [T, H]
 {{- end}}
@@ -17,10 +17,12 @@ const BLOCK = {{.Block}}u;
 const BLOCKS = (T + BLOCK - 1u) / BLOCK;
 
 {{read "dy: array<%s>" .Four}}
-{{read "%s: array<%s>" .Input .Four}}
+{{if .InPlace}}{{write "gu: array<%s>" .Four}}{{else}}{{read "%s: array<%s>" .Input .Four}}{{end}}
 {{read "w: array<%s>" .Four}}
 {{read "rstd: array<f32>"}}
+{{- if not .InPlace}}
 {{write "d%s: array<%s>" .Input .Four}}
+{{- end}}
 {{write "part: array<%s>" .Four}}
 {{template "reduce" .}}
 {{template "load4" .Array "dy"}}
@@ -85,6 +87,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 		scales[local] = scale_of(row, sum);
 	}
 	workgroupBarrier();
+{{- if .InPlace}}
+	storageBarrier(); // all rows are summed before one is overwritten
+{{- end}}
 	for (var c = local; c < words; c += BLOCK) {
 		let weights = load_w(0u, c);
 		var sum = vec4<f32>();

@@ -45,6 +45,7 @@ func (k RMS) label(name string) string { return fmt.Sprintf("%s %dx%d", name, k.
 type RMSBackward struct {
 	RMS
 	Accumulate bool // add to dx
+	InPlace    bool // with Gated: dgu overwrites gu, and is no binding of its own
 }
 
 // block is how many rows a workgroup takes: on a GPU few enough to keep a large
@@ -66,8 +67,11 @@ func (k RMSBackward) Source() shaders.Source {
 	if k.Gated {
 		label, flops = "glu+norm backward", flops+12
 	}
+	if k.InPlace {
+		label += " in place"
+	}
 	return family.Source("backward.wgsl", k.label(label), shaders.Fold(k.Blocks()), flops*float64(k.Tokens*k.Width),
-		params{RMS: k.RMS, Rowwise: layout, Fours: k.Target.Fours(k.Width), Accumulate: k.Accumulate, Block: k.block()})
+		params{RMS: k.RMS, Rowwise: layout, Fours: k.Target.Fours(k.Width), Accumulate: k.Accumulate, InPlace: k.InPlace, Block: k.block()})
 }
 
 type params struct {
@@ -76,6 +80,7 @@ type params struct {
 	shaders.Fours
 	Floor      float32 // of the largest magnitude of a row
 	Accumulate bool
+	InPlace    bool
 	Block      int // rows of a workgroup of RMSBackward
 }
 
@@ -100,7 +105,11 @@ func (p params) Up() shaders.Columns { return p.Columns("up", "gu", p.Width, 2*p
 func (p params) Gradients() []shaders.Columns {
 	out := []shaders.Columns{p.Array("dx")}
 	if p.Gated {
-		out = []shaders.Columns{p.Columns("dgate", "dgu", 0, 2*p.Width), p.Columns("dup", "dgu", p.Width, 2*p.Width)}
+		to := "dgu"
+		if p.InPlace {
+			to = "gu"
+		}
+		out = []shaders.Columns{p.Columns("dgate", to, 0, 2*p.Width), p.Columns("dup", to, p.Width, 2*p.Width)}
 	}
 	for i := range out {
 		out[i].Accumulate = p.Accumulate

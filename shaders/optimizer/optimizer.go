@@ -64,3 +64,22 @@ func (k AdamW) Source() shaders.Source {
 		LR, WD, Correct1, Correct2, Clip int
 	}{k, v, shaders.StepLR, shaders.StepDecay, shaders.StepCorrect1, shaders.StepCorrect2, shaders.StateClip})
 }
+
+// MomentBlock is how many moments share a scale in AdamW8.
+const MomentBlock = 2048
+
+// AdamW8 is AdamW with moments in 8 bits. N is a multiple of 4. Bindings: p, g, m,
+// ms, r, rs, step, state.
+type AdamW8 struct{ AdamW }
+
+// Blocks is the number of blocks, and so of scales.
+func (k AdamW8) Blocks() int { return shaders.CeilDiv(k.N, MomentBlock) }
+
+func (k AdamW8) Source() shaders.Source {
+	layout, groups := k.Target.Rowwise(k.Blocks(), MomentBlock)
+	return family.Source("adamw_8bit.wgsl", fmt.Sprintf("adamw of 8 bits %d", k.N), groups, 60*float64(k.N), struct {
+		AdamW
+		shaders.Rowwise
+		Block, Blocks, LR, WD, Correct1, Correct2, Clip int
+	}{k.AdamW, layout, MomentBlock, k.Blocks(), shaders.StepLR, shaders.StepDecay, shaders.StepCorrect1, shaders.StepCorrect2, shaders.StateClip})
+}

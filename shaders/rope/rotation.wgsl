@@ -1,6 +1,6 @@
 // Rotary position embedding, rotate-half, in place on the first HEADS heads of each row:
 //   (a, b) = (x[t, n, i], x[t, n, i + D/2]) -> (a cos - b sin, b cos + a sin),
-//   angle = pos(t) theta^(-2i/D), pos(t) = {{if .Context}}start[t / SEQ] + {{end}}t mod SEQ.{{if .Backward}} This is the gradient: the inverse rotation.{{end}}
+//   angle = pos(t) theta^(-2i/D), pos(t) = {{if .Context}}start[t / SEQ] + {{end}}t mod SEQ{{if .Documents}} - begins[t]{{end}}.{{if .Backward}} This is the gradient: the inverse rotation.{{end}}
 //   table [{{if .Context}}{{.Context}}{{else}}SEQ{{end}}, 2, D/2] (cos, then sin), x [T, STRIDE]; one invocation a V of a
 {{template "vector" .}}
 const T = {{.Tokens}}u;
@@ -14,6 +14,9 @@ const STRIDE = {{div .Stride .Each}}u; // of V
 {{- if .Context}}
 {{read "start: array<u32>"}} // position of each sequence's first token
 {{- end}}
+{{- if .Documents}}
+{{read "begins: array<u32>"}} // [T], the place in its row of the first token of each token's document
+{{- end}}
 {{template "index" .}}
 @compute @workgroup_size({{.Threads}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -25,7 +28,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
 {{- if .Context}}
 	let position = min(start[t / SEQ] + t % SEQ, {{.Context}}u - 1u);
 {{- else}}
-	let position = t % SEQ;
+	let position = t % SEQ{{if .Documents}} - min(begins[t], t % SEQ){{end}};
 {{- end}}
 	let at = position * 2u * HALF + i;
 	let c = table[at];

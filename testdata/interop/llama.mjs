@@ -1,7 +1,8 @@
 // What stock llama.cpp makes of a GGUF file, for the interop test.
 //   node llama.mjs INSTALLATION JOB.json
-// The job: {model, texts: [text], ids: [id], greedy: [id], count, logits: file}.
-// Prints {tokens: [[id] of each text], back: [each text again], next: [count ids after greedy], vocab},
+// The job: {model, texts: [text], ids: [id], greedy: [id], count, logits: file, chats: [[{role, content}]]}.
+// Prints {tokens: [[id] of each text], back: [each text again], next: [count ids after greedy], vocab,
+// chats: [{ids, answer: [up to count ids, to the end of the turn]} of each conversation, by the file's own template]},
 // and writes the logits after each of ids to the file, as little-endian float32 [ids, vocab].
 import fs from "node:fs";
 import path from "node:path";
@@ -29,14 +30,29 @@ const out = new Float32Array(rows.length * vocab);
 rows.forEach((row, t) => row.next.logits.forEach((logit, id) => { out[t * vocab + id] = logit; }));
 fs.writeFileSync(job.logits, out);
 
-await sequence.clearHistory();
-const next = [];
-let input = job.greedy;
-while (next.length < job.count) {
-    const results = await sequence.controlledEvaluate(input.map((id, i) => i === input.length - 1 ? withLogits(id) : id));
-    const [id] = results.at(-1).next.logits.keys(); // sorted, the likeliest first
-    next.push(id);
-    input = [id];
+// The likeliest tokens after some, up to the end of the text or turn.
+async function greedy(input, end) {
+    await sequence.clearHistory();
+    const next = [];
+    while (next.length < job.count) {
+        const results = await sequence.controlledEvaluate(input.map((id, i) => i === input.length - 1 ? withLogits(id) : id));
+        const [id] = results.at(-1).next.logits.keys(); // sorted, the likeliest first
+        next.push(id);
+        if (end && model.isEogToken(id)) { break; }
+        input = [id];
+    }
+    return next;
 }
-console.log(JSON.stringify({tokens, back, next, vocab}));
+const next = await greedy(job.greedy, false);
+const chats = [];
+if (job.chats?.length) {
+    const {Template} = await import(pathToFileURL(path.join(installation, "node_modules/@huggingface/jinja/dist/index.js")));
+    const template = new Template(model.fileInfo.metadata.tokenizer.chat_template);
+    for (const messages of job.chats) {
+        const text = template.render({messages, add_generation_prompt: true, bos_token: model.tokens.bosString ?? ""});
+        const ids = model.tokenize(text, true);
+        chats.push({ids, answer: await greedy(ids, true)});
+    }
+}
+console.log(JSON.stringify({tokens, back, next, vocab, chats}));
 process.exit(0);

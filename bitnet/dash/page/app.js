@@ -10,7 +10,7 @@ import { Live, fetchSeries } from './live.js';
 import { RunList } from './runlist.js';
 import { Cards } from './cards.js';
 import { Ternary } from './ternary.js';
-import { showAnomalies, showConfig, showDevice, showSamples } from './details.js';
+import { showAnomalies, showConfig, showDevice, showSamples, showSwarm } from './details.js';
 import { color, toggleTheme } from './theme.js';
 
 const MOST = 32;          // runs that the server lets one page follow
@@ -208,6 +208,7 @@ function render() {
   if (what.list || what.details) {
     cards.show(chosen, schema.metrics);
     showDevice(chosen, schema.metrics);
+    showSwarm(chosen);
   }
   if (what.details) {
     showConfig(chosen, $('only-differences').checked);

@@ -1,7 +1,7 @@
 // What the page shows in words of the chosen runs: configuration, device, anomalies, samples.
 
 import { $, el, nameOf, setOptions, table } from './dom.js';
-import { count, date, position, write } from './format.js';
+import { bytes, count, date, position, short, value, write } from './format.js';
 
 /** Replaces the children only if their text is another: what is read or selected stays. */
 function replace(root, key, make) {
@@ -67,6 +67,24 @@ export function showAnomalies(chosen) {
       el('p', { class: 'dim' }, a.text)))),
     all.length > SHOWN ? el('p', { class: 'dim' }, `and ${count(all.length - SHOWN)} older`) : null].filter(Boolean);
   });
+}
+
+/** Who trains the chosen runs together, over slow links. */
+export function showSwarm(chosen) {
+  const swarms = new Map(chosen.filter((c) => c.run.swarm).map((c) => [c.run.swarm.id, c]));
+  $('swarm-panel').hidden = !swarms.size;
+  replace($('swarm'), JSON.stringify([...swarms.values()].map((c) => [c.run.swarm, c.color])), () => [...swarms.values()].flatMap((c) => {
+    const s = c.run.swarm;
+    const last = s.rounds?.at(-1);
+    const rows = s.workers.map((w) => [w.name, w.here ? 'here' : `left ${date(Date.parse(w.seen))}`, w.card, w.tokens_per_sec ? short(w.tokens_per_sec) : '–',
+      count(w.rounds), count(w.steps), short(w.tokens), bytes(w.sent), bytes(w.received), w.left_out ? `${count(w.left_out)} (${w.reason ?? ''})` : '0']);
+    return [
+      el('p', {}, `${s.name}: ${s.phase}, round ${count(s.round)}, step ${count(s.step)} of ${count(s.steps)}, ${short(s.tokens)} tokens together`,
+        last ? `; the last round took ${value(last.seconds)} s with ${count(last.workers)} workers and ${count(last.steps)} local steps` : '',
+        last?.left_out ? `, without ${last.left_out.join('; ')}` : '', `. This run is ${s.me}; as of ${date(Date.parse(s.at))}.`),
+      table(`Workers of the swarm ${s.name}`, ['worker', '', 'card', 'tokens/s', 'rounds', 'local steps', 'tokens', 'sent', 'received', 'left out'], rows, (i) => i >= 3 && i <= 8),
+    ];
+  }));
 }
 
 /** Samples of one prompt, the newest first. */

@@ -5,10 +5,12 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"bitnet/bitnet/task"
 	"bitnet/bitnet/task/arithmetic"
+	"bitnet/bitnet/task/chat"
 	"bitnet/bitnet/task/text"
 	"bitnet/bitnet/task/tictactoe"
 	"bitnet/bitnet/task/tokens"
@@ -17,7 +19,7 @@ import (
 
 // Kinds lists the tasks in the order of help texts.
 func Kinds() []task.Kind {
-	return []task.Kind{text.Kind, text.Shards, tokens.Kind, arithmetic.Kind, tictactoe.Kind}
+	return []task.Kind{text.Kind, text.Shards, tokens.Kind, chat.Kind, arithmetic.Kind, tictactoe.Kind}
 }
 
 // Games lists the tasks that are games.
@@ -33,6 +35,11 @@ func Games() []task.Kind {
 
 // Find splits what data.source says into a task and its argument.
 func Find(source string) (k task.Kind, argument string, err error) {
+	for _, k := range Kinds() {
+		if k.Mixes != nil && slices.ContainsFunc(strings.Split(source, ","), k.Mixes) {
+			return k, strings.TrimPrefix(source, k.Name+":"), nil
+		}
+	}
 	name, argument, colon := strings.Cut(source, ":")
 	for _, k := range Kinds() {
 		if k.Name != name || (k.Argument != "") != colon {
@@ -59,10 +66,17 @@ func forms() []string {
 }
 
 // Source is what data.source has to say for what a person names: a task, or
-// without the name of one the path of a text.
-func Source(named string) string {
+// without the name of one what the task of an experiment's own source takes, or
+// else the path of a text.
+func Source(named, own string) string {
 	if _, _, err := Find(named); err == nil {
 		return named
+	}
+	name, _, _ := strings.Cut(own, ":")
+	for _, k := range Kinds() {
+		if k.Name == name && k.Owns {
+			return name + ":" + named
+		}
 	}
 	return text.Kind.Name + ":" + named
 }
@@ -84,6 +98,13 @@ func Check(source string) error {
 		return err
 	}
 	return k.Check(argument)
+}
+
+// Packed reports whether the rows of a source hold documents that do not see
+// each other.
+func Packed(source string) bool {
+	k, _, err := Find(source)
+	return err == nil && k.Packed
 }
 
 // Open opens the task that the options' source names.

@@ -50,8 +50,8 @@ func TestSource(t *testing.T) {
 		"./arithmetic":     "text:./arithmetic",
 		"arithmetic:plain": "text:arithmetic:plain",
 	} {
-		require.Equal(t, want, Source(named), named)
-		_, _, err := Find(Source(named))
+		require.Equal(t, want, Source(named, ""), named)
+		_, _, err := Find(Source(named, ""))
 		require.NoError(t, err, named)
 	}
 }
