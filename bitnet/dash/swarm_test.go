@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"bitnet/bitnet/dash"
+	"bitnet/bitnet/page/pagetest"
 	"bitnet/bitnet/runs"
 )
 
@@ -18,7 +19,7 @@ import (
 // other machines call themselves is text, never markup.
 func TestSwarmInChromium(t *testing.T) {
 	root := t.TempDir()
-	b := open(t)
+	b := pagetest.Open(t, 4*time.Minute)
 	server := httptest.NewServer(dash.Handler(root, "localhost"))
 	t.Cleanup(server.Close)
 	_, err := runs.Create(root, "alone", []byte("name: alone\n"))
@@ -34,15 +35,15 @@ func TestSwarmInChromium(t *testing.T) {
 		},
 		Rounds: []runs.SwarmRound{{Round: 11, Seconds: 50, Workers: 1, Steps: 100, LeftOut: []string{evil + ": it left"}}},
 	}))
-	b.do(chromedp.Navigate(server.URL + "/#run=shared"))
-	b.wait("the swarm's panel", `document.getElementById("swarm") && document.getElementById("swarm").textContent.includes("main: training, round 12, step 1,200 of 5,000")`)
-	text := eval[string](b, `document.getElementById("swarm").textContent`)
+	b.Do(chromedp.Navigate(server.URL + "/#run=shared"))
+	b.Wait("the swarm's panel", `document.getElementById("swarm") && document.getElementById("swarm").textContent.includes("main: training, round 12, step 1,200 of 5,000")`)
+	text := pagetest.Eval[string](b, `document.getElementById("swarm").textContent`)
 	for _, want := range []string{"This run is mine", "a card", "5 MiB", "1.23k", evil, "2 (round 3: " + evil} {
 		require.Contains(t, text, want)
 	}
-	require.False(t, eval[bool](b, `document.getElementById("swarm-panel").hidden`))
-	require.Zero(t, eval[int](b, `document.querySelectorAll("#swarm img").length`))
-	b.do(chromedp.Navigate(server.URL + "/#run=alone"))
-	b.wait("a run without a swarm", `document.getElementById("swarm-panel").hidden`)
-	require.Empty(t, b.console)
+	require.False(t, pagetest.Eval[bool](b, `document.getElementById("swarm-panel").hidden`))
+	require.Zero(t, pagetest.Eval[int](b, `document.querySelectorAll("#swarm img").length`))
+	b.Do(chromedp.Navigate(server.URL + "/#run=alone"))
+	b.Wait("a run without a swarm", `document.getElementById("swarm-panel").hidden`)
+	b.Clean(server.URL)
 }
