@@ -7,6 +7,12 @@ PKG ?= ./...
 RUN ?=
 TIMEOUT ?= 20m
 
+# What test-swiftshader and test-validation run: every family of kernels in a few minutes.
+EYES = TestSaxpy|TestOrder|TestManyDispatches|TestArena|TestLargeTransfers|TestMatMul$$|TestQuantizeWeights|TestMuonSteps|TestHead|TestGradients|TestPrecisions|TestTwoMachines
+# What test-validation runs through Dawn, where each access to memory is checked: kernels with large
+# tiles take minutes each there. RUN=TestMatMul runs them.
+RACES = TestQuantizeWeights|TestGoldenEmbedding|TestGoldenRope|TestGoldenAdamW
+
 # A checkout that git refuses to read (another owner's, in a container) is built without its commit.
 NO_VCS = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 
@@ -16,7 +22,7 @@ DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
 .PHONY: help build web test bench bench-torch bench-llama interop chat train-simple exp-arithmetic train-arithmetic \
-	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix test-js test-windows test-arm64 test-walk cross release dawn fuzz torture fmt vet lint clean tools vulkan
+	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix test-js test-swiftshader test-validation test-translations test-windows test-arm64 test-walk cross release kit dawn fuzz torture fmt vet lint clean tools vulkan
 
 help: ## this list
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -45,7 +51,21 @@ test-walk: build vulkan ## what a user does, from training to export, on this sy
 test-matrix: tools vulkan dawn ## test Dawn, the matrix-unit kernels and what AMD's and NVIDIA's compilers make of all, without a GPU (Debian; 70 MB)
 	@sh gpu/install-matrix.sh
 	$(DRIVER) . .vulkan.matrix/env && go test -timeout $(TIMEOUT) $(ARGS) ./gpu/... && \
-		go test -timeout $(TIMEOUT) -run 'Matrix|Agrees|Mixed|Precisions|LostDevice|KernelsForCards' $(ARGS) ./graph ./graph/tune ./cmd/bitnet
+		go test -timeout $(TIMEOUT) -run 'Matrix|Agrees|Mixed|Precisions|LostDevice|KernelsForCards|MuonSteps' $(ARGS) ./graph ./graph/tune ./cmd/bitnet
+
+test-swiftshader: tools ## the kernels for GPUs on SwiftShader, a second software Vulkan (which Chromium brings)
+	BITNET_TARGET=gpu sh gpu/with-swiftshader.sh go test -timeout $(TIMEOUT) -count=1 -run '$(or $(RUN),$(EYES))' $(ARGS) ./gpu ./graph
+
+test-validation: tools vulkan ## the kernels for GPUs under Khronos' validation layer (which Chromium brings)
+	$(DRIVER) BITNET_TARGET=gpu BITNET_BACKEND=wgpu sh gpu/with-validation.sh go test -timeout $(TIMEOUT) -count=1 -run '$(or $(RUN),$(EYES))' $(ARGS) ./gpu ./graph
+	@if sh gpu/dawn/install.sh; then \
+		$(DRIVER) BITNET_TARGET=gpu BITNET_BACKEND=dawn sh gpu/with-validation.sh go test -timeout $(TIMEOUT) -count=1 -run '$(or $(RUN),$(RACES))' $(ARGS) ./graph; \
+	else echo "Dawn is not installed: what kernels do on the device is not checked"; fi
+
+test-translations: tools ## translate every kernel to HLSL (DX12) and Metal with naga (node, npm); compile the HLSL, where there is Wine
+	@sh testdata/translate/install.sh
+	BITNET_TRANSLATIONS=$(CURDIR)/build/translations go test -timeout $(TIMEOUT) -count=1 -v -run Translations $(ARGS) ./bitnet/model
+	@sh testdata/translate/dxc.sh build/translations
 
 cross: tools ## build for Windows, Arm and the browser
 	@sh .ci/cross
@@ -67,7 +87,7 @@ bench-llama: build vulkan ## MODEL=runs/my_run: prompts and new tokens against l
 	@sh testdata/interop/install.sh
 	$(DRIVER) node testdata/compare_llama.mjs $(ARGS) $(MODEL)
 
-interop: tools vulkan ## exports against stock llama.cpp (node, 85 MB download) and PyTorch; the server against OpenAI's client; logs against TensorBoard
+interop: tools vulkan ## exports against stock llama.cpp (node, 85 MB download) and PyTorch; the server against the clients of OpenAI and Vercel; logs against TensorBoard
 	@sh testdata/interop/install.sh
 	$(DRIVER) go test -timeout $(TIMEOUT) -count=1 -v -run Interop $(ARGS) ./bitnet/export ./bitnet/serve ./bitnet/runs/tensorboard
 
@@ -85,6 +105,9 @@ exp-tinystories train-tinystories: build vulkan ## train on short stories (about
 
 exp-baseline train-baseline: build vulkan ## train 95M parameters on web pages (about 26 GiB to download)
 	$(DRIVER) $(BITNET) train --exp baseline $(ARGS)
+
+kit: tools ## build/bitnet-kit-linux-x64.tar.xz: measures a card on a Linux machine without a network
+	@sh gpu/kit/make.sh
 
 dawn: ## install Dawn, a second GPU backend that can use matrix units (needs Node.js and npm)
 	@sh gpu/dawn/install.sh

@@ -18,7 +18,7 @@
 //	cmd/bitnet        commands: flags and printing
 //	cmd/web           the browser version: a program in a worker, and its page
 //	bitnet            this package
-//	  serve, dash, web    servers: OpenAI's API; the live page of runs; the browser version
+//	  serve, dash, web    servers: OpenAI's API and a chat page; the live page of runs; the browser version
 //	  doctor, cost, bench    what a machine can do, and what a run takes
 //	  export          models for transformers, llama.cpp and Ollama
 //	  sweep           many settings of an experiment, ranked

@@ -235,7 +235,20 @@ func TestArena(t *testing.T) {
 	require.Zero(t, got[128+n], "what lies behind a binding stays")
 	require.Equal(t, compiled+1, d.Stats().Compiled, "one variant for both dispatches")
 
-	// The same range may be read twice.
+	// The same range may be read twice, also of a buffer that is written.
+	dispatch.Bindings = []gpu.Binding{bindings[1], bindings[1], bindings[2]}
+	require.NoError(t, program(t, d, dispatch).Run())
+	again := download[float32](t, arena)
+	for i := range want {
+		want[i] += xs[0] * xs[i]
+	}
+	require.Equal(t, want, again[128:128+n])
+	require.Equal(t, xs, again[64:64+n])
+	overlap := dispatch
+	overlap.Bindings = []gpu.Binding{{Buffer: arena, Offset: 256, Size: 4}, bindings[1], bindings[2]}
+	_, err := d.NewProgram("overlap", []gpu.Dispatch{overlap})
+	require.ErrorContains(t, err, "bind the same range")
+
 	x, y := upload(t, d, "x", xs), newBuffer(t, d, "y", 4*n)
 	require.NoError(t, program(t, d, gpu.Dispatch{Kernel: k, Bindings: whole(x, x, y), Groups: [3]uint32{1, 1, 1}}).Run())
 	require.Equal(t, xs, download[float32](t, y))

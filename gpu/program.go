@@ -64,12 +64,13 @@ func (d *Device) NewProgram(label string, dispatches []Dispatch) (*Program, erro
 		if err := d.checkDispatch(dispatch); err != nil {
 			return nil, fmt.Errorf("program %q: %s: %w", label, dispatch.name(i), err)
 		}
-		kernel, err := d.variant(dispatch)
+		kernel, kept, err := d.variant(dispatch)
 		if err != nil {
 			return nil, fmt.Errorf("program %q: %s: %w", label, dispatch.name(i), err)
 		}
-		bindings := make([]driver.Binding, len(dispatch.Bindings))
-		for j, b := range dispatch.Bindings {
+		bindings := make([]driver.Binding, len(kept))
+		for j, at := range kept {
+			b := dispatch.Bindings[at]
 			bindings[j] = driver.Binding{Buffer: b.Buffer.id, Offset: b.Offset, Size: b.end() - b.Offset}
 		}
 		recorded[i] = driver.Dispatch{Kernel: kernel.id, Bindings: bindings, Groups: dispatch.Groups}

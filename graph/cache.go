@@ -3,40 +3,31 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"bitnet/gpu"
 	"bitnet/shaders/attention"
 )
 
 // Cache holds the keys and values of all attention operations for sequences
-// that grow, so that a token is computed once: [batch, context, KV*Dim] each.
+// that grow, so that a token is computed once: [sequences, context, KV*Dim] each.
 // Graphs over different numbers of new tokens share one Cache.
 type Cache struct {
-	batch, context int
-	keys, values   []*Tensor // of each layer
-	start          *Tensor   // [1, batch], where each sequence's new tokens begin
-	state          *arena
-	memory         *arena
+	sequences, context int
+	keys, values       []*Tensor // of each layer
+	memory             *arena
 }
 
-// NewCache lays out a cache for batch sequences of at most context tokens
-// through layers attention operations.
-func NewCache(ps *Params, layers, batch, context int, h Heads) (*Cache, error) {
-	c := &Cache{
-		batch: batch, context: context,
-		state:  &arena{name: "positions", limit: ps.Limits.Buffer},
-		memory: &arena{name: "keys and values", limit: ps.Limits.Buffer},
-	}
-	c.start = tensor("start", U32, 1, batch)
-	if err := c.state.append(c.start); err != nil {
-		return nil, err
-	}
+// NewCache lays out a cache for sequences of at most context tokens each through
+// layers attention operations.
+func NewCache(ps *Params, layers, sequences, context int, h Heads) (*Cache, error) {
+	c := &Cache{sequences: sequences, context: context, memory: &arena{name: "keys and values", limit: ps.Limits.Buffer}}
 	for range layers {
 		for _, list := range []*[]*Tensor{&c.keys, &c.values} {
-			t := tensor("keys and values", F32, batch*context, h.KV*h.Dim)
+			t := tensor("keys and values", F32, sequences*context, h.KV*h.Dim)
 			if t.bytes() > ps.Limits.Binding {
 				return nil, fmt.Errorf("keys of %d tokens need %d MiB, more than this adapter binds at once (%d MiB): ask for a shorter context",
-					batch*context, t.bytes()>>20, ps.Limits.Binding>>20)
+					sequences*context, t.bytes()>>20, ps.Limits.Binding>>20)
 			}
 			if err := c.memory.append(t); err != nil {
 				return nil, err
@@ -49,40 +40,51 @@ func NewCache(ps *Params, layers, batch, context int, h Heads) (*Cache, error) {
 
 // Allocate makes the buffers on a device. With an error nothing stays allocated.
 func (c *Cache) Allocate(dev *gpu.Device) error {
-	if len(c.state.slabs) > 0 {
+	if len(c.memory.slabs) > 0 {
 		return errors.New("the cache is allocated already")
 	}
-	if err := c.state.allocate(dev); err != nil {
-		return err
-	}
-	if err := c.memory.allocate(dev); err != nil {
-		c.state.release()
-		return err
-	}
-	return nil
+	return c.memory.allocate(dev)
 }
 
 // Release frees the buffers.
-func (c *Cache) Release() {
-	c.state.release()
-	c.memory.release()
-}
+func (c *Cache) Release() { c.memory.release() }
 
 // Bytes is what the cache occupies on the device.
-func (c *Cache) Bytes() int64 { return c.state.size() + c.memory.size() }
+func (c *Cache) Bytes() int64 { return c.memory.size() }
 
-// SetStart sets the position in each sequence where the tokens of the next run
-// begin. Everything that a sequence held from there on is overwritten.
-func (c *Cache) SetStart(start []uint32) error { return c.start.write(gpu.Bytes(start)) }
+// NoPosition is the position of a token that belongs to no sequence: what is
+// computed for it means nothing and is not stored.
+const NoPosition = math.MaxUint32
 
-// NewCached starts a graph over the next seq tokens of every sequence of a
-// cache. Its attention sees the tokens before them; it has no backward pass.
-// Where a sequence has fewer than seq new tokens, let its next run start where
-// they end: that overwrites what was computed for the rest.
-func NewCached(ps *Params, c *Cache, seq int) *Graph {
-	g := New(ps, c.batch, seq)
-	g.cache = c
+// NewCached starts a graph over new tokens, each at a place of its own in a
+// cache: Program.SetPlaces says where. Attention sees the tokens before it in its
+// sequence, those of the same run included; it has no backward pass. What a
+// sequence held at those places is overwritten.
+func NewCached(ps *Params, c *Cache, tokens int) *Graph {
+	g := New(ps, tokens, 1)
+	g.cache, g.places = c, g.input("places", U32, 2, tokens)
 	return g
+}
+
+// SetPlaces sets where the tokens of a graph over a cache lie, [2, tokens]: first
+// the position of each in its sequence, or NoPosition, then its sequence.
+func (r *Program) SetPlaces(places []uint32) error {
+	if err := r.ready(); err != nil {
+		return err
+	}
+	g := r.plan.graph
+	if g.cache == nil {
+		return errors.New("the tokens of a graph without a cache have their places by order: build it with NewCached")
+	}
+	if len(places) != 2*g.Tokens() {
+		return fmt.Errorf("%d places for %d tokens", len(places)/2, g.Tokens())
+	}
+	for _, s := range places[g.Tokens():] {
+		if int64(s) >= int64(g.cache.sequences) {
+			return fmt.Errorf("there is no sequence %d in a cache of %d", s, g.cache.sequences)
+		}
+	}
+	return g.places.write(gpu.Bytes(places))
 }
 
 // cachedAttention is Attention over a cache.
@@ -96,12 +98,12 @@ func (g *Graph) cachedAttention(qkv *Tensor, h Heads) *Tensor {
 	}
 	c := g.cache
 	k := attention.Cached{
-		Target: g.params.Target, Batch: g.batch, Seq: g.seq, Context: c.context,
+		Target: g.params.Target, Tokens: g.Tokens(), Context: c.context,
 		Heads: h.Query, KVHeads: h.KV, HeadDim: h.Dim,
 	}
 	g.add("attention", func(e *emitter) {
-		e.run(k.Append(), c.start, qkv, c.keys[layer], c.values[layer])
-		e.run(k.Source(), c.start, qkv, c.keys[layer], c.values[layer], o)
+		e.run(k.Append(), g.places, qkv, c.keys[layer], c.values[layer])
+		e.run(k.Source(), g.places, qkv, c.keys[layer], c.values[layer], o)
 	}, nil)
 	return o
 }

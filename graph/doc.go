@@ -40,9 +40,9 @@
 // declares the result and records two functions with Graph.add, which emit the
 // kernels of the forward and of the backward pass. Data that the host writes is
 // declared with Graph.input, and a table that never changes with
-// Graph.constant. op_NAME_test.go has the rows of the gradient test, with a
-// reference in float64; op_test.go lists them, and golden_test.go compares with
-// PyTorch.
+// Graph.constant. check_ops.go has the rows of the gradient test, with a
+// reference in float64; Checks runs them on a user's card, and golden_test.go
+// compares with PyTorch.
 //
 // # Files
 //
@@ -58,6 +58,7 @@
 //	params.go            Params: declaring, reading and writing parameters
 //	storage.go           what is stored of each parameter, and where
 //	optimizer.go         the gradient norm, clipping and AdamW; values and results of a step
+//	check*.go            Check: kernels against float64, for the tests and for bitnet bench report
 //	optimizer_muon.go    Muon
 //	quantize_weights.go  the ternary form of the weights; shares.go counts it
 //	adapter.go           what graphs must know of an adapter

@@ -94,13 +94,11 @@ func few(dev *gpu.Device, target shaders.Target, cases ...int) []int {
 	return cases
 }
 
-const exact32 = 3e-6 // of the largest value: float32 arithmetic against float64
-
 func TestGoldenEmbedding(t *testing.T) {
 	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
 		openGoldens(t, "embedding").each("ids", few(dev, target, 1, 3), func(t *testing.T, g goldens, c string) {
 			ids := g.ids(c + "ids")
-			got := opTest{batch: 1, seq: len(ids), params: []matrix{g.matrix(c + "table")}, tokens: ids, dy: g.matrix(c + "dy"),
+			got := trial{batch: 1, seq: len(ids), params: []matrix{g.matrix(c + "table")}, tokens: ids, dy: g.matrix(c + "dy"),
 				build: func(g *Graph, _ []*Tensor, p []*Param) *Tensor {
 					p[0].decay = true // a table of one row is a matrix all the same
 					return g.Embedding(p[0])
@@ -115,7 +113,7 @@ func TestGoldenNorm(t *testing.T) {
 	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
 		openGoldens(t, "rmsnorm").each("x", few(dev, target, 1, 3), func(t *testing.T, g goldens, c string) {
 			x, w := g.matrix(c+"x"), g.matrix(c+"w")
-			got := opTest{batch: 1, seq: x.rows, inputs: []matrix{x}, params: []matrix{{1, len(w.v), w.v}}, dy: g.matrix(c + "dy"),
+			got := trial{batch: 1, seq: x.rows, inputs: []matrix{x}, params: []matrix{{1, len(w.v), w.v}}, dy: g.matrix(c + "dy"),
 				build: func(g *Graph, x []*Tensor, p []*Param) *Tensor { return g.RMSNorm(x[0], p[0], 1e-5) }}.run(t, dev, target)
 			near(t, "y", g.floats(c+"y"), got.y, exact32)
 			tolerance := exact32
@@ -134,7 +132,7 @@ func TestGoldenGatedNorm(t *testing.T) {
 			openGoldens(t, file).each("gate", few(dev, target, 1, 3), func(t *testing.T, g goldens, c string) {
 				gu := beside(g.matrix(c+"gate"), g.matrix(c+"up"))
 				w := matrix{1, gu.cols / 2, g.floats(c + "w")}
-				got := opTest{batch: 1, seq: gu.rows, inputs: []matrix{gu}, params: []matrix{w}, dy: g.matrix(c + "dy"),
+				got := trial{batch: 1, seq: gu.rows, inputs: []matrix{gu}, params: []matrix{w}, dy: g.matrix(c + "dy"),
 					build: func(g *Graph, x []*Tensor, p []*Param) *Tensor {
 						return g.norm("glu+norm", x[0], p[0], gated(x[0], act, 1e-5))
 					}}.run(t, dev, target)
@@ -164,7 +162,7 @@ func TestGoldenRope(t *testing.T) {
 			s := g.shape(c + "x") // batch, seq, heads, dim
 			rows := func(name string) matrix { return matrix{s[0] * s[1], s[2] * s[3], g.floats(c + name)} }
 			// The op rotates in place, so x doubles as y, and dy as dx.
-			got := opTest{batch: s[0], seq: s[1], inputs: []matrix{rows("x")}, dy: rows("dy"),
+			got := trial{batch: s[0], seq: s[1], inputs: []matrix{rows("x")}, dy: rows("dy"),
 				build: func(g *Graph, x []*Tensor, _ []*Param) *Tensor {
 					return g.Rope(x[0], Heads{Query: s[2], Dim: s[3]}, 10000)
 				}}.run(t, dev, target)
@@ -182,7 +180,7 @@ func TestGoldenAttention(t *testing.T) {
 				s := g.shape(c + name)
 				return matrix{s[0] * s[1], s[2] * s[3], g.floats(c + name)}
 			}
-			got := opTest{batch: q[0], seq: q[1], inputs: []matrix{beside(rows("q"), rows("k"), rows("v"))}, dy: rows("do"),
+			got := trial{batch: q[0], seq: q[1], inputs: []matrix{beside(rows("q"), rows("k"), rows("v"))}, dy: rows("do"),
 				build: func(g *Graph, x []*Tensor, _ []*Param) *Tensor {
 					return g.Attention(x[0], Heads{Query: q[2], KV: k[2], Dim: q[3]})
 				}}.run(t, dev, target)
@@ -197,7 +195,7 @@ func TestGoldenHead(t *testing.T) {
 	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
 		openGoldens(t, "head").each("f", few(dev, target, 2), func(t *testing.T, g goldens, c string) {
 			f := g.matrix(c + "f")
-			got := opTest{batch: 1, seq: f.rows, inputs: []matrix{f}, params: []matrix{g.matrix(c + "e")}, targets: g.ids(c + "targets"),
+			got := trial{batch: 1, seq: f.rows, inputs: []matrix{f}, params: []matrix{g.matrix(c + "e")}, targets: g.ids(c + "targets"),
 				build: func(g *Graph, x []*Tensor, p []*Param) *Tensor {
 					g.Loss(x[0], p[0])
 					return nil
@@ -226,7 +224,7 @@ func TestGoldenBitLinear(t *testing.T) {
 				if residual {
 					inputs = append(inputs, random(5, x.rows, w.rows))
 				}
-				got := opTest{batch: 1, seq: x.rows, inputs: inputs, params: []matrix{w}, ternary: sizes, dy: g.matrix(c + "dy"),
+				got := trial{batch: 1, seq: x.rows, inputs: inputs, params: []matrix{w}, ternary: sizes, dy: g.matrix(c + "dy"),
 					build: func(g *Graph, x []*Tensor, p []*Param) *Tensor {
 						if !residual {
 							return g.BitLinear(g.Quantize(x[0]), p[0], nil)
@@ -397,25 +395,6 @@ func productOnDevice(t *testing.T, dev *gpu.Device, target shaders.Target, qx, q
 		require.Equal(t, float32(out[i]), v)
 	}
 	return out
-}
-
-// runCalls places tensors, poisons them, fills the inputs and runs.
-func runCalls(t *testing.T, dev *gpu.Device, a *arena, target shaders.Target, tensors []*Tensor, emit func(*emitter), fill func()) {
-	t.Helper()
-	for _, x := range tensors {
-		require.NoError(t, a.append(x))
-	}
-	require.NoError(t, a.allocate(dev))
-	fillPoison(t, a)
-	fill()
-	e := &emitter{target: target}
-	emit(e)
-	require.NoError(t, e.err)
-	p, err := assemble(dev, "test", e.calls)
-	require.NoError(t, err)
-	defer p.Release()
-	require.NoError(t, p.Run())
-	require.NoError(t, dev.Wait())
 }
 
 func TestGoldenAdamW(t *testing.T) {

@@ -25,8 +25,9 @@ type Graph struct {
 	begins                 *Tensor // of documents; nil where a row is one sequence
 	head
 
-	cache      *Cache // nil for whole sequences
-	attentions int    // operations that use the cache so far
+	cache      *Cache  // nil for whole sequences
+	places     *Tensor // [2, tokens] with a cache: position and sequence of each token
+	attentions int     // operations that use the cache so far
 }
 
 type node struct {

@@ -3,6 +3,7 @@ package graph
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,12 +22,6 @@ func onMatrixUnits(t *testing.T, f func(t *testing.T, dev *gpu.Device, units sha
 	})
 }
 
-// coarse rounds to eight bits after the point: values below 8 are then exact in f16.
-func coarse(v float64) float64 { return math.Round(v*256) / 256 }
-
-// power rounds to a power of two, which changes no mantissa.
-func power(v float64) float64 { return math.Exp2(math.Round(v)) }
-
 // matrixShapes fit the tiles exactly, in part and not at all.
 var matrixShapes = [][3]int{{64, 128, 64}, {20, 80, 528}, {5, 7, 9}, {130, 66, 80}}
 
@@ -34,24 +29,9 @@ var matrixShapes = [][3]int{{64, 128, 64}, {20, 80, 528}, {5, 7, 9}, {130, 66, 8
 // four bytes, with factors that f16 holds: so the only
 // error is that of the sum in f32, and there is none in integers.
 func TestMatMulOnMatrixUnits(t *testing.T) {
-	f32k, f32 := matmul.Operand{Kind: matmul.F32, AlongK: true}, matmul.Operand{Kind: matmul.F32}
-	int8k, int8s := matmul.Operand{Kind: matmul.Int8, AlongK: true}, matmul.Operand{Kind: matmul.Int8}
-	ternk, tern := matmul.Operand{Kind: matmul.Ternary, AlongK: true}, matmul.Operand{Kind: matmul.Ternary}
 	onMatrixUnits(t, func(t *testing.T, dev *gpu.Device, units shaders.MatrixUnits) {
 		for _, s := range matrixShapes {
-			for _, mm := range []matmul.Product{
-				{A: int8k, B: ternk, RowScale: true, ColScale: true},
-				{A: int8k, B: ternk, RowScale: true, ColScale: true, Residual: true},
-				{A: int8k, B: tern, RowScale: true, Accumulate: true},
-				{A: int8s, B: int8s, RowScale: true, Accumulate: true},
-				{A: f32k, B: tern, ScaleK: true},
-				{A: f32, B: int8s, ScaleK: true, Accumulate: true},
-				{A: f32k, B: f32k},
-				{A: f32k, B: f32},
-				{A: f32, B: f32, Accumulate: true},
-				{A: f32k, B: tern, ScaleK: true, Gain: 1 << 20},
-				{A: f32, B: int8s, ScaleK: true, Accumulate: true, Gain: 1.0 / 1024},
-			} {
+			for _, mm := range slices.Concat(modelProducts, liftedProducts) {
 				mm.Target, mm.M, mm.N, mm.K = shaders.GPU, s[0], s[1], s[2]
 				src, ok := matrixSource(mm, units)
 				require.True(t, ok)

@@ -131,7 +131,7 @@ func TestMisuse(t *testing.T) {
 			qkv := r.g.input("qkv", F32, 1, h.Features())
 			r.g.Attention(qkv, h)
 			return compile(r.forwardPlan())
-		}, "attention: start is not in a device's memory"},
+		}, "attention: keys and values is not in a device's memory"},
 		{"Use after Compile", func(r *rig) error {
 			return r.laidOut(ForTraining).allocated().trainingPlan().compiled().plan.Use(nil)
 		}, "is compiled"},
@@ -192,7 +192,7 @@ func TestMisuse(t *testing.T) {
 		}, "computes no logits"},
 		{"no loss", func(r *rig) error {
 			r.laidOut(ForTraining).allocated().g = New(r.ps, 1, 4)
-			r.g.Logits(r.hidden(r.g), r.table, 1)
+			r.g.Logits(r.hidden(r.g), r.table, 1, false)
 			return r.forwardPlan().compiled().p.Losses(sixteen)
 		}, "computes no loss"},
 		{"a batch of another size", func(r *rig) error {

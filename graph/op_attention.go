@@ -33,7 +33,7 @@ func (g *Graph) Rope(qkv *Tensor, h Heads, theta float64) *Tensor {
 	}
 	g.add("rope", func(e *emitter) {
 		if g.cache != nil {
-			e.run(k.Source(), table, qkv, g.cache.start)
+			e.run(k.Source(), table, qkv, g.places)
 			return
 		}
 		e.run(k.Source(), g.withBegins(table, qkv)...)

@@ -33,7 +33,7 @@ func begins(seq int, lengths ...[]int) []uint32 {
 
 // documentRows are attention and rope over packed rows. The reference takes every
 // document out of its row and computes it alone.
-func documentRows() (rows []opRow) {
+func documentRows() (rows []trialRow) {
 	for i, s := range []struct {
 		seq     int
 		h       Heads
@@ -49,8 +49,8 @@ func documentRows() (rows []opRow) {
 	} {
 		seed, batch := uint64(5000+100*i), len(s.lengths)
 		at := begins(s.seq, s.lengths...)
-		op := func(build func(g *Graph, x *Tensor) *Tensor, out int) opTest {
-			return opTest{
+		op := func(build func(g *Graph, x *Tensor) *Tensor, out int) trial {
+			return trial{
 				batch: batch, seq: s.seq, begins: at,
 				inputs: []matrix{random(seed+1, batch*s.seq, s.h.Features())}, dy: random(seed+2, batch*s.seq, out),
 				build: func(g *Graph, x []*Tensor, _ []*Param) *Tensor { return build(g, x[0]) },
@@ -58,10 +58,10 @@ func documentRows() (rows []opRow) {
 		}
 		name := fmt.Sprintf("%dx%d %v", batch, s.seq, s.h)
 		rows = append(rows,
-			opRow{"attention of documents " + name, op(func(g *Graph, x *Tensor) *Tensor { return g.Attention(x, s.h) }, s.h.Query*s.h.Dim), func(in []matrix) []float64 {
+			trialRow{"attention of documents " + name, op(func(g *Graph, x *Tensor) *Tensor { return g.Attention(x, s.h) }, s.h.Query*s.h.Dim), func(in []matrix) []float64 {
 				return eachDocument(in[0], at, s.seq, func(m matrix) []float64 { return attentionReference(m, 1, m.rows, s.h) })
 			}, 2e-5, s.few},
-			opRow{"rope of documents " + name, op(func(g *Graph, x *Tensor) *Tensor { return g.Rope(x, s.h, 10000) }, s.h.Features()), func(in []matrix) []float64 {
+			trialRow{"rope of documents " + name, op(func(g *Graph, x *Tensor) *Tensor { return g.Rope(x, s.h, 10000) }, s.h.Features()), func(in []matrix) []float64 {
 				return eachDocument(in[0], at, s.seq, func(m matrix) []float64 { return ropeReference(m, m.rows, s.h, 10000) })
 			}, 2e-5, s.few})
 	}
@@ -88,7 +88,7 @@ func TestAttentionOfDocumentsInTiles(t *testing.T) {
 	h := Heads{2, 1, 72}
 	for _, dev := range all {
 		t.Run(dev.Adapter().Name, func(t *testing.T) {
-			op := opTest{
+			op := trial{
 				batch: 2, seq: 140, memory: 16 << 10, begins: begins(140, []int{3, 70, 2, 30}, []int{100}),
 				inputs: []matrix{random(1, 280, h.Features())}, dy: random(2, 280, 2*h.Dim),
 				build: func(g *Graph, x []*Tensor, _ []*Param) *Tensor { return g.Attention(x[0], h) },
@@ -109,7 +109,7 @@ func TestOneDocumentARow(t *testing.T) {
 			return
 		}
 		h := Heads{4, 2, 8}
-		op := opTest{
+		op := trial{
 			batch: 2, seq: 33, inputs: []matrix{random(1, 66, h.Features())}, dy: random(2, 66, h.Query*h.Dim),
 			build: func(g *Graph, x []*Tensor, _ []*Param) *Tensor { return g.Attention(g.Rope(x[0], h, 10000), h) },
 		}

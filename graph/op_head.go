@@ -2,6 +2,7 @@ package graph
 
 import (
 	"errors"
+	"fmt"
 
 	"bitnet/gpu"
 	"bitnet/shaders/loss"
@@ -11,8 +12,8 @@ import (
 
 // head is what the output head leaves for the host.
 type head struct {
-	loss         *Tensor // [tokens, 1], of each position
-	logits, rows *Tensor // of chosen positions, for generation
+	loss         *Tensor   // [tokens, 1], of each position
+	logits, rows []*Tensor // of chosen positions, for generation, some of them each
 }
 
 // logitsBytes bounds the block of logits that exists at any time.
@@ -78,20 +79,32 @@ func (g *Graph) targetColumn() *Tensor {
 }
 
 // Logits computes the logits of n positions, [n, vocab], for generation:
-// Program.SetRows chooses them.
-func (g *Graph) Logits(x *Tensor, table *Param, n int) {
+// Program.SetRows chooses them. With alike, the logits of a position are the same
+// bits whatever n is: they are computed a few rows at a time, by the one kernel
+// whose sums have the same order for any number of rows. That reads the table
+// once for each few rows.
+func (g *Graph) Logits(x *Tensor, table *Param, n int, alike bool) {
 	if g.logits != nil {
 		g.fail("a graph has one set of logits")
 	}
-	g.rows = g.input("rows", U32, 1, n)
-	g.logits = g.input("logits", F32, n, table.Rows)
-	chosen := tensor("chosen rows", F32, n, x.Cols)
+	each := n
+	if alike {
+		each = min(n, matmul.FewRows)
+	}
+	for first := 0; first < n; first += each {
+		rows := min(each, n-first)
+		g.rows = append(g.rows, g.input("rows", U32, 1, rows))
+		g.logits = append(g.logits, g.input("logits", F32, rows, table.Rows))
+	}
 	g.add("logits", func(e *emitter) {
-		e.run(rows.Gather{Target: e.target, Rows: n, Width: x.Cols}.Source(), g.rows, x, chosen)
-		e.run(matmul.Product{
-			Target: e.target, M: n, N: table.Rows, K: x.Cols,
-			A: matmul.Operand{Kind: matmul.F32, AlongK: true}, B: matmul.Operand{Kind: matmul.F32, AlongK: true},
-		}.Source(), chosen, table.master, g.logits)
+		for i, part := range g.rows {
+			chosen := tensor("chosen rows", F32, part.Cols, x.Cols)
+			e.run(rows.Gather{Target: e.target, Rows: part.Cols, Width: x.Cols}.Source(), part, x, chosen)
+			e.run(matmul.Product{
+				Target: e.target, M: part.Cols, N: table.Rows, K: x.Cols,
+				A: matmul.Operand{Kind: matmul.F32, AlongK: true}, B: matmul.Operand{Kind: matmul.F32, AlongK: true},
+			}.Source(), chosen, table.master, g.logits[i])
+		}
 	}, nil)
 }
 
@@ -110,7 +123,7 @@ func (r *Program) Losses(dst []float32) error {
 
 var errNoLogits = errors.New("the program computes no logits: declare them with Graph.Logits")
 
-// SetRows chooses the positions whose logits are computed.
+// SetRows chooses the positions whose logits are computed, one for each row.
 func (r *Program) SetRows(rows []uint32) error {
 	if err := r.ready(); err != nil {
 		return err
@@ -118,11 +131,21 @@ func (r *Program) SetRows(rows []uint32) error {
 	if r.plan.graph.rows == nil {
 		return errNoLogits
 	}
-	return r.plan.graph.rows.write(gpu.Bytes(rows))
+	for _, t := range r.plan.graph.rows {
+		n := min(t.Cols, len(rows))
+		if err := t.write(gpu.Bytes(rows[:n])); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	if len(rows) > 0 {
+		return fmt.Errorf("%d rows more than the program has logits for", len(rows))
+	}
+	return nil
 }
 
-// Logits reads the logits of the chosen positions, [rows, vocab]. It waits for
-// the device.
+// Logits reads the logits of the first chosen positions, [rows, vocab], as many as
+// dst has room for. It waits for the device.
 func (r *Program) Logits(dst []float32) error {
 	if err := r.ready(); err != nil {
 		return err
@@ -130,5 +153,18 @@ func (r *Program) Logits(dst []float32) error {
 	if r.plan.graph.logits == nil {
 		return errNoLogits
 	}
-	return r.plan.graph.logits.read(gpu.Bytes(dst))
+	for _, t := range r.plan.graph.logits {
+		n := min(t.Rows*t.Cols, len(dst))
+		if n == 0 {
+			break
+		}
+		if err := t.read(gpu.Bytes(dst[:n])); err != nil {
+			return err
+		}
+		dst = dst[n:]
+	}
+	if len(dst) > 0 {
+		return fmt.Errorf("room for %d logits more than the program computes", len(dst))
+	}
+	return nil
 }

@@ -1,8 +1,6 @@
 package graph
 
 import (
-	"fmt"
-	"math"
 	"strings"
 	"testing"
 
@@ -12,73 +10,6 @@ import (
 	"bitnet/gpu/gputest"
 	"bitnet/shaders"
 )
-
-// normRows are RMSNorm with and without a gated activation.
-func normRows() (rows []opRow) {
-	for i, s := range [][2]int{{1, 1}, {3, 37}, {37, 3}, {5, 64}, {70, 20}, {20, 300}, {9, 333}} {
-		seed := uint64(100 * i)
-		tokens, width := s[0], s[1]
-		few := i >= 5 // wider than the invocations of a workgroup
-		for _, residual := range []bool{false, true} {
-			rows = append(rows, opRow{fmt.Sprintf("norm %dx%d add=%v", tokens, width, residual), opTest{
-				batch: 1, seq: tokens, residual: residual,
-				inputs: []matrix{random(seed+1, tokens, width)},
-				params: []matrix{random(seed+2, 1, width)},
-				dy:     random(seed+3, tokens, width),
-				build: func(g *Graph, x []*Tensor, p []*Param) *Tensor {
-					return g.RMSNorm(x[0], p[0], 1e-5)
-				},
-			}, func(in []matrix) []float64 { return normReference(in[0], in[1], 1e-5) }, 2e-5, few})
-		}
-		for _, act := range []Activation{SiLU, Relu2} {
-			rows = append(rows, opRow{fmt.Sprintf("glu+norm %dx%d act=%d", tokens, width, act), opTest{
-				batch: 1, seq: tokens, residual: act == Relu2,
-				inputs: []matrix{random(seed+4, tokens, 2*width)},
-				params: []matrix{random(seed+6, 1, width)},
-				dy:     random(seed+5, tokens, width),
-				build: func(g *Graph, x []*Tensor, p []*Param) *Tensor {
-					return g.norm("glu+norm", x[0], p[0], gated(x[0], act, 1e-5))
-				},
-			}, func(in []matrix) []float64 {
-				return normReference(matrix{tokens, width, gluReference(in[0], act)}, in[1], 1e-5)
-			}, 2e-5, few})
-		}
-	}
-	return rows
-}
-
-func normReference(x, w matrix, eps float64) []float64 {
-	y := make([]float64, len(x.v))
-	for t := range x.rows {
-		row := x.v[t*x.cols:][:x.cols]
-		sum := 0.0
-		for _, v := range row {
-			sum += v * v
-		}
-		r := 1 / math.Sqrt(sum/float64(x.cols)+eps)
-		for i, v := range row {
-			y[t*x.cols+i] = v * r * w.v[i]
-		}
-	}
-	return y
-}
-
-func gluReference(gu matrix, act Activation) []float64 {
-	f := gu.cols / 2
-	y := make([]float64, gu.rows*f)
-	for t := range gu.rows {
-		for i := range f {
-			g, u := gu.v[t*gu.cols+i], gu.v[t*gu.cols+f+i]
-			if act == Relu2 {
-				g = max(g, 0) * max(g, 0)
-			} else {
-				g /= 1 + math.Exp(-g)
-			}
-			y[t*f+i] = g * u
-		}
-	}
-	return y
-}
 
 // The forward pass of a gated activation keeps its input and the codes for the
 // backward pass, but no floats of the width of the activation.

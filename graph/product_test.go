@@ -127,7 +127,7 @@ func TestUseKeepsGain(t *testing.T) {
 // A plan with other variants computes the same, the exact forward to the bit.
 func TestUseComputesTheSame(t *testing.T) {
 	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
-		linear := opTest{
+		linear := trial{
 			batch: 1, seq: 40, inputs: []matrix{random(1, 40, 32)}, params: []matrix{random(2, 48, 32)}, ternary: []int{48},
 			dy:    random(3, 40, 48),
 			build: func(g *Graph, x []*Tensor, p []*Param) *Tensor { return g.BitLinear(g.Quantize(x[0]), p[0], nil) },

@@ -13,12 +13,6 @@ import (
 	"bitnet/shaders/matmul"
 )
 
-var (
-	floatRows, floatCols = matmul.Operand{Kind: matmul.F32, AlongK: true}, matmul.Operand{Kind: matmul.F32}
-	int8Rows, int8Cols   = matmul.Operand{Kind: matmul.Int8, AlongK: true}, matmul.Operand{Kind: matmul.Int8}
-	ternRows, ternCols   = matmul.Operand{Kind: matmul.Ternary, AlongK: true}, matmul.Operand{Kind: matmul.Ternary}
-)
-
 // Every variant computes its product; TestMatMul has all products in the
 // defaults. Compiling takes its time on a CPU: there the kernels of a GPU are
 // given plain floats, and only a few of them are tested unless BITNET_VARIANTS

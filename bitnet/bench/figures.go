@@ -20,7 +20,7 @@ type Figure struct {
 
 // Result is the result of one of the benchmarks.
 type Result interface {
-	kind() string
+	Kind() string
 	Figures() []Figure
 }
 
@@ -48,7 +48,7 @@ type stored struct {
 
 // JSON is what is stored of a benchmark: its figures, and the whole result.
 func JSON(b Result) ([]byte, error) {
-	text, err := json.Marshal(stored{b.kind(), b.Figures(), b})
+	text, err := json.Marshal(stored{b.Kind(), b.Figures(), b})
 	return append(text, '\n'), err
 }
 

@@ -51,7 +51,7 @@ type GenerateRun struct {
 	ShareOfMeasured float64 `json:"share_of_measured"` // of the bandwidth
 }
 
-func (*Generate) kind() string { return "generate" }
+func (*Generate) Kind() string { return "generate" }
 
 // Figures are the rates of each number of sequences.
 func (b *Generate) Figures() []Figure {

@@ -34,7 +34,7 @@ type KernelShare struct {
 	Share float64 `json:"share"` // of that rate
 }
 
-func (*Kernels) kind() string { return "kernels" }
+func (*Kernels) Kind() string { return "kernels" }
 
 // Figures are the milliseconds that each kernel takes in a step.
 func (b *Kernels) Figures() []Figure {
@@ -54,7 +54,8 @@ func (b *Kernels) StepSeconds() float64 {
 	return sum
 }
 
-// MeasureKernels times the kernels of a training step one by one.
+// MeasureKernels times the kernels of a training step one by one. If ctx ends
+// meanwhile, it returns those that were timed before, too.
 func MeasureKernels(ctx context.Context, c *train.Config, dev *gpu.Device, note func(string)) (*Kernels, error) {
 	b := &Kernels{Machine: machineOf(dev), Experiment: c.Name, BatchSize: c.Train.BatchSize, SeqLen: c.Train.SeqLen, GradAccum: c.Train.GradAccum}
 	m, plan, err := train.Plan(c, dev.Adapter())
@@ -96,13 +97,13 @@ func MeasureKernels(ctx context.Context, c *train.Config, dev *gpu.Device, note 
 		return nil, err
 	}
 	costs, err := tune.Kernels(ctx, dev, program, c.Train.GradAccum)
-	if err != nil {
-		return nil, fmt.Errorf("timing the kernels of %s: %w", c.Name, err)
-	}
 	for _, k := range costs {
 		b.Kernels = append(b.Kernels, share(k, b.Rates))
 	}
-	return b, nil
+	if err != nil {
+		err = fmt.Errorf("timing the kernels of %s: %w", c.Name, err)
+	}
+	return b, err
 }
 
 // share compares a kernel with the rates of its adapter.

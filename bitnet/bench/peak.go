@@ -19,7 +19,7 @@ func MeasurePeak(ctx context.Context, dev *gpu.Device) (*Peak, error) {
 	return &Peak{machineOf(dev), rates}, err
 }
 
-func (*Peak) kind() string { return "peak" }
+func (*Peak) Kind() string { return "peak" }
 
 // Figures are the medians.
 func (b *Peak) Figures() []Figure {

@@ -34,7 +34,7 @@ type Step struct {
 	Profile       []graph.Timing `json:"profile,omitempty"`
 }
 
-func (*Step) kind() string { return "step" }
+func (*Step) Kind() string { return "step" }
 
 // Figures are the medians and what a step costs.
 func (b *Step) Figures() []Figure {
@@ -49,7 +49,8 @@ func (b *Step) Figures() []Figure {
 }
 
 // MeasureStep trains for a few steps in a run that is thrown away. Text is
-// replaced by random tokens, so that nothing has to be prepared.
+// replaced by random tokens, so that nothing has to be prepared. If ctx ends
+// meanwhile, it returns what the steps before gave, too.
 func MeasureStep(ctx context.Context, c *train.Config, dev *gpu.Device, repeat int, note func(string)) (*Step, error) {
 	tmp, err := os.MkdirTemp("", "bitnet-bench-")
 	if err != nil {
@@ -93,9 +94,10 @@ func MeasureStep(ctx context.Context, c *train.Config, dev *gpu.Device, repeat i
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	var steps, host []float64
+	var stopped error
 	for range max(repeat, 1) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+		if stopped = ctx.Err(); stopped != nil {
+			break
 		}
 		began := time.Now()
 		if err := t.Advance(); err != nil {
@@ -107,6 +109,9 @@ func MeasureStep(ctx context.Context, c *train.Config, dev *gpu.Device, repeat i
 		}
 		steps = append(steps, 1e3*time.Since(began).Seconds())
 	}
+	if len(steps) == 0 {
+		return nil, stopped
+	}
 	runtime.ReadMemStats(&after)
 	b.AllocsPerStep = float64(after.Mallocs-before.Mallocs) / float64(len(steps))
 	b.ReadsPerStep = (dev.Stats().Reads - reads) / int64(len(steps))
@@ -115,6 +120,9 @@ func MeasureStep(ctx context.Context, c *train.Config, dev *gpu.Device, repeat i
 	b.StepMS, b.FastestMS, b.HostMS = steps[len(steps)/2], steps[0], host[len(host)/2]
 	b.TokensPerSec = 1e3 * float64(b.Tokens) / b.StepMS
 	b.GFlops = t.Plan.FlopsPerToken() * b.TokensPerSec / 1e9
+	if stopped != nil {
+		return b, stopped
+	}
 	b.Profile, err = t.Profile()
 	if errors.Is(err, gpu.ErrNoTimestamps) {
 		err = nil

@@ -16,20 +16,11 @@ type Generator struct {
 	cache   *graph.Cache
 	n       int
 	context int
-	step    *forwardPass // one token of each sequence
-	prompt  *forwardPass // a chunk of each
+	step    *pass // one token of each sequence
+	prompt  *pass // a chunk of each
 
 	length []uint32 // tokens of each sequence
-	start  []uint32 // of what length was before the run
 	logits []float32
-}
-
-// forwardPass is the network over the next seq tokens of each sequence.
-type forwardPass struct {
-	program *graph.Program
-	seq     int
-	tokens  []uint32 // [n, seq]
-	rows    []uint32 // [n], the last new token of each sequence
 }
 
 // promptTokens is how many tokens of prompts are computed at once, in total over
@@ -38,8 +29,8 @@ const promptTokens = 512
 
 // NewGenerator makes room for n sequences of at most context tokens.
 func NewGenerator(m *model.Model, n, length int) (*Generator, error) {
-	if length > m.Config.MaxPositions {
-		return nil, fmt.Errorf("a context of %d tokens is longer than the model's, %d", length, m.Config.MaxPositions)
+	if err := checkContext(m, length); err != nil {
+		return nil, err
 	}
 	cache, err := m.NewCache(n, length)
 	if err != nil {
@@ -50,7 +41,7 @@ func NewGenerator(m *model.Model, n, length int) (*Generator, error) {
 	}
 	g := &Generator{
 		model: m, cache: cache, n: n, context: length,
-		length: make([]uint32, n), start: make([]uint32, n), logits: make([]float32, n*m.Config.VocabSize),
+		length: make([]uint32, n), logits: make([]float32, n*m.Config.VocabSize),
 	}
 	if g.step, err = g.compile(1); err != nil {
 		g.Release()
@@ -59,21 +50,25 @@ func NewGenerator(m *model.Model, n, length int) (*Generator, error) {
 	return g, nil
 }
 
-func (g *Generator) compile(seq int) (*forwardPass, error) {
-	plan, err := g.model.PlanCached(g.cache, g.n, seq)
-	if err != nil {
-		return nil, err
+// checkContext refuses a context that the model does not have.
+func checkContext(m *model.Model, length int) error {
+	if length < 1 {
+		return fmt.Errorf("a context of %d tokens: want 1 or more", length)
 	}
-	program, err := plan.Compile(g.model.Device())
-	if err != nil {
-		return nil, err
+	if length > m.Config.MaxPositions {
+		return fmt.Errorf("a context of %d tokens is longer than the model's, %d", length, m.Config.MaxPositions)
 	}
-	return &forwardPass{program, seq, make([]uint32, g.n*seq), make([]uint32, g.n)}, nil
+	return nil
+}
+
+// compile makes the pass over the next seq tokens of each sequence.
+func (g *Generator) compile(seq int) (*pass, error) {
+	return newPass(g.model, g.cache, g.n*seq, g.n, false)
 }
 
 // Release frees the generator's buffers.
 func (g *Generator) Release() {
-	for _, p := range []*forwardPass{g.step, g.prompt} {
+	for _, p := range []*pass{g.step, g.prompt} {
 		if p != nil {
 			p.program.Release()
 		}
@@ -121,43 +116,45 @@ func (g *Generator) Feed(ctx context.Context, tokens [][]uint32) ([][]float32, e
 		if err != nil {
 			return nil, err
 		}
+		seq := len(p.tokens) / g.n
 		ends := false
-		clear(p.tokens)
-		copy(g.start, g.length)
-		for i := range g.n {
-			p.rows[i] = uint32(i * p.seq)
-			if i >= len(tokens) || at >= len(tokens[i]) {
+		p.reset()
+		for i, list := range tokens {
+			if at >= len(list) {
 				continue
 			}
-			n := copy(p.tokens[i*p.seq:][:p.seq], tokens[i][at:])
-			p.rows[i] += uint32(n - 1)
+			n := min(seq, len(list)-at)
+			for j, id := range list[at : at+n] {
+				p.put(i*seq+j, id, g.length[i]+uint32(j), i)
+			}
+			p.rows[i] = uint32(i*seq + n - 1)
 			g.length[i] += uint32(n)
-			ends = ends || at+n == len(tokens[i])
+			ends = ends || at+n == len(list)
 		}
-		if err := g.run(p); err != nil {
+		if err := p.run(); err != nil {
 			return nil, err
 		}
 		if ends {
 			logits := g.logits
-			if longest > p.seq { // not all end here: the buffer is written again
+			if longest > seq { // not all end here: the buffer is written again
 				logits = make([]float32, len(g.logits))
 			}
 			if err := p.program.Logits(logits); err != nil {
 				return nil, err
 			}
 			for i, t := range tokens {
-				if at < len(t) && len(t) <= at+p.seq {
+				if at < len(t) && len(t) <= at+seq {
 					out[i] = logits[i*vocab:][:vocab]
 				}
 			}
 		}
-		at += p.seq
+		at += seq
 	}
 	return out, nil
 }
 
 // pass is the program for the next n tokens.
-func (g *Generator) pass(n int) (*forwardPass, error) {
+func (g *Generator) pass(n int) (*pass, error) {
 	if n == 1 {
 		return g.step, nil
 	}
@@ -168,19 +165,6 @@ func (g *Generator) pass(n int) (*forwardPass, error) {
 		}
 	}
 	return g.prompt, nil
-}
-
-func (g *Generator) run(p *forwardPass) error {
-	if err := g.cache.SetStart(g.start); err != nil {
-		return err
-	}
-	if err := p.program.SetRows(p.rows); err != nil {
-		return err
-	}
-	if err := p.program.SetTokens(p.tokens); err != nil {
-		return err
-	}
-	return p.program.MicroBatch()
 }
 
 // Generate continues at most n prompts from nothing. Every step, pick chooses

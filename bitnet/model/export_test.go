@@ -6,6 +6,6 @@ import "bitnet/graph"
 // the logits of every position.
 func (m *Model) PlanLogits(seq int) (*graph.Plan, error) {
 	g := graph.New(m.Params, 1, seq)
-	g.Logits(m.forward(g), m.embed, seq)
+	g.Logits(m.forward(g), m.embed, seq, false)
 	return g.PlanForward()
 }

@@ -146,17 +146,17 @@ func (m *Model) withLoss(batch, seq int, packed bool) *graph.Graph {
 	return g
 }
 
-// NewCache lays out room for the keys and values of batch sequences of at most
-// context tokens.
-func (m *Model) NewCache(batch, context int) (*graph.Cache, error) {
-	return graph.NewCache(m.Params, m.Config.Layers, batch, context, m.Heads())
+// NewCache lays out room for the keys and values of sequences of at most context
+// tokens each.
+func (m *Model) NewCache(sequences, context int) (*graph.Cache, error) {
+	return graph.NewCache(m.Params, m.Config.Layers, sequences, context, m.Heads())
 }
 
-// PlanCached plans the forward pass over the next seq tokens of the batch
-// sequences of a cache, with the logits of one position of each.
-func (m *Model) PlanCached(c *graph.Cache, batch, seq int) (*graph.Plan, error) {
-	g := graph.NewCached(m.Params, c, seq)
-	g.Logits(m.forward(g), m.embed, batch)
+// PlanCached plans the forward pass over new tokens of the sequences of a cache,
+// with the logits of rows of them; alike is that of graph.Graph.Logits.
+func (m *Model) PlanCached(c *graph.Cache, tokens, rows int, alike bool) (*graph.Plan, error) {
+	g := graph.NewCached(m.Params, c, tokens)
+	g.Logits(m.forward(g), m.embed, rows, alike)
 	return g.PlanForward()
 }
 

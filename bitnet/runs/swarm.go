@@ -48,7 +48,7 @@ type SwarmWorker struct {
 	Joined       time.Time `json:"joined"`
 	Seen         time.Time `json:"seen"`
 	Now          int       `json:"now"` // local steps in this round so far
-	TokensPerSec float64   `json:"tokens_per_sec"`
+	TokensPerSec float64   `json:"speed"`
 	Rounds       int64     `json:"rounds"` // that it contributed to
 	Steps        int64     `json:"steps"`  // local steps that were counted
 	Tokens       int64     `json:"tokens"`

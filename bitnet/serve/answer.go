@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"bitnet/bitnet/infer"
@@ -11,6 +12,7 @@ import (
 )
 
 // answer writes one request's texts in the API's form, whole or piece by piece.
+// The texts are written at once, each under its index.
 type answer struct {
 	w       http.ResponseWriter
 	chat    bool
@@ -18,135 +20,131 @@ type answer struct {
 	model   string
 	created int64
 	usage   bool // a stream ends with the numbers of tokens
+	dropped int  // messages that did not fit the context
 	write   time.Duration
 	tok     *tokenizer.Tokenizer
-	index   int // of the text that is being written
+
+	mu      sync.Mutex // one event at a time
 	streams bool
+}
+
+// text is one of the texts of an answer.
+type text struct {
+	index  int
+	job    infer.BatchRequest
+	echo   string          // the prompt, if it is repeated
+	shown  []infer.LogProb // of the prompt, if it is repeated
+	at     int             // characters so far, for the offsets of tokens
+	copy   bool            // of another text of the same prompt
+	result infer.Completion
 }
 
 func (a *answer) frame(object string, choices []any) map[string]any {
 	return map[string]any{"id": a.id, "object": object, "created": a.created, "model": a.model, "choices": choices}
 }
 
-// usage adds up the tokens of all texts.
-func usage(all []infer.Completion) map[string]any {
+// tokens adds up the tokens of all texts. The prompt of several texts counts once.
+func (a *answer) tokens(all []*text) map[string]any {
 	prompt, written, cached := 0, 0, 0
-	for _, c := range all {
-		prompt += c.PromptTokens
-		written += len(c.Tokens)
-		cached += c.Cached
+	for _, t := range all {
+		written += len(t.result.Tokens)
+		if !t.copy {
+			prompt += t.result.PromptTokens
+			cached += t.result.Cached
+		}
 	}
-	return map[string]any{
+	out := map[string]any{
 		"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written,
 		"prompt_tokens_details": map[string]any{"cached_tokens": cached},
 	}
+	if a.dropped > 0 {
+		out["dropped_messages"] = a.dropped
+	}
+	return out
 }
 
-func (a *answer) whole(all []infer.Completion) map[string]any {
+func (a *answer) whole(all []*text) map[string]any {
 	object := "text_completion"
 	if a.chat {
 		object = "chat.completion"
 	}
 	var choices []any
-	for i, c := range all {
-		choice := map[string]any{"index": i, "finish_reason": c.Reason, "logprobs": a.logProbs(c.LogProbs)}
+	for _, t := range all {
+		c := t.result
+		choice := map[string]any{"index": t.index, "finish_reason": c.Reason, "logprobs": nil}
+		if c.LogProbs != nil || t.shown != nil {
+			choice["logprobs"] = a.logProbs(t, append(t.shown, c.LogProbs...))
+		}
 		if a.chat {
-			choice["message"] = map[string]any{"role": "assistant", "content": c.Text}
+			choice["message"] = map[string]any{"role": "assistant", "content": c.Text, "refusal": nil}
 		} else {
-			choice["text"] = c.Text
+			choice["text"] = t.echo + c.Text
 		}
 		choices = append(choices, choice)
 	}
 	out := a.frame(object, choices)
-	out["usage"] = usage(all)
+	out["usage"] = a.tokens(all)
 	return out
 }
 
 // logProbs has the form of the call: lists for a completion, objects for a chat.
-func (a *answer) logProbs(list []infer.LogProb) any {
-	if list == nil {
-		return nil
-	}
-	text := func(id uint32) string { return a.tok.Decode([]uint32{id}) }
+func (a *answer) logProbs(t *text, list []infer.LogProb) any {
 	if a.chat {
-		object := func(p infer.LogProb) map[string]any {
-			t := text(p.Token)
-			bytes := make([]int, len(t))
-			for i := range len(t) {
-				bytes[i] = int(t[i])
-			}
-			return map[string]any{"token": t, "logprob": p.LogProb, "bytes": bytes}
-		}
-		var content []any
-		for _, p := range list {
-			one, top := object(p), []any{}
-			for _, q := range p.Top {
-				top = append(top, object(q))
-			}
-			one["top_logprobs"] = top
-			content = append(content, one)
-		}
-		return map[string]any{"content": content}
+		return chatLogProbs(a.tok, list)
 	}
-	var tokens []string
-	var values []float64
-	var tops []map[string]float64
-	var offsets []int
-	at := 0
-	for _, p := range list {
-		t := text(p.Token)
-		tokens, values, offsets = append(tokens, t), append(values, p.LogProb), append(offsets, at)
-		at += len(t)
-		top := map[string]float64{}
-		for _, q := range p.Top {
-			top[text(q.Token)] = q.LogProb
-		}
-		tops = append(tops, top)
-	}
-	return map[string]any{"tokens": tokens, "token_logprobs": values, "top_logprobs": tops, "text_offset": offsets}
+	// Only the very first token of a text stands after nothing.
+	out, at := textLogProbs(a.tok, list, t.at, t.at == 0 && len(t.shown) == len(t.job.Tokens) && len(t.shown) > 0)
+	t.at = at
+	return out
 }
 
-// begin starts a stream of server-sent events for n texts.
-func (a *answer) begin(n int) {
+// begin starts a stream of server-sent events.
+func (a *answer) begin(all []*text) {
 	a.streams = true
 	h := a.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache")
 	a.deadline()
 	a.w.WriteHeader(http.StatusOK)
-	if a.chat {
-		for i := range n {
-			a.index = i
-			_ = a.event(a.chunk(map[string]any{"role": "assistant", "content": ""}, "", nil, nil))
+	for _, t := range all {
+		if a.chat {
+			_ = a.event(a.chunk(t, map[string]any{"role": "assistant", "content": ""}, "", nil, nil))
 		}
 	}
 }
 
 // chunk is a piece of a stream; reason is nil except at its end.
-func (a *answer) chunk(delta map[string]any, text string, reason, logProbs any) map[string]any {
-	choice := map[string]any{"index": a.index, "finish_reason": reason, "logprobs": logProbs}
+func (a *answer) chunk(t *text, delta map[string]any, words string, reason, logProbs any) map[string]any {
+	choice := map[string]any{"index": t.index, "finish_reason": reason, "logprobs": logProbs}
 	if a.chat {
 		choice["delta"] = delta
 		return a.frame("chat.completion.chunk", []any{choice})
 	}
-	choice["text"] = text
+	choice["text"] = words
 	return a.frame("text_completion", []any{choice})
 }
 
-func (a *answer) piece(text string) error {
-	return a.event(a.chunk(map[string]any{"content": text}, text, nil, nil))
+func (a *answer) piece(t *text, p infer.Piece) error {
+	var logProbs any
+	if len(p.LogProbs) > 0 {
+		logProbs = a.logProbs(t, p.LogProbs)
+	}
+	return a.event(a.chunk(t, map[string]any{"content": p.Text}, p.Text, nil, logProbs))
 }
 
 // finish ends one text of a stream.
-func (a *answer) finish(c infer.Completion) error {
-	return a.event(a.chunk(map[string]any{}, "", c.Reason, a.logProbs(c.LogProbs)))
+func (a *answer) finish(t *text) error {
+	return a.event(a.chunk(t, map[string]any{}, "", t.result.Reason, nil))
 }
 
 // end ends a stream.
-func (a *answer) end(all []infer.Completion) {
+func (a *answer) end(all []*text) {
 	if a.usage {
-		last := a.chunk(nil, "", nil, nil)
-		last["choices"], last["usage"] = []any{}, usage(all)
+		last := a.frame("text_completion", []any{})
+		if a.chat {
+			last["object"] = "chat.completion.chunk"
+		}
+		last["usage"] = a.tokens(all)
 		_ = a.event(last)
 	}
 	a.deadline()
@@ -182,6 +180,8 @@ func (a *answer) event(v any) error {
 	if err != nil {
 		return err
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.deadline()
 	if _, err := a.w.Write(append(append([]byte("data: "), b...), "\n\n"...)); err != nil {
 		return err

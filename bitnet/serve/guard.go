@@ -28,6 +28,10 @@ type Access struct {
 func (a Access) guard(next http.Handler) http.Handler {
 	key := sha256.Sum256([]byte("Bearer " + a.Key))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
 		if !a.host(r.Host) {
 			fail(w, http.StatusForbidden, "host", "the server was not started for this address: see --allow-host")
 			return
@@ -38,7 +42,6 @@ func (a Access) guard(next http.Handler) http.Handler {
 			return
 		}
 		if origin != "" {
-			h := w.Header()
 			h.Set("Access-Control-Allow-Origin", origin)
 			h.Add("Vary", "Origin")
 			if r.Method == http.MethodOptions {
@@ -48,7 +51,7 @@ func (a Access) guard(next http.Handler) http.Handler {
 				return
 			}
 		}
-		if a.Key != "" {
+		if a.Key != "" && !open(r) {
 			got := sha256.Sum256([]byte(r.Header.Get("Authorization"))) // of one length, so that comparing takes one time
 			if subtle.ConstantTimeCompare(got[:], key[:]) != 1 {
 				w.Header().Set("WWW-Authenticate", "Bearer")
@@ -87,7 +90,13 @@ func (a Access) origin(r *http.Request, origin string) bool {
 		return err == nil && u.Host == r.Host
 	}
 	site := r.Header.Get("Sec-Fetch-Site")
-	return site == "" || site == "none" || site == "same-origin"
+	return site == "" || site == "none" || site == "same-origin" || followed(r)
+}
+
+// followed says whether a person followed a link of another site to the page. It
+// holds nothing that is not public, and cannot be framed.
+func followed(r *http.Request) bool {
+	return r.Method == http.MethodGet && r.URL.Path == "/" && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
 }
 
 // CheckOrigin says what is wrong with an origin of a command line.

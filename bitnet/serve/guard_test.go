@@ -49,6 +49,29 @@ func TestOtherSites(t *testing.T) {
 			require.Empty(t, h.Get("Access-Control-Allow-Origin"), row.name)
 		}
 	}
+	link := []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}
+	for _, row := range []struct {
+		name, path string
+		want       int
+		headers    []string
+	}{
+		{"a link to the page", "/", 200, link},
+		{"a frame around the page", "/", 403, []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}},
+		{"a script of another site that reads the page", "/", 403, []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"}},
+		{"a link to the models", "/v1/models", 403, link},
+		{"a link to the metrics", "/metrics", 403, link},
+		{"a script of the page used elsewhere", "/page/app.js", 403, []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "cors"}},
+	} {
+		status, _ := send(t, "GET", web.URL+row.path, "", row.headers...)
+		require.Equal(t, row.want, status, row.name)
+	}
+	r, err := http.NewRequest("GET", web.URL+"/", nil)
+	require.NoError(t, err)
+	r.Host = "evil.example" // a name that was made to point here
+	got, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	require.NoError(t, got.Body.Close())
+	require.Equal(t, 403, got.StatusCode)
 	status, _ := send(t, "OPTIONS", url, "", "Origin", "https://evil.example", "Access-Control-Request-Method", "POST")
 	require.Equal(t, 403, status, "a browser asks first")
 }

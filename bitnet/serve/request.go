@@ -17,6 +17,7 @@ type request struct {
 	Model               string             `json:"model"`
 	Prompt              json.RawMessage    `json:"prompt"`
 	Messages            []message          `json:"messages"`
+	Truncation          string             `json:"truncation"`
 	MaxTokens           *int               `json:"max_tokens"`
 	MaxCompletionTokens *int               `json:"max_completion_tokens"`
 	Temperature         *float64           `json:"temperature"`
@@ -78,10 +79,12 @@ func (m message) text() (string, error) {
 // honoured, or is "".
 func (q *request) unsupported(chat bool) string {
 	switch {
-	case q.N != nil && *q.N != 1:
-		return "n: this server gives one answer per request: send several requests"
-	case q.BestOf != nil && *q.BestOf != 1:
-		return "best_of: this server gives one answer per request"
+	case q.N != nil && (*q.N < 1 || *q.N > mostTexts):
+		return fmt.Sprintf("n: want 1 to %d answers", mostTexts)
+	case q.BestOf != nil && *q.BestOf != q.copies():
+		return "best_of: all answers are given, none is chosen: use n"
+	case q.Truncation != "" && q.Truncation != "auto" && q.Truncation != "disabled":
+		return "truncation: want auto (leave out the oldest messages that do not fit the context) or disabled"
 	case q.Suffix != nil && *q.Suffix != "":
 		return "suffix: the model continues a text, it does not fill gaps"
 	case len(q.Tools) > 0 || len(q.Functions) > 0:
@@ -92,8 +95,8 @@ func (q *request) unsupported(chat bool) string {
 		return "response_format: the answer is plain text"
 	case chat && q.Echo:
 		return "echo: only /v1/completions repeats the prompt"
-	case q.Echo && len(q.LogProbs) > 0 && string(q.LogProbs) != "null":
-		return "echo: log-probabilities of the prompt are not computed: leave out echo or logprobs"
+	case q.Echo && q.Stream && q.wantsLogProbs():
+		return "echo: log-probabilities of the prompt are not streamed: leave out stream"
 	}
 	for _, m := range q.Modalities {
 		if m != "text" {
@@ -107,6 +110,17 @@ func (q *request) unsupported(chat bool) string {
 	}
 	return ""
 }
+
+// copies is how many answers a prompt gets.
+func (q *request) copies() int {
+	if q.N == nil {
+		return 1
+	}
+	return *q.N
+}
+
+// wantsLogProbs says whether logprobs is there.
+func (q *request) wantsLogProbs() bool { return len(q.LogProbs) > 0 && string(q.LogProbs) != "null" }
 
 // settings are what a request says about every text that it asks for.
 func (s *Server) settings(q *request, chat bool) (infer.Request, error) {
@@ -147,10 +161,16 @@ func (s *Server) settings(q *request, chat bool) (infer.Request, error) {
 	}
 	for _, n := range []*int{q.MaxTokens, q.MaxCompletionTokens} {
 		if n != nil {
-			if *n < 1 {
-				return out, fmt.Errorf("max_tokens of %d: want 1 or more", *n)
+			least, none := 1, ""
+			if q.Echo {
+				least, none = 0, ", or 0 with echo"
 			}
-			out.Limit = min(*n, s.limits.MaxTokens)
+			if *n < least {
+				return out, fmt.Errorf("max_tokens of %d: want 1 or more%s", *n, none)
+			}
+			if out.Limit = min(*n, s.limits.MaxTokens); *n == 0 {
+				out.Limit = -1
+			}
 		}
 	}
 	if err := q.logProbs(chat, &out); err != nil {
@@ -168,7 +188,7 @@ func (s *Server) settings(q *request, chat bool) (infer.Request, error) {
 
 // logProbs reads logprobs, a number for a completion and a switch for a chat.
 func (q *request) logProbs(chat bool, out *infer.Request) error {
-	if len(q.LogProbs) == 0 || string(q.LogProbs) == "null" {
+	if !q.wantsLogProbs() {
 		if q.TopLogProbs != nil && *q.TopLogProbs > 0 {
 			return errors.New("top_logprobs needs logprobs: true")
 		}
@@ -193,13 +213,20 @@ func (q *request) logProbs(chat bool, out *infer.Request) error {
 	return nil
 }
 
-// mostPrompts is how many prompts a request may have.
-const mostPrompts = 64
+// mostTexts is how many texts a request may ask for.
+const mostTexts = 64
 
 // prompt is one text to continue: as text, or as token ids.
 type prompt struct {
 	text string
 	ids  []uint32 // nil for a text
+}
+
+// isText says whether the prompts are texts, not token ids.
+func (q *request) isText() bool {
+	var one string
+	var many []string
+	return json.Unmarshal(q.Prompt, &one) == nil || json.Unmarshal(q.Prompt, &many) == nil
 }
 
 // prompts are the texts of a completion: a string, token ids, or a list of
@@ -228,8 +255,11 @@ func (q *request) prompts() ([]prompt, error) {
 	default:
 		return nil, errors.New("prompt must be a string, a list of token ids, or a list of either")
 	}
-	if len(out) == 0 || len(out) > mostPrompts {
-		return nil, fmt.Errorf("prompt must hold 1 to %d texts", mostPrompts)
+	if len(out) == 0 || len(out) > mostTexts {
+		return nil, fmt.Errorf("prompt must hold 1 to %d texts", mostTexts)
+	}
+	if n := len(out) * q.copies(); n > mostTexts {
+		return nil, fmt.Errorf("n: %d prompts with %d answers each are %d texts: want at most %d", len(out), q.copies(), n, mostTexts)
 	}
 	return out, nil
 }
@@ -255,10 +285,12 @@ func (s *Server) tokens(p prompt) ([]uint32, error) {
 	return ids, s.fits(len(ids))
 }
 
-// chatTokens are the ids of a conversation.
-func (s *Server) chatTokens(messages []message) ([]uint32, error) {
+// chatTokens are the ids of a conversation. If the request allows it, the oldest
+// messages that do not fit are left out, and dropped is how many.
+func (s *Server) chatTokens(q *request, limit int) (ids []uint32, dropped int, err error) {
+	messages := q.Messages
 	if len(messages) == 0 {
-		return nil, errors.New("messages must hold at least one message")
+		return nil, 0, errors.New("messages must hold at least one message")
 	}
 	var talk []infer.Message
 	size := 0
@@ -268,28 +300,51 @@ func (s *Server) chatTokens(messages []message) ([]uint32, error) {
 		case "developer":
 			m.Role = "system"
 		default:
-			return nil, fmt.Errorf("a message's role is %.40q: it must be system, user or assistant", m.Role)
+			return nil, 0, fmt.Errorf("a message's role is %.40q: it must be system, user or assistant", m.Role)
 		}
 		text, err := m.text()
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		size += len(text)
 		talk = append(talk, infer.Message{Role: m.Role, Content: text})
 	}
+	if q.Truncation == "auto" {
+		room := min(limit, s.context/4)
+		ids, left, err := s.format.Fit(s.model.Tokenizer, s.newest(talk), s.context, room)
+		return ids, len(talk) - len(left), err
+	}
 	if err := s.fitsText(size); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	ids, err := s.format.Tokens(s.model.Tokenizer, talk)
+	ids, err = s.format.Tokens(s.model.Tokenizer, talk)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return ids, s.fits(len(ids))
+	return ids, 0, s.fits(len(ids))
 }
 
+// newest are the messages of a conversation that can fit by their size, with the
+// system's: each of the others would be split into tokens for nothing, again and
+// again.
+func (s *Server) newest(talk []infer.Message) []infer.Message {
+	room := s.context * s.longest
+	first := len(talk) - 1
+	for room -= len(talk[first].Content); first > 0 && room >= len(talk[first-1].Content); first-- {
+		room -= len(talk[first-1].Content)
+	}
+	if talk[0].Role == "system" && first > 0 {
+		return append([]infer.Message{talk[0]}, talk[max(first, 1):]...)
+	}
+	return talk[first:]
+}
+
+// tooLong is the error of a prompt that is longer than the context.
+type tooLong struct{ error }
+
 func (s *Server) fits(tokens int) error {
-	if tokens > s.session.Context() {
-		return fmt.Errorf("the prompt has %d tokens, the context %d", tokens, s.session.Context())
+	if tokens > s.context {
+		return tooLong{fmt.Errorf("the prompt has %d tokens, the context %d", tokens, s.context)}
 	}
 	return nil
 }
@@ -297,8 +352,8 @@ func (s *Server) fits(tokens int) error {
 // fitsText refuses a text that cannot fit: no token stands for more bytes than
 // the longest one.
 func (s *Server) fitsText(bytes int) error {
-	if most := s.session.Context() * s.longest; bytes > most {
-		return fmt.Errorf("the prompt has %d bytes, and a context of %d tokens holds at most %d", bytes, s.session.Context(), most)
+	if most := s.context * s.longest; bytes > most {
+		return tooLong{fmt.Errorf("the prompt has %d bytes, and a context of %d tokens holds at most %d", bytes, s.context, most)}
 	}
 	return nil
 }

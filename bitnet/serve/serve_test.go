@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,14 +30,46 @@ func startFor(t *testing.T, l Limits, a Access) (*httptest.Server, *Server) {
 	dev := modeltest.Device(t)
 	m, err := infer.Open(context.Background(), dev, "", filepath.Join("..", "..", "testdata", "tictactoe"), func(s string) { t.Error(s) })
 	require.NoError(t, err)
-	session, err := m.NewSession(0)
+	return startModel(t, m, l, a)
+}
+
+func startModel(t *testing.T, m *infer.Model, l Limits, a Access) (*httptest.Server, *Server) {
+	t.Helper()
+	batch, err := m.NewBatch(2, 0)
 	require.NoError(t, err)
+	t.Cleanup(batch.Release)
 	f, err := infer.FindChatFormat("", m.Tokenizer)
 	require.NoError(t, err)
-	s := New(m, session, "game", f, l, a)
+	s := New(m, batch, "game", f, l, a, nil)
 	web := httptest.NewServer(s.Handler())
 	t.Cleanup(web.Close)
 	return web, s
+}
+
+// hold lets no text go on until the function that it returns is called.
+func hold(t *testing.T, s *Server) (release func()) {
+	t.Helper()
+	held, free, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, err := s.batch.Complete(context.Background(), infer.BatchRequest{
+			Begin:   func() { close(held); <-free },
+			Request: infer.Request{Tokens: []uint32{5}, Limit: 1, Sampling: infer.DefaultSampling()},
+		}, nil)
+		if err != nil {
+			t.Error(err)
+		}
+	}()
+	<-held
+	release = sync.OnceFunc(func() { close(free); <-ended })
+	t.Cleanup(release)
+	return release
+}
+
+// waiting is how many texts wait.
+func waiting(s *Server) int {
+	_, n := s.batch.Load()
+	return n
 }
 
 func post(t *testing.T, url, body string) (int, map[string]any) {
@@ -152,7 +185,8 @@ func TestRefusals(t *testing.T) {
 		{"/v1/completions", `{"prompt": [400]}`, 400, "there is no token 400"},
 		{"/v1/completions", `{"prompt": "hello"}`, 400, "token"},
 		{"/v1/completions", `{"prompt": "5", "model": "gpt-4"}`, 404, "game"},
-		{"/v1/completions", `{"prompt": "5", "n": 2}`, 400, "n: this server gives one answer"},
+		{"/v1/completions", `{"prompt": "5", "n": 65}`, 400, "n: want 1 to 64 answers"},
+		{"/v1/completions", `{"prompt": ["5", "5"], "n": 40}`, 400, "are 80 texts"},
 		{"/v1/completions", `{"prompt": "5", "temperature": -1}`, 400, "temperature"},
 		{"/v1/completions", `{"prompt": "5", "max_tokens": 0}`, 400, "max_tokens"},
 		{"/v1/completions", `{"prompt": "5", "stop": 3}`, 400, "stop"},
@@ -181,16 +215,17 @@ func TestRefusals(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(b), `"game"`)
 
-	// While one answer is under way, only so many wait.
-	s.turn <- struct{}{}
-	for range l.Queue {
-		s.waiting <- struct{}{}
+	// While answers are under way, only so many wait.
+	for range cap(s.places) {
+		s.places <- struct{}{}
 	}
+	require.Equal(t, l.Queue+2, cap(s.places))
 	status, v := post(t, web.URL+"/v1/completions", `{"prompt": "5"}`)
 	require.Equal(t, http.StatusTooManyRequests, status, v)
-	for range l.Queue {
-		<-s.waiting
+	for range cap(s.places) {
+		<-s.places
 	}
+	release := hold(t, s)
 	// A client that goes away while it waits leaves its place.
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
@@ -199,8 +234,8 @@ func TestRefusals(t *testing.T) {
 	q.Header.Set("Content-Type", "application/json")
 	_, err = http.DefaultClient.Do(q)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Eventually(t, func() bool { return len(s.waiting) == 0 }, 5*time.Second, 10*time.Millisecond)
-	<-s.turn
+	require.Eventually(t, func() bool { return waiting(s) == 0 && len(s.places) == 0 }, 5*time.Second, 10*time.Millisecond)
+	release()
 	status, _ = post(t, web.URL+"/v1/completions", `{"prompt": "5"}`)
 	require.Equal(t, 200, status)
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"bitnet/bitnet/infer"
 )
 
 // A server that stops finishes no answer silently: what waits is refused, a
@@ -23,23 +25,23 @@ func TestStop(t *testing.T) {
 	l := DefaultLimits()
 	l.Drain = 50 * time.Millisecond
 	web, s := start(t, l)
-	s.turn <- struct{}{} // an answer is under way
-	var waiting sync.WaitGroup
+	release := hold(t, s) // an answer is under way
+	var clients sync.WaitGroup
 	statuses := make([]int, 3)
 	for i := range statuses {
-		waiting.Go(func() {
+		clients.Go(func() {
 			statuses[i], _ = send(t, "POST", web.URL+"/v1/completions", `{"prompt": "5"}`, "Content-Type", "application/json")
 		})
 	}
-	require.Eventually(t, func() bool { return len(s.waiting) == len(statuses) }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return waiting(s) == len(statuses) }, 5*time.Second, time.Millisecond)
 	s.Stop()
 	s.Stop() // once is enough
-	waiting.Wait()
+	clients.Wait()
 	require.Equal(t, []int{503, 503, 503}, statuses)
 	status, h := send(t, "POST", web.URL+"/v1/completions", `{"prompt": "5"}`, "Content-Type", "application/json")
 	require.Equal(t, 503, status)
 	require.NotEmpty(t, h.Get("Retry-After"))
-	<-s.turn
+	release()
 }
 
 func TestStopCutsAnswers(t *testing.T) {
@@ -71,9 +73,9 @@ func TestClientThatReadsNothing(t *testing.T) {
 	_, s := start(t, l)
 	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := &answer{w: w, write: l.Write, created: 1}
-		a.begin(1)
+		a.begin([]*text{{}})
 		for { // as a long answer does
-			if a.piece(strings.Repeat("x", 1<<16)) != nil {
+			if a.piece(&text{}, infer.Piece{Text: strings.Repeat("x", 1<<16)}) != nil {
 				return
 			}
 		}
@@ -106,10 +108,10 @@ func TestDeadlineIsOfAWrite(t *testing.T) {
 	web, s := start(t, l)
 	client := &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}}
 	for range 3 {
-		s.turn <- struct{}{}
+		release := hold(t, s)
 		go func() {
 			time.Sleep(3 * l.Write) // longer than a write may take
-			<-s.turn
+			release()
 		}()
 		r, err := client.Post(web.URL+"/v1/completions", "application/json", strings.NewReader(`{"prompt": "5", "max_tokens": 1}`))
 		require.NoError(t, err)
@@ -125,7 +127,7 @@ func TestBytesInFlight(t *testing.T) {
 	l := DefaultLimits()
 	l.Body, l.Held = 1000, 1500
 	web, s := start(t, l)
-	s.turn <- struct{}{}
+	release := hold(t, s)
 	ctx, cancel := context.WithCancel(context.Background())
 	big := `{"prompt": "5"` + strings.Repeat(" ", 900) + `}`
 	var first sync.WaitGroup
@@ -139,12 +141,12 @@ func TestBytesInFlight(t *testing.T) {
 			t.Error("the request was answered")
 		}
 	})
-	require.Eventually(t, func() bool { return len(s.waiting) == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return waiting(s) == 1 }, 5*time.Second, time.Millisecond)
 	status, _ := send(t, "POST", web.URL+"/v1/completions", big, "Content-Type", "application/json")
 	require.Equal(t, 429, status)
 	cancel()
 	first.Wait()
-	<-s.turn
+	release()
 	require.Eventually(t, func() bool { // its bytes are free again
 		status, _ := send(t, "POST", web.URL+"/v1/completions", big, "Content-Type", "application/json")
 		return status == 200
@@ -154,7 +156,7 @@ func TestBytesInFlight(t *testing.T) {
 // A handler that panics answers with an error, and the server goes on.
 func TestSurvivesPanics(t *testing.T) {
 	web, s := start(t, DefaultLimits())
-	s.session = nil
+	s.batch = nil
 	status, v := post(t, web.URL+"/v1/completions", `{"prompt": "5"}`)
 	require.Equal(t, 500, status, v)
 	status, _ = send(t, "GET", web.URL+"/v1/models", "")
@@ -219,9 +221,9 @@ func TestRefusedFields(t *testing.T) {
 	web, _ := start(t, DefaultLimits())
 	for field, says := range map[string]string{
 		`"tools": [{"type": "function"}]`: "tools", `"response_format": {"type": "json_object"}`: "response_format", `"suffix": "x"`: "suffix",
-		`"best_of": 3`: "best_of", `"n": 3`: "n:", `"tool_choice": "required"`: "tool_choice", `"functions": [{}]`: "tools",
+		`"best_of": 3`: "best_of", `"n": 0`: "n:", `"tool_choice": "required"`: "tool_choice", `"functions": [{}]`: "tools",
 		`"logprobs": 9`: "logprobs", `"logit_bias": {"999": 1}`: "logit_bias", `"logit_bias": {"a": 1}`: "logit_bias", `"frequency_penalty": 9`: "frequency",
-		`"echo": true, "logprobs": 1`: "echo", `"modalities": ["audio"]`: "modalities", `"temperature": "hot"`: "temperature",
+		`"echo": true, "logprobs": 1, "stream": true`: "echo", `"max_tokens": 0`: "max_tokens", `"truncation": "middle"`: "truncation", `"modalities": ["audio"]`: "modalities", `"temperature": "hot"`: "temperature",
 	} {
 		status, v := post(t, web.URL+"/v1/completions", `{"prompt": "5", `+field+`}`)
 		require.Equal(t, 400, status, field)

@@ -21,7 +21,7 @@ func benchCommand() *cobra.Command {
   bitnet bench step --exp arithmetic --json > before.json
   bitnet bench step --exp arithmetic --compare before.json`,
 	}
-	c.AddCommand(benchPeakCommand(), benchKernelsCommand(), benchStepCommand(), benchGenerateCommand())
+	c.AddCommand(benchPeakCommand(), benchKernelsCommand(), benchStepCommand(), benchGenerateCommand(), benchReportCommand(), benchPartCommand())
 	return c
 }
 
@@ -81,9 +81,13 @@ func (f *benchFlags) run(c *cobra.Command, measure func(*gpu.Device) (bench.Resu
 	if f.json {
 		out = c.ErrOrStderr()
 	}
-	fmt.Fprintf(out, "\n%12s %12s %8s  compared with %s\n", "before", "now", "times", f.compare)
+	printRatios(out, ratios, f.compare)
+	return nil
+}
+
+func printRatios(out io.Writer, ratios []bench.Ratio, file string) {
+	fmt.Fprintf(out, "\n%12s %12s %8s  compared with %s\n", "before", "now", "times", file)
 	for _, r := range ratios {
 		fmt.Fprintf(out, "%12.5g %12.5g %7.2fx  %s, %s\n", r.Before, r.Value, r.Times, r.Name, r.Unit)
 	}
-	return nil
 }

@@ -23,7 +23,7 @@ func TestCompletion(t *testing.T) {
 		args string
 		want []string
 	}{
-		{"train --exp t", []string{"arithmetic", "text", "tictactoe", "tinystories"}},
+		{"train --exp t", []string{"arithmetic", "chat", "text", "tictactoe", "tinystories"}},
 		{"bench step --exp base", []string{"baseline"}},
 		{"train --backend wg", []string{"wgpu"}},
 		{"train --on-anomaly ", []string{"warn", "stop", "rollback"}},

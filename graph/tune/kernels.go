@@ -25,7 +25,7 @@ type KernelCost struct {
 // Kernels times each kernel of a step of accum micro-batches on the buffers of a
 // program of the device. It overwrites their contents, those of the parameters
 // included. A small kernel finds its data in caches here, as it often does in a
-// step.
+// step. With an error, it returns what it measured before.
 func Kernels(ctx context.Context, dev *gpu.Device, program *graph.Program, accum int) ([]KernelCost, error) {
 	calls, err := program.Calls()
 	if err != nil {
@@ -45,16 +45,16 @@ func Kernels(ctx context.Context, dev *gpu.Device, program *graph.Program, accum
 			continue
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return out, err
 		}
 		d, err := w.dispatch(c.Source)
 		if err != nil {
-			return nil, err
+			return out, err
 		}
 		d.Bindings = c.Bindings
 		seconds, err := w.seconds(d)
 		if err != nil {
-			return nil, fmt.Errorf("timing %s: %w", c.Source.Label, err)
+			return out, fmt.Errorf("timing %s: %w", c.Source.Label, err)
 		}
 		known[key] = len(out)
 		out = append(out, KernelCost{c.Op, c.Source.Label, c.Source.Family, c.Source.Variant, times, c.Source.Flops, c.Bytes, seconds[len(seconds)/2], seconds[0]})

@@ -6,27 +6,27 @@ import (
 	"bitnet/shaders"
 )
 
-// Cached has the shapes of attention over a cache of keys and values: Seq new
-// tokens a sequence, up to Context in all.
+// Cached has the shapes of attention over a cache of keys and values of
+// sequences of up to Context tokens: Tokens new ones, each at a place of its own.
 type Cached struct {
-	Target                                       shaders.Target
-	Batch, Seq, Context, Heads, KVHeads, HeadDim int
+	Target                                   shaders.Target
+	Tokens, Context, Heads, KVHeads, HeadDim int
 }
 
-// Append stores new keys and values. Bindings: start [Batch], qkv, keys, values.
+// Append stores new keys and values. Bindings: places [2, Tokens], qkv, keys, values.
 func (k Cached) Append() shaders.Source {
-	n := k.Batch * k.Seq * k.KVHeads * k.HeadDim
+	n := k.Tokens * k.KVHeads * k.HeadDim
 	e, groups := k.Target.Elementwise(n)
-	return family.Source("append.wgsl", fmt.Sprintf("cache append %dx%dx%d", k.Batch, k.Seq, k.KVHeads*k.HeadDim), groups, 0, struct {
+	return family.Source("append.wgsl", fmt.Sprintf("cache append %dx%d", k.Tokens, k.KVHeads*k.HeadDim), groups, 0, struct {
 		Cached
 		shaders.Elementwise
 	}{k, e})
 }
 
-// Source is the attention. Bindings: start [Batch], qkv, keys, values, o. Its
+// Source is the attention. Bindings: places [2, Tokens], qkv, keys, values, o. Its
 // Flops are those of a full context.
 func (k Cached) Source() shaders.Source {
-	rows := k.Batch * k.Seq * k.Heads
+	rows := k.Tokens * k.Heads
 	p := struct {
 		Cached
 		Scale   float32
@@ -41,6 +41,6 @@ func (k Cached) Source() shaders.Source {
 		}
 		groups = shaders.Fold(rows)
 	}
-	return family.Source("cached.wgsl", fmt.Sprintf("attention cached %dx%dx%dx%d", k.Batch, k.Seq, k.Heads, k.HeadDim), groups,
+	return family.Source("cached.wgsl", fmt.Sprintf("attention cached %dx%dx%d", k.Tokens, k.Heads, k.HeadDim), groups,
 		4*float64(rows)*float64(k.Context)*float64(k.HeadDim), p)
 }

@@ -1,14 +1,16 @@
 // Grouped-query attention of new tokens over all keys and values so far, softmax in blocks:
 //   o[t, n] = sum over positions j <= p of softmax_j(SCALE q[t, n] . keys[j, n/GROUP]) values[j, n/GROUP],
-//   where token t of sequence b is at position p = start[b] + t mod SEQ
-//   start [B], qkv [B, SEQ, (HEADS + 2 KV_HEADS) D], keys and values [B, CONTEXT, KV_HEADS D] -> o [B, SEQ, HEADS D]
+//   where token t is at position p of a sequence, with the keys and values of that sequence.
+//   places [2, T] (position, then sequence), qkv [T, (HEADS + 2 KV_HEADS) D],
+//   keys and values [SEQUENCES, CONTEXT, KV_HEADS D] -> o [T, HEADS D]
+// A token whose position is past CONTEXT belongs to no sequence: its result means nothing.
 {{- if .Shared}}
 // A workgroup has one token and head: a lane takes one key of each block, then some features of the values.
 {{- else}}
 // An invocation has one token and head.
 {{- end}}
-const ROWS = {{mul .Batch .Seq}}u * HEADS;
-const SEQ = {{.Seq}}u;
+const T = {{.Tokens}}u;
+const ROWS = T * HEADS;
 const CONTEXT = {{.Context}}u;
 const HEADS = {{.Heads}}u;
 const KV_HEADS = {{.KVHeads}}u;
@@ -18,7 +20,7 @@ const SCALE = {{f32 .Scale}};
 const THREADS = {{.Threads}}u;
 const LOWEST = -3.4e38;
 
-{{read "start: array<u32>"}}
+{{read "places: array<u32>"}}
 {{read "qkv: array<vec4<f32>>"}}
 {{read "keys: array<vec4<f32>>"}}
 {{read "values: array<vec4<f32>>"}}
@@ -38,10 +40,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	if (row >= ROWS) { return; }
 	let t = row / HEADS;
 	let head = row % HEADS;
-	let b = t / SEQ;
-	let end = min(start[b] + t % SEQ + 1u, CONTEXT); // one past the last position that it sees
+	let position = places[t];
+	let end = select(1u, position + 1u, position < CONTEXT); // one past the last position that it sees
 	let q_at = t * (HEADS + 2u * KV_HEADS) * D4 + head * D4;
-	let base = (b * CONTEXT * KV_HEADS + head / GROUP) * D4;
+	let base = (places[T + t] * CONTEXT * KV_HEADS + head / GROUP) * D4;
 {{- if .Shared}}
 	for (var i = local; i < D4; i += THREADS) { query[i] = qkv[q_at + i] * SCALE; }
 	workgroupBarrier();

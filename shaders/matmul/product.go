@@ -81,13 +81,17 @@ func (k Product) Source() shaders.Source { return k.Variants(0)[0].Source() }
 func (k Product) Variants(memory int) []shaders.Variant {
 	tiles := k.tilings(memory)
 	p := k.params(tiles[0])
-	if r, fits := p.rows(); fits && k.plain() {
+	var tables []shaders.Variant
+	if k.Target == shaders.CPUTable {
+		tables = p.tables()
+	}
+	// Where a table adds two rows of whole numbers at once, that beats reading b only once.
+	paired := len(tables) > 0 && k.Whole() && k.M >= pairedRows
+	if r, fits := p.rows(); fits && k.plain() && !paired {
 		return []shaders.Variant{k.variant("rows", k.String(), "rows.wgsl", shaders.Fold(shaders.CeilDiv(k.N, r.Cols)), r)}
 	}
-	if k.Target == shaders.CPUTable {
-		if all := p.tables(); len(all) > 0 {
-			return all
-		}
+	if len(tables) > 0 {
+		return tables
 	}
 	var out []shaders.Variant
 	for _, t := range tiles {

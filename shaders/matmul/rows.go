@@ -2,8 +2,13 @@ package matmul
 
 import "bitnet/shaders"
 
-// fewRows is the largest number of rows for which reading b limits a product.
-const fewRows = 8
+// FewRows is the largest number of rows for which reading b limits a product. Up
+// to it, the sums of a row have the same order whatever the number of rows is.
+const FewRows = 8
+
+// pairedRows is the number of rows from which the uniform table multiplies whole
+// numbers faster than the kernel for a few rows.
+const pairedRows = 4
 
 // rowsParams has the parameters of the kernel for a few rows.
 type rowsParams struct {
@@ -24,7 +29,7 @@ func (p params) rows() (rowsParams, bool) {
 	case p.A.Kind != F32 || p.B.Kind != F32:
 		return r, false
 	}
-	if p.M > fewRows || !p.A.AlongK || !p.B.AlongK || p.ScaleK || p.Accumulate || p.K%step != 0 {
+	if p.M > FewRows || !p.A.AlongK || !p.B.AlongK || p.ScaleK || p.Accumulate || p.K%step != 0 {
 		return r, false
 	}
 	r.Words = p.K / step

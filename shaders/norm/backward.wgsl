@@ -21,7 +21,7 @@ const BLOCKS = (T + BLOCK - 1u) / BLOCK;
 {{read "w: array<%s>" .Four}}
 {{read "rstd: array<f32>"}}
 {{- if not .InPlace}}
-{{write "d%s: array<%s>" .Input .Four}}
+{{write "d_%s: array<%s>" .Input .Four}}
 {{- end}}
 {{write "part: array<%s>" .Four}}
 {{template "reduce" .}}

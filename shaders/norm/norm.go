@@ -41,7 +41,7 @@ func (k RMS) Source() shaders.Source {
 func (k RMS) label(name string) string { return fmt.Sprintf("%s %dx%d", name, k.Tokens, k.Width) }
 
 // RMSBackward is the gradient of an RMS for its input, and in sums over blocks
-// of rows for its weight. Bindings: dy, x or gu, w, rstd, dx or dgu, part [Blocks(), Width].
+// of rows for its weight. Bindings: dy, x or gu, w, rstd, d_x or d_gu, part [Blocks(), Width].
 type RMSBackward struct {
 	RMS
 	Accumulate bool // add to dx
@@ -103,9 +103,9 @@ func (p params) Up() shaders.Columns { return p.Columns("up", "gu", p.Width, 2*p
 
 // Gradients are the arrays that RMSBackward writes.
 func (p params) Gradients() []shaders.Columns {
-	out := []shaders.Columns{p.Array("dx")}
+	out := []shaders.Columns{p.Columns("dx", "d_x", 0, p.Width)} // not dx, which is a namespace of HLSL
 	if p.Gated {
-		to := "dgu"
+		to := "d_gu"
 		if p.InPlace {
 			to = "gu"
 		}

@@ -14,10 +14,10 @@ var files embed.FS
 var family = shaders.NewFamily("rope", files, "index.wgsl")
 
 // Rotation rotates the first Heads heads of each row in place; Stride is the
-// length of a row. With a Context, each sequence begins at its own position; with
-// Documents, positions in a row begin again with each of its documents.
-// Bindings: table [Seq or Context, 2, HeadDim/2], x, and start [Tokens / Seq]
-// with a Context or begins [Tokens] with Documents.
+// length of a row. With a Context, each token has a position of its own, and Seq
+// means nothing; with Documents, positions in a row begin again with each of its
+// documents. Bindings: table [Seq or Context, 2, HeadDim/2], x, and places
+// [2, Tokens] (positions first) with a Context or begins [Tokens] with Documents.
 type Rotation struct {
 	Target                              shaders.Target
 	Tokens, Seq, Heads, HeadDim, Stride int

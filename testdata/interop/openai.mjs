@@ -25,6 +25,19 @@ for await (const c of stream) {
 	out.chatStreamed += c.choices[0]?.delta?.content ?? "";
 	if (c.usage) out.usage = c.usage.total_tokens;
 }
+out.stopped = (await client.completions.create({ model, prompt, temperature: 0, stop: whole.choices[0].text[4] })).choices[0].text;
+const probs = await client.completions.create({ model, prompt, temperature: 0, logprobs: 2 });
+out.logprobs = probs.choices[0].logprobs.token_logprobs;
+const chatProbs = await client.chat.completions.create({ model, messages, temperature: 0, logprobs: true, top_logprobs: 2 });
+out.chatLogprobs = chatProbs.choices[0].logprobs.content.map((c) => c.logprob);
+out.top = chatProbs.choices[0].logprobs.content[0].top_logprobs.length;
+out.streamedLogprobs = [];
+for await (const c of await client.chat.completions.create({ model, messages, temperature: 0, logprobs: true, stream: true }))
+	for (const p of c.choices[0]?.logprobs?.content ?? []) out.streamedLogprobs.push(p.logprob);
+const both = await client.completions.create({ model, prompt: [prompt, prompt], temperature: 0, n: 2 });
+out.same = both.choices.map((c) => c.text);
+const left = await client.chat.completions.create({ model, messages, stream: true });
+for await (const c of left) break; // the client leaves in the middle
 try {
 	await client.completions.create({ model: "another", prompt });
 } catch (e) {

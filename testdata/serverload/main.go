@@ -1,10 +1,16 @@
 // Command serverload crowds a `bitnet serve`: thousands of connections that say
 // nothing, clients with prompts of a megabyte, clients that never read their
 // answer, clients that leave in the middle of a prompt, and between them some that
-// ask properly. At the end SIGTERM comes while requests wait. It prints what
-// happened, and fails if an answer was wrong or the server ended badly.
+// ask properly. Then hundreds ask at the same moment, several times. At the end SIGTERM
+// comes while requests wait. It prints what happened, and fails if an answer was wrong,
+// if requests were answered out of order, if memory grew or the server ended badly.
 //
-//	go run ./testdata/serverload -model runs/my_run -bitnet bin/bitnet
+//	go run ./testdata/serverload -model runs/my_run -bitnet build/bitnet
+//
+// With -speed it measures instead how many tokens a second one client gets, and
+// several clients together, in turns.
+//
+//	go run ./testdata/serverload -model runs/my_run -bitnet build/bitnet -speed 8
 package main
 
 import (
@@ -19,6 +25,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -49,19 +56,27 @@ type load struct {
 const prompt = "Once upon a time"
 
 func run() (*bytes.Buffer, error) {
-	program := flag.String("bitnet", "bin/bitnet", "the program")
+	program := flag.String("bitnet", "build/bitnet", "the program")
 	model := flag.String("model", "", "a run or model with a context of at least 256 tokens")
 	idle := flag.Int("idle", 2000, "connections that say nothing")
 	large := flag.Int("large", 200, "clients with a prompt of 1 MB")
 	deaf := flag.Int("deaf", 50, "clients that never read a streamed answer")
 	leave := flag.Int("leave", 50, "clients that leave in the middle of a prompt")
 	proper := flag.Int("proper", 30, "clients that ask properly and try again when the server is busy")
+	crowd := flag.Int("crowd", 200, "clients that ask at the same moment, three times")
+	speed := flag.Int("speed", 0, "measure one client against so many, and nothing else")
 	flag.Parse()
 	out := &bytes.Buffer{}
 	if *model == "" {
 		return out, errors.New("name a model with -model")
 	}
-	cmd := exec.Command(*program, "serve", *model, "--addr", "127.0.0.1:0")
+	folder, err := os.MkdirTemp("", "serverload-")
+	if err != nil {
+		return out, err
+	}
+	defer os.RemoveAll(folder)
+	log := filepath.Join(folder, "requests.jsonl")
+	cmd := exec.Command(*program, "serve", *model, "--addr", "127.0.0.1:0", "--log", log)
 	said := &bytes.Buffer{}
 	cmd.Stderr = said
 	pipe, err := cmd.StdoutPipe()
@@ -73,8 +88,12 @@ func run() (*bytes.Buffer, error) {
 	}
 	ended := make(chan error, 1)
 	defer cmd.Process.Kill()
-	line, err := bufio.NewReader(pipe).ReadString('\n')
-	go func() { ended <- cmd.Wait() }()
+	lines := bufio.NewReader(pipe)
+	line, err := lines.ReadString('\n')
+	go func() {
+		_, _ = io.Copy(io.Discard, lines)
+		ended <- cmd.Wait()
+	}()
 	m := regexp.MustCompile(`http://([0-9.:]+)/v1`).FindStringSubmatch(line)
 	if m == nil {
 		return out, fmt.Errorf("the server does not start: %v %s", err, said)
@@ -85,6 +104,9 @@ func run() (*bytes.Buffer, error) {
 		return out, fmt.Errorf("the first answer: %d %v %s", status, err, text)
 	}
 	l.right = text
+	if *speed > 0 {
+		return out, l.measure(out, *speed)
+	}
 	pid := cmd.Process.Pid
 	before := memory(pid, "VmRSS")
 
@@ -97,27 +119,37 @@ func run() (*bytes.Buffer, error) {
 		l.count("idle", "connected")
 		defer c.Close()
 	}
-	var crowd sync.WaitGroup
+	var clients sync.WaitGroup
 	each := func(n int, client func()) {
 		for range n {
-			crowd.Go(client)
+			clients.Go(client)
 		}
 	}
 	each(*large, l.sendMegabyte)
 	each(*deaf, l.neverRead)
 	each(*leave, l.leaveEarly)
 	each(*proper, l.askProperly)
-	crowd.Wait()
+	clients.Wait()
+	var after [3]int
+	began := time.Now()
+	for i := range after {
+		each(*crowd, func() { l.askOnce("crowd") })
+		clients.Wait()
+		after[i] = memory(pid, "VmRSS")
+	}
+	if err := inOrder(log, began); err != nil {
+		return out, err
+	}
 	peak := memory(pid, "VmHWM")
 
 	// SIGTERM while one request is answered and others wait.
-	each(12, l.askOnce)
+	each(12, func() { l.askOnce("at SIGTERM") })
 	time.Sleep(30 * time.Millisecond)
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return out, err
 	}
 	stopped := time.Now()
-	crowd.Wait()
+	clients.Wait()
 	select {
 	case err = <-ended:
 	case <-time.After(time.Minute):
@@ -125,13 +157,14 @@ func run() (*bytes.Buffer, error) {
 	}
 	took := time.Since(stopped)
 
-	for _, kind := range []string{"idle", "1 MB prompt", "never reads", "leaves", "proper", "at SIGTERM"} {
+	for _, kind := range []string{"idle", "1 MB prompt", "never reads", "leaves", "proper", "crowd", "at SIGTERM"} {
 		fmt.Fprintf(out, "%-12s %v\n", kind, l.counts[kind])
 	}
 	slices.Sort(l.waits)
 	if n := len(l.waits); n > 0 {
 		fmt.Fprintf(out, "proper clients waited %.1f s at most, %.1f s in the median\n", l.waits[n-1].Seconds(), l.waits[n/2].Seconds())
 	}
+	fmt.Fprintf(out, "memory after each crowd: %d, %d, %d MiB\n", after[0]>>10, after[1]>>10, after[2]>>10)
 	fmt.Fprintf(out, "memory %d MiB before, %d MiB at most; ended %.1f s after SIGTERM: %v\n", before>>10, peak>>10, took.Seconds(), err)
 	switch {
 	case len(l.wrong) > 0:
@@ -140,6 +173,10 @@ func run() (*bytes.Buffer, error) {
 		return out, fmt.Errorf("the server ended with %w: %s", err, said)
 	case strings.Contains(said.String(), "goroutine "):
 		return out, fmt.Errorf("the server crashed: %s", said)
+	case l.counts["crowd"]["connection closed"] > 0:
+		return out, errors.New("a client of the crowd was neither answered nor refused")
+	case after[2] > after[0]+after[0]/10+16<<10:
+		return out, errors.New("memory grows with each crowd")
 	case l.counts["proper"]["right"] != *proper:
 		return out, errors.New("a client that asked properly got no answer")
 	}
@@ -221,9 +258,9 @@ func (l *load) blame(kind, format string, args ...any) {
 	l.wrong = append(l.wrong, kind+": "+fmt.Sprintf(format, args...))
 }
 
-func (l *load) askOnce() {
+func (l *load) askOnce(kind string) {
 	status, text, header, err := l.ask(prompt, 24, 5*time.Minute)
-	l.judge("at SIGTERM", status, text, header, err)
+	l.judge(kind, status, text, header, err)
 }
 
 func (l *load) askProperly() {

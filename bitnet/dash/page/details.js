@@ -76,7 +76,7 @@ export function showSwarm(chosen) {
   replace($('swarm'), JSON.stringify([...swarms.values()].map((c) => [c.run.swarm, c.color])), () => [...swarms.values()].flatMap((c) => {
     const s = c.run.swarm;
     const last = s.rounds?.at(-1);
-    const rows = s.workers.map((w) => [w.name, w.here ? 'here' : `left ${date(Date.parse(w.seen))}`, w.card, w.tokens_per_sec ? short(w.tokens_per_sec) : '–',
+    const rows = s.workers.map((w) => [w.name, w.here ? 'here' : `left ${date(Date.parse(w.seen))}`, w.card, w.speed ? short(w.speed) : '–',
       count(w.rounds), count(w.steps), short(w.tokens), bytes(w.sent), bytes(w.received), w.left_out ? `${count(w.left_out)} (${w.reason ?? ''})` : '0']);
     return [
       el('p', {}, `${s.name}: ${s.phase}, round ${count(s.round)}, step ${count(s.step)} of ${count(s.steps)}, ${short(s.tokens)} tokens together`,
