@@ -31,9 +31,6 @@ type Machine struct {
 	Backend string `json:"backend"`
 }
 
-// Kind is what a result measures: "peak", "kernels", "step" or "generate".
-func Kind(r Result) string { return r.kind() }
-
 func machineOf(dev *gpu.Device) Machine {
 	a := dev.Adapter()
 	return Machine{a.Name, a.Driver, a.Backend}

@@ -116,7 +116,7 @@ func report(results []bench.Result, experiment string) string {
 		title := map[string]string{
 			measurePeak: "peak", measureKernels: "kernels of a training step of " + experiment,
 			measureStep: "training steps of " + experiment, measureGenerate: "generation with the model of " + experiment,
-		}[bench.Kind(r)]
+		}[r.Kind()]
 		fmt.Fprintf(&b, "\n%s\n", title)
 		t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		for _, f := range r.Figures() {
