@@ -20,7 +20,7 @@ import (
 func TestSwarmInChromium(t *testing.T) {
 	root := t.TempDir()
 	b := pagetest.Open(t, 4*time.Minute)
-	server := httptest.NewServer(dash.Handler(root))
+	server := httptest.NewServer(dash.Handler(root, "localhost"))
 	t.Cleanup(server.Close)
 	_, err := runs.Create(root, "alone", []byte("name: alone\n"))
 	require.NoError(t, err)

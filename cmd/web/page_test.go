@@ -309,6 +309,7 @@ func TestTroublePage(t *testing.T) {
 			}
 			b.Wait(row.want, row.want)
 			look(t, b, "trouble-"+row.name)
+			require.True(t, pagetest.Eval[bool](b, row.want), "it stays: %s", row.want)
 			b.Clean(server.URL)
 		})
 	}
@@ -330,7 +331,9 @@ func TestAdvice(t *testing.T) {
 		{"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/605.1.15", true, []string{"version 26"}},
 		{"Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1", false, []string{"https", "ssh -L", "iOS 26"}},
 	} {
-		got := pagetest.Eval[string](b, fmt.Sprintf(`(await import('./support.js')).advice(%s, %v, false).join('\n')`, pagetest.Quote(row.agent), row.secure))
+		b.Do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`window.advised = undefined, import('./support.js').then((m) => { window.advised = m.advice(%s, %v, false).join('\n'); }), undefined`, pagetest.Quote(row.agent), row.secure)))
+		b.Wait("there is advice", `window.advised !== undefined`)
+		got := pagetest.Eval[string](b, `window.advised`)
 		for _, w := range row.want {
 			require.Contains(t, got, w)
 		}

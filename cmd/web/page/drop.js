@@ -1,6 +1,6 @@
 // Files that the visitor drops or chooses, folders with all that is in them.
 
-const MOST = 4096; // files of a folder
+const MOST = 1000; // files that the worker takes at once
 
 /** @returns {Promise<{path: string, file: File}[]>} the files of a drop, by their paths */
 export async function dropped(transfer) {
@@ -12,7 +12,7 @@ export async function dropped(transfer) {
 }
 
 async function walk(entry, out) {
-  if (out.length >= MOST) throw new Error(`More than ${MOST} files were dropped: drop the folder of one model.`);
+  if (out.length >= MOST) throw new Error(`More than ${MOST} files are more than can be dropped at once: drop one model.`);
   const path = entry.fullPath.replace(/^\//, '');
   if (entry.isFile) {
     out.push({ path, file: await new Promise((yes, no) => entry.file(yes, no)) });
@@ -53,6 +53,3 @@ export function nameOfFiles(files) {
   if (first.includes('/')) return first.split('/')[0];
   return files.length === 1 ? first.replace(/\.(zip|gguf|txt|md|json|jsonl|csv|safetensors)$/i, '') : 'model';
 }
-
-/** Whether the files are a text to train on, by their only name. */
-export const isText = (files) => files.length === 1 && /\.(txt|md|markdown|csv|tsv|log|html?|xml|tex|srt|py|go|js|c|h|rs|java)$/i.test(files[0].path);

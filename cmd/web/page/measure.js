@@ -77,16 +77,17 @@ export class Measure {
     this.app.engine.stop(this.job.id);
   }
 
-  /** One part's figures, as a table with a bar where they share a unit. */
+  /** One part's figures, as a table, with a bar where several share a unit; 0 is none. */
   part(what, result) {
     const figures = result?.figures ?? [];
     const most = new Map();
     for (const f of figures) most.set(f.unit, Math.max(most.get(f.unit) ?? 0, f.value));
+    const shared = (unit) => figures.filter((f) => f.unit === unit).length > 1;
     const id = `result-${what}`;
     const rows = figures.map((f) => {
       const bar = el('span', { class: 'bar' });
       bar.style.width = `${(100 * f.value / (most.get(f.unit) || 1)).toFixed(1)}%`;
-      return el('tr', {}, el('th', { scope: 'row' }, f.name), el('td', { class: 'num' }, value(f.value)), el('td', { class: 'dim' }, f.unit), el('td', { class: 'track-cell', 'aria-hidden': 'true' }, el('span', { class: 'track' }, bar)));
+      return el('tr', {}, el('th', { scope: 'row' }, f.name), el('td', { class: 'num' }, f.value ? value(f.value) : '–'), el('td', { class: 'dim' }, f.unit), el('td', { class: 'track-cell', 'aria-hidden': 'true' }, shared(f.unit) ? el('span', { class: 'track' }, bar) : null));
     });
     const list = (some) => el('table', {}, el('caption', { class: 'hide' }, TITLES[what] ?? what), el('tbody', {}, ...some));
     $('results').append(el('section', { class: 'panel', 'aria-labelledby': id },

@@ -10,6 +10,7 @@ export class NewRun {
     this.experiments = [];
     this.able = false;
     this.busy = false;
+    this.refused = ''; // what the program said of the form as it is
     this.values = new Map(); // experiment -> key -> what was typed
     $('new-run').addEventListener('submit', (e) => {
       e.preventDefault();
@@ -40,6 +41,7 @@ export class NewRun {
   choose() {
     const x = this.chosen;
     if (!x) return;
+    this.refused = '';
     const typed = this.values.get(x.name) ?? new Map();
     this.values.set(x.name, typed);
     $('settings').replaceChildren(...x.settings.map((s) => {
@@ -47,6 +49,7 @@ export class NewRun {
       input.value = typed.get(s.key) ?? '';
       input.addEventListener('input', () => {
         typed.set(s.key, input.value);
+        this.refused = '';
         this.update();
       });
       return el('label', { class: 'stack', title: s.key }, s.title, input);
@@ -100,10 +103,16 @@ export class NewRun {
       input.setAttribute('aria-invalid', String(!!w));
       wrong ||= w;
     }
-    this.error(wrong);
+    this.error(wrong || this.refused);
     const needs = x?.needs_text && !$('text').value;
     $('start').disabled = !this.able || this.busy || !x || !!wrong || needs;
     setText($('start'), this.busy ? 'Training…' : needs ? 'Add a text first' : 'Start training');
+  }
+
+  /** Shows why the program did not start; it stays until the form is changed. */
+  refuse(text) {
+    this.refused = text;
+    this.update();
   }
 
   error(text) {

@@ -211,6 +211,7 @@ export class Play {
     });
     setText($('play-status'), this.status());
     $('play-status').dataset.end = t?.over || this.illegal ? (this.illegal || t.winner === this.side ? 'won' : t.winner === '' ? 'drawn' : 'lost') : '';
+    $('play-new').disabled = !this.able;
     $('play-back').disabled = this.busy || this.moves.length < (this.side === 'X' ? 1 : 2);
     this.drawThoughts(shown ?? this.last);
     const tally = [['you won', this.tally.won], ['drawn', this.tally.drawn], ['you lost', this.tally.lost]];

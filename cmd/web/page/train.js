@@ -59,7 +59,10 @@ export class Train {
   }
 
   failed(why) {
+    // What was being trained is not any more.
+    this.runs = this.runs.map((r) => (r.state === 'running' ? { ...r, state: 'crashed' } : r));
     this.ended();
+    this.list.show(this.runs, '', this.shownRun);
     this.form.able = false;
     this.form.update();
     if (!$('run-box').hidden) this.error(why.text);
@@ -148,7 +151,7 @@ export class Train {
       this.error('A training is under way: pause it before.');
       return;
     }
-    this.form.error('');
+    this.form.refuse('');
     const resumed = fields.resume ?? '';
     if (resumed) await this.open(resumed);
     else this.view('new run');
@@ -181,7 +184,7 @@ export class Train {
       this.ended();
       setText($('run-note'), '');
       this.error(e.message);
-      if (!active.run) this.form.error(e.message);
+      if (!active.run) this.form.refuse(e.message);
       if (this.shownRun === 'new run') this.nothing();
     }
     this.app.kept();
