@@ -76,8 +76,9 @@ func TestMomentsOf8Bits(t *testing.T) {
 	require.NotEqual(t, last(exact), last(whole))
 
 	c := whole.Config
-	resumed := begin(t, &c, dev, Start{RunsDir: dir, Resume: whole.Run.CheckpointDir(40)}, Events{})
 	want := fileOf(t, whole.Run.CheckpointDir(60))
+	whole.Close()
+	resumed := begin(t, &c, dev, Start{RunsDir: dir, Resume: whole.Run.CheckpointDir(40)}, Events{})
 	require.NoError(t, resumed.Train(context.Background()))
 	require.Equal(t, want, fileOf(t, resumed.Run.CheckpointDir(60)))
 	c.Train.Optimizer = Muon
