@@ -1,6 +1,7 @@
 package cost
 
 import (
+	"math"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -202,6 +203,12 @@ func TestSeveralWorkers(t *testing.T) {
 	require.InEpsilon(t, e, s[0].Exchange, 1e-9)
 	require.InEpsilon(t, 4*2/(2+0.25*e+(0.75*e-0.6*2/2)), s[0].LargerBatch, 1e-9)
 	require.InEpsilon(t, 2/(0.5+0.25*e+(0.75*e-0.6*0.5)), s[0].SameBatch, 1e-9)
+	require.Equal(t, "local steps (swarm)", s[1].Way)
+	n := 1e9/8 + 4*math.Ceil(1e9/8/256.)
+	wait := 2 * 4 * n / (0.94e9) // all changes to the meeting point, and all answers back
+	require.InEpsilon(t, n/100, s[1].Bytes, 1e-9)
+	require.InEpsilon(t, 4*200/(200+wait), s[1].LargerBatch, 1e-9)
+	require.InEpsilon(t, 200/(50+wait), s[1].SameBatch, 1e-9)
 	half := r.Scale(alone, Workers{N: 4, Link: 8e9, Format: cluster.BFloat16})
 	require.InEpsilon(t, s[0].Bytes/2, half[0].Bytes, 1e-9)
 	// A fast link hides all but the last bucket.

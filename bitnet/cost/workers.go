@@ -34,6 +34,7 @@ var ways = []struct {
 	of   func(r Run, w Workers, alone float64) Scaling // alone: seconds of a step on one worker
 }{
 	{"synchronous (mpirun)", synchronous},
+	{"local steps (swarm)", localSteps},
 }
 
 // Scale says what each way to share the run brings, for a device.
@@ -69,6 +70,22 @@ func synchronous(r Run, w Workers, alone float64) Scaling {
 	s.SameBatch = alone / step(alone/n, max(accum/n, 1))
 	s.LargerBatch = n * alone / step(alone, accum)
 	return s
+}
+
+// swarmSteps is how many steps a worker of a swarm trains between two exchanges, by
+// default (bitnet swarm serve --local-steps).
+const swarmSteps = 100
+
+// localSteps exchanges the change of the weights once in swarmSteps steps, as OfSwarm
+// says; the meeting point has a link like the workers'.
+func localSteps(r Run, w Workers, alone float64) Scaling {
+	n, bytes := float64(w.N), linkShare*w.Link/8
+	shared := OfSwarm(r.Params, w.N, swarmSteps, alone/n, r.StepTokens, bytes)
+	larger := OfSwarm(r.Params, w.N, swarmSteps, alone, r.StepTokens, bytes)
+	return Scaling{
+		Bytes: larger.Bytes / swarmSteps, Exchange: larger.Exchange / swarmSteps,
+		SameBatch: swarmSteps * alone / shared.Round, LargerBatch: larger.SpeedUp,
+	}
 }
 
 // ParseLink reads the speed of a link: 10Gbit, 2.5Gbit, 100Mbit.
