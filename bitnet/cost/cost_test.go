@@ -1,8 +1,8 @@
 package cost
 
 import (
-	"math"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
