@@ -88,6 +88,11 @@ func TestReadCurvesInParts(t *testing.T) {
 	}
 	for _, k := range Keys() {
 		a, b := want.Series(k), got.Series(k)
+		if !bytes.Contains(text.Bytes(), []byte(`"`+k.String()+`":`)) { // of runs that several ranks share
+			require.Equal(t, fmt.Sprint(a.Mean), fmt.Sprint(b.Mean), k)
+			require.True(t, math.IsNaN(b.Mean[0]), k)
+			continue
+		}
 		require.Equal(t, a.Min, b.Min, k)
 		require.Equal(t, a.Max, b.Max, k)
 		require.InEpsilonSlice(t, a.Mean, b.Mean, 1e-9, k)
