@@ -17,9 +17,9 @@ command -v debootstrap >/dev/null || fail "debootstrap is missing (Debian: deboo
 [ -x build/bitnet ] || fail "there is no build/bitnet: run make build"
 
 # stage KEYWORD prints what follows a keyword in the last stage.
-stage() { awk -v keyword="$1" '$1 == "FROM" { text = "" } $1 == keyword { text = text substr($0, length(keyword) + 2) "\n" } END { printf "%s", text }' Dockerfile; }
+stage() { awk -v keyword="$1" '$1 == "FROM" { text = "" } $1 == keyword { text = text substr($0, length(keyword) + 2) "\n" } END { printf "%s", text }' docs/Dockerfile; }
 
-image=$(awk '$1 == "FROM" { last = $2 } END { print last }' Dockerfile)
+image=$(awk '$1 == "FROM" { last = $2 } END { print last }' docs/Dockerfile)
 suite=${image#debian:}
 suite=${suite%-slim}
 work=$(mktemp -d)
