@@ -3,6 +3,7 @@ package gpu_test
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -33,6 +34,9 @@ func TestOnDawn(t *testing.T) {
 }
 
 func TestBackend(t *testing.T) {
+	if runtime.GOOS == "js" {
+		t.Skip("a browser has no other backend")
+	}
 	_, err := gpu.AdaptersOf("vulkan")
 	require.ErrorContains(t, err, `no backend is called "vulkan": choose one of auto, wgpu, dawn`)
 	found, err := gpu.AdaptersOf("wgpu")
