@@ -3,7 +3,9 @@ package swarm
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -40,7 +42,7 @@ func ParseAddress(text string) (Address, error) {
 	if u.Scheme != "nats" && u.Scheme != "tls" {
 		return bad("it begins with neither nats:// nor tls://")
 	}
-	if u.Hostname() == "" {
+	if _, ip := netip.ParseAddr(u.Hostname()); ip != nil && !hostName.MatchString(u.Hostname()) {
 		return bad("it names no host")
 	}
 	if u.RawQuery != "" {
@@ -49,6 +51,9 @@ func ParseAddress(text string) (Address, error) {
 	port := u.Port()
 	if port == "" {
 		port = DefaultPort
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+		return bad("it has no port from 1 to 65535")
 	}
 	a := Address{Name: strings.Trim(u.Path, "/"), Fingerprint: strings.ToLower(u.Fragment), TLS: u.Scheme == "tls", Host: net.JoinHostPort(u.Hostname(), port)}
 	if a.Name == "" {

@@ -213,6 +213,7 @@ const (
 var (
 	hexadecimal = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
 	swarmName   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	hostName    = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]{0,253})$`)
 )
 
 // check says what is wrong with the values of a request.
