@@ -63,7 +63,7 @@ exec '${BITNET_NODE:-node}' "\$@" 2>>$dir/messages
 END
 chmod +x "$dir/node"
 
-# Every process opens the log anew, so it is a pipe, which is collected.
+# Every process opens the log again, so it is a pipe, which is collected.
 mkfifo "$dir/messages"
 exec 3<>"$dir/messages"
 cat "$dir/messages" >"$dir/log" 3>&- &

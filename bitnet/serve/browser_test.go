@@ -266,7 +266,7 @@ func TestPageInChromium(t *testing.T) {
 	b.wait("there is a field", `document.activeElement.matches('.edit textarea') && document.activeElement.value === '5'`)
 	b.run(`document.activeElement.value = '1'`)
 	b.enter()
-	b.wait("it is answered anew", answers+` === 1 && `+idle+` && `+lastBody+`.textContent !== `+quote(game))
+	b.wait("it is answered again", answers+` === 1 && `+idle+` && `+lastBody+`.textContent !== `+quote(game))
 	require.Equal(t, "1", eval[string](b, `document.querySelector('.user .body').textContent`))
 
 	// Hostile output is text.

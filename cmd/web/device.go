@@ -93,7 +93,7 @@ func (w *worker) device(note func(string)) (*gpu.Device, error) {
 }
 
 // forget closes the device after an error that may have come from it, so that the
-// next request begins anew.
+// next request starts again.
 func (w *worker) forget() {
 	if w.use.dev != nil {
 		w.use.dev.Close()

@@ -315,7 +315,7 @@ func TestTroublePage(t *testing.T) {
 	}
 }
 
-// Without WebGPU the page says which browser or flag helps, for the one at hand.
+// Without WebGPU the page says which browser or flag helps, for the browser that shows it.
 func TestAdvice(t *testing.T) {
 	server := servePage(t, scene{})
 	b := pagetest.Open(t, time.Minute)

@@ -11,7 +11,6 @@ import (
 	"iter"
 
 	"bitnet/data/plainfile"
-	"bitnet/data/printable"
 )
 
 // Row is one record of a file of records, as a JSON object.
@@ -32,14 +31,8 @@ func Rows(ctx context.Context, path string, columns []string, o Options) iter.Se
 		if err == nil {
 			err = rowsOf(ctx, path, columns, o, yield)
 		}
-		switch {
-		case err == nil, err == errStopped:
-		case ctx.Err() != nil:
-			yield(Row{}, ctx.Err())
-		case errors.Is(err, io.ErrUnexpectedEOF):
-			yield(Row{}, fmt.Errorf("%s: %w: the file is cut short or damaged; fetch it again", printable.String(path), err))
-		default:
-			yield(Row{}, fmt.Errorf("%s: %w", printable.String(path), err))
+		if err = inFile(ctx, path, err); err != nil {
+			yield(Row{}, err)
 		}
 	}
 }

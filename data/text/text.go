@@ -113,16 +113,24 @@ func Documents(ctx context.Context, path string, skip int64, o Options) iter.Seq
 		if err == nil {
 			err = readFile(ctx, path, skip, o, yield)
 		}
-		switch {
-		case err == nil, err == errStopped:
-		case ctx.Err() != nil:
-			yield(Document{}, ctx.Err())
-		case errors.Is(err, io.ErrUnexpectedEOF):
-			yield(Document{}, fmt.Errorf("%s: %w: the file is cut short or damaged; fetch it again", printable.String(path), err))
-		default:
-			yield(Document{}, fmt.Errorf("%s: %w", printable.String(path), err))
+		if err = inFile(ctx, path, err); err != nil {
+			yield(Document{}, err)
 		}
 	}
+}
+
+// inFile is the error that a reader of a file gives for the one that ended it: nil if
+// nobody reads on.
+func inFile(ctx context.Context, path string, err error) error {
+	switch {
+	case err == nil, err == errStopped:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%s: %w: the file is cut short or damaged; fetch it again", printable.String(path), err)
+	}
+	return fmt.Errorf("%s: %w", printable.String(path), err)
 }
 
 func readFile(ctx context.Context, path string, skip int64, o Options, yield func(Document, error) bool) error {

@@ -27,7 +27,7 @@ type Options struct {
 	Told func(string) // gets a line for each part that begins and ends
 }
 
-// Make measures all parts and writes the report into o.Dir, anew after each
+// Make measures all parts and writes the report into o.Dir, again after each
 // part. If ctx ends, the report holds what was measured so far.
 func Make(ctx context.Context, o Options) (*Report, error) {
 	began := time.Now()

@@ -74,7 +74,7 @@ export function stop() {
 const atEnd = () => $('scroll').scrollHeight - $('scroll').scrollTop - $('scroll').clientHeight < 60;
 function toEnd(follow) { if (follow) $('scroll').scrollTop = $('scroll').scrollHeight; }
 
-/** Writes message i anew: an answer to those before it. What follows is dropped. */
+/** Writes message i again: an answer to those before it. What follows is dropped. */
 async function write(i) {
   stop();
   const controller = new AbortController();

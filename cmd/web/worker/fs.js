@@ -6,13 +6,13 @@
 // used twice. Names and folders are in a journal: a line for each change, with its
 // checksum, written before the change counts. So a rename, of a folder too, either
 // happened or did not, whenever the worker is ended; a line that is cut short is the
-// one change that did not. The journal is written anew, into the second of two files,
+// one change that did not. The journal is rewritten, into the second of two files,
 // when it has grown; the one of the higher generation that is whole counts.
 'use strict';
 (() => {
 	const FORMAT = 1;
 	const ROOM = 64 << 10; // a journal grows by this much, so that a full disk still takes removals
-	const GROWTH = 1 << 20; // bytes of a journal after which it is written anew, if most of them are history
+	const GROWTH = 1 << 20; // bytes of a journal after which it is rewritten, if most of them are history
 	const encoder = new TextEncoder(), decoder = new TextDecoder('utf-8', { fatal: true });
 	const constants = { O_RDONLY: 0, O_WRONLY: 1, O_RDWR: 2, O_CREAT: 0o100, O_EXCL: 0o200, O_TRUNC: 0o1000, O_APPEND: 0o2000, O_DIRECTORY: 0o200000 };
 
