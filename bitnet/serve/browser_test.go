@@ -4,123 +4,49 @@ package serve
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/cdproto/input"
-	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
 	"bitnet/bitnet/infer"
+	"bitnet/bitnet/page/pagetest"
 )
 
-// browser is a tab, and what must not happen in it.
+// browser is a tab with what these tests do in it.
 type browser struct {
-	t   *testing.T
-	ctx context.Context
-
-	mu       sync.Mutex
-	console  []string // errors and warnings
-	requests []string
+	*pagetest.Browser
+	t *testing.T
 }
 
 func openBrowser(t *testing.T) *browser {
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "headless-shell"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	if path == "" {
-		t.Skip("no Chromium is installed: apt-get install chromium lets this test run")
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
-	t.Cleanup(cancel)
-	// The sandbox needs what containers do not give; this browser sees its own page alone.
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	b := &browser{t: t, ctx: ctx}
-	b.do(chromedp.EmulateViewport(1400, 900))
-	_, err := chromedp.Call(ctx, network.Enable, network.EnableParams{})
-	require.NoError(t, err)
-	require.NoError(t, chromedp.Listen(ctx, func(event any) {
-		if e, ok := event.(*network.EventRequestWillBeSent); ok {
-			b.mu.Lock()
-			b.requests = append(b.requests, e.Request.URL)
-			b.mu.Unlock()
-		}
-	}))
-	messages := chromedp.Console(ctx)
-	go func() {
-		for m, err := range messages {
-			if err != nil {
-				return
-			}
-			if m.IsException() || m.Type == "error" || m.Type == "warning" || m.Type == "assert" {
-				b.mu.Lock()
-				b.console = append(b.console, m.String())
-				b.mu.Unlock()
-			}
-		}
-	}()
+	b := &browser{pagetest.Open(t, 4*time.Minute), t}
+	b.Do(chromedp.EmulateViewport(1400, 900))
 	return b
-}
-
-func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
-	b.t.Helper()
-	require.NoError(b.t, chromedp.Do(b.ctx, steps...))
-}
-
-func eval[T any](b *browser, js string) T {
-	b.t.Helper()
-	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](js))
-	require.NoError(b.t, err)
-	return v
-}
-
-// wait waits until an expression in the page is true.
-func (b *browser) wait(what, js string) {
-	b.t.Helper()
-	for {
-		if v, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](js)); err == nil && v {
-			return
-		}
-		select {
-		case <-b.ctx.Done():
-			b.t.Fatalf("it never came to this: %s\n%s", what, strings.Join(b.console, "\n"))
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }
 
 // run is a statement that gives nothing.
 func (b *browser) run(js string) {
 	b.t.Helper()
-	b.do(chromedp.Evaluate[chromedp.Void]("(() => { " + js + " })()"))
+	b.Do(chromedp.Evaluate[chromedp.Void]("(() => { " + js + " })()"))
 }
 
 // say writes a message and sends it with Enter.
 func (b *browser) say(text string) {
 	b.t.Helper()
-	b.run(`const i = document.getElementById('input'); i.focus(); i.value = ` + quote(text) + `; i.dispatchEvent(new Event('input'))`)
+	b.run(`const i = document.getElementById('input'); i.focus(); i.value = ` + pagetest.Quote(text) + `; i.dispatchEvent(new Event('input'))`)
 	b.enter()
 }
 
@@ -128,7 +54,7 @@ func (b *browser) say(text string) {
 func (b *browser) enter() {
 	b.t.Helper()
 	for _, kind := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeKeyDown, input.DispatchKeyEventTypeKeyUp} {
-		_, err := chromedp.Call(b.ctx, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: kind, Key: "Enter", Code: "Enter", Text: "\r", WindowsVirtualKeyCode: 13})
+		_, err := chromedp.Call(b.Context, input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: kind, Key: "Enter", Code: "Enter", Text: "\r", WindowsVirtualKeyCode: 13})
 		require.NoError(b.t, err)
 	}
 }
@@ -139,17 +65,9 @@ func (b *browser) shot(name string) {
 	if folder == "" {
 		return
 	}
-	picture, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	picture, err := chromedp.Run(b.Context, chromedp.CaptureScreenshot())
 	require.NoError(b.t, err)
 	require.NoError(b.t, os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o644))
-}
-
-func quote(s string) string {
-	text, err := json.Marshal(s)
-	if err != nil {
-		panic(err)
-	}
-	return string(text)
 }
 
 // hostile is what a model may write to take over a page or a reader.
@@ -227,7 +145,7 @@ const (
 
 // press clicks the last button of that text in the conversation.
 func press(label string) string {
-	return `[...document.querySelectorAll('.messages button')].findLast((e) => e.textContent === ` + quote(label) + `).click()`
+	return `[...document.querySelectorAll('.messages button')].findLast((e) => e.textContent === ` + pagetest.Quote(label) + `).click()`
 }
 
 // A conversation in a real browser: with the model that comes with the source, and
@@ -238,113 +156,108 @@ func TestPageInChromium(t *testing.T) {
 	stage := &actor{next: s.Handler(), left: make(chan struct{}, 1)}
 	server := httptest.NewServer(stage)
 	t.Cleanup(server.Close)
-	b.do(chromedp.Navigate(server.URL))
-	b.wait("the model is named", `document.getElementById('model').textContent.startsWith('game, 48 tokens')`)
-	require.True(t, eval[bool](b, `!document.getElementById('base').hidden`), "a base model says so")
+	b.Do(chromedp.Navigate(server.URL))
+	b.Wait("the model is named", `document.getElementById('model').textContent.startsWith('game, 48 tokens')`)
+	require.True(t, pagetest.Eval[bool](b.Browser, `!document.getElementById('base').hidden`), "a base model says so")
 	b.shot("welcome")
 	b.run(`document.getElementById('set-temperature').value = '0'; document.getElementById('settings').dispatchEvent(new Event('input'))`)
 
 	// An answer is streamed, told in words, and measured.
 	b.say("5")
-	b.wait("the model answers", answers+` === 1 && `+idle+` && `+lastBody+`.textContent.length === 8`)
-	game := eval[string](b, lastBody+`.textContent`)
-	b.wait("the speed is there", `/^8 tokens, [\d.]+ tokens\/s$/.test(document.querySelector('.stats').textContent)`)
-	b.wait("a screen reader hears of it", `document.getElementById('say').textContent.startsWith('Answer finished: 8 tokens')`)
-	b.wait("the conversation is listed", `document.querySelector('#list .open').textContent === '5' && document.querySelector('#list .open').getAttribute('aria-current') === 'true'`)
-	require.Equal(t, "input", eval[string](b, `document.activeElement.id`), "the field keeps the focus")
-	require.Empty(t, eval[string](b, `document.getElementById('input').value`))
+	b.Wait("the model answers", answers+` === 1 && `+idle+` && `+lastBody+`.textContent.length === 8`)
+	game := pagetest.Eval[string](b.Browser, lastBody+`.textContent`)
+	b.Wait("the speed is there", `/^8 tokens, [\d.]+ tokens\/s$/.test(document.querySelector('.stats').textContent)`)
+	b.Wait("a screen reader hears of it", `document.getElementById('say').textContent.startsWith('Answer finished: 8 tokens')`)
+	b.Wait("the conversation is listed", `document.querySelector('#list .open').textContent === '5' && document.querySelector('#list .open').getAttribute('aria-current') === 'true'`)
+	require.Equal(t, "input", pagetest.Eval[string](b.Browser, `document.activeElement.id`), "the field keeps the focus")
+	require.Empty(t, pagetest.Eval[string](b.Browser, `document.getElementById('input').value`))
 
 	// Another answer, and back to the one before.
 	b.run(press("Regenerate"))
-	b.wait("there are two answers", `document.querySelector('.messages').textContent.includes('2 / 2') && `+idle)
-	require.Equal(t, game, eval[string](b, lastBody+`.textContent`), "at temperature 0 it is the same")
+	b.Wait("there are two answers", `document.querySelector('.messages').textContent.includes('2 / 2') && `+idle)
+	require.Equal(t, game, pagetest.Eval[string](b.Browser, lastBody+`.textContent`), "at temperature 0 it is the same")
 	b.run(press("‹"))
-	b.wait("the first is shown again", `document.querySelector('.messages').textContent.includes('1 / 2')`)
+	b.Wait("the first is shown again", `document.querySelector('.messages').textContent.includes('1 / 2')`)
 
 	// What was said can be changed.
 	b.run(press("Edit"))
-	b.wait("there is a field", `document.activeElement.matches('.edit textarea') && document.activeElement.value === '5'`)
+	b.Wait("there is a field", `document.activeElement.matches('.edit textarea') && document.activeElement.value === '5'`)
 	b.run(`document.activeElement.value = '1'`)
 	b.enter()
-	b.wait("it is answered again", answers+` === 1 && `+idle+` && `+lastBody+`.textContent !== `+quote(game))
-	require.Equal(t, "1", eval[string](b, `document.querySelector('.user .body').textContent`))
+	b.Wait("it is answered again", answers+` === 1 && `+idle+` && `+lastBody+`.textContent !== `+pagetest.Quote(game))
+	require.Equal(t, "1", pagetest.Eval[string](b.Browser, `document.querySelector('.user .body').textContent`))
 
 	// Hostile output is text.
 	b.run(`document.getElementById('new').click()`)
 	b.say("say " + hostile)
-	b.wait("all is there", answers+` === 1 && `+idle+` && `+lastBody+`.querySelector('h4')?.textContent === 'A heading'`)
-	shown := eval[string](b, lastBody+`.innerText`)
+	b.Wait("all is there", answers+` === 1 && `+idle+` && `+lastBody+`.querySelector('h4')?.textContent === 'A heading'`)
+	shown := pagetest.Eval[string](b.Browser, lastBody+`.innerText`)
 	for _, want := range []string{"<script>alert(1)</script><img src=x onerror=alert(2)>", "[a link](javascript:alert(3)) ![an image](https://evil.example/x.png)",
 		"⟨U+001B⟩[31mred⟨U+001B⟩[0m", "⟨U+202E⟩txet", "<b>head</b>", "<i>cell</i>", "<u>code</u>", `<iframe src="https://evil.example"></iframe>`, "snake_case_name and 2 * 3 * 4"} {
 		require.Contains(t, shown, want)
 	}
-	require.Zero(t, eval[int](b, `document.querySelectorAll('.message :is(a, img, script, iframe, b, i, u, [onerror], [href], [src])').length`))
-	require.Equal(t, 1, eval[int](b, lastBody+`.querySelectorAll('table').length`))
-	require.Equal(t, []string{"one", "two and three"}, eval[[]string](b, `[...`+lastBody+`.querySelectorAll('li')].map((e) => e.textContent)`))
-	require.Equal(t, "two", eval[string](b, lastBody+`.querySelector('strong').textContent`))
+	require.Zero(t, pagetest.Eval[int](b.Browser, `document.querySelectorAll('.message :is(a, img, script, iframe, b, i, u, [onerror], [href], [src])').length`))
+	require.Equal(t, 1, pagetest.Eval[int](b.Browser, lastBody+`.querySelectorAll('table').length`))
+	require.Equal(t, []string{"one", "two and three"}, pagetest.Eval[[]string](b.Browser, `[...`+lastBody+`.querySelectorAll('li')].map((e) => e.textContent)`))
+	require.Equal(t, "two", pagetest.Eval[string](b.Browser, lastBody+`.querySelector('strong').textContent`))
 	b.shot("wide-light")
 	b.run(press("As written"))
-	b.wait("it can be shown as it was written", lastBody+`.textContent.includes('- **two** and *three*')`)
+	b.Wait("it can be shown as it was written", lastBody+`.textContent.includes('- **two** and *three*')`)
 
 	// Stop.
 	b.say("forever")
-	b.wait("words come", `(`+lastBody+`?.textContent ?? '').includes('word9')`)
-	b.wait("the answer is busy", `document.querySelector('[aria-busy=true]') !== null && document.getElementById('send').hidden`)
-	b.do(chromedp.KeyEvent("\x1b"))
-	b.wait("Escape stops it", idle+` && [...document.querySelectorAll('.stats')].at(-1).textContent.includes('stopped')`)
+	b.Wait("words come", `(`+lastBody+`?.textContent ?? '').includes('word9')`)
+	b.Wait("the answer is busy", `document.querySelector('[aria-busy=true]') !== null && document.getElementById('send').hidden`)
+	b.Do(chromedp.KeyEvent("\x1b"))
+	b.Wait("Escape stops it", idle+` && [...document.querySelectorAll('.stats')].at(-1).textContent.includes('stopped')`)
 	select {
 	case <-stage.left:
-	case <-b.ctx.Done():
+	case <-b.Context.Done():
 		t.Fatal("the server writes on")
 	}
-	require.Contains(t, eval[string](b, lastBody+`.textContent`), "word9", "what was written stays")
+	require.Contains(t, pagetest.Eval[string](b.Browser, lastBody+`.textContent`), "word9", "what was written stays")
 
 	// Leaving a conversation stops its answer, and keeps what there is of it.
 	b.say("forever")
-	b.wait("words come again", `(document.querySelector('[aria-busy] .body')?.textContent ?? '').includes('word9')`)
+	b.Wait("words come again", `(document.querySelector('[aria-busy] .body')?.textContent ?? '').includes('word9')`)
 	b.run(`document.getElementById('new').click()`)
-	b.wait("a new conversation can begin", `document.getElementById('stop').hidden && !document.getElementById('send').hidden && document.querySelectorAll('.message').length === 0`)
+	b.Wait("a new conversation can begin", `document.getElementById('stop').hidden && !document.getElementById('send').hidden && document.querySelectorAll('.message').length === 0`)
 	<-stage.left
 	b.run(`document.querySelector('#list .open').click()`)
-	b.wait("the old one has what there was", answers+` === 3 && `+lastBody+`.textContent.includes('word9')`)
+	b.Wait("the old one has what there was", answers+` === 3 && `+lastBody+`.textContent.includes('word9')`)
 
 	// Trouble is told in words.
 	b.say("break")
-	b.wait("a cut answer says so", idle+` && document.getElementById('problem').textContent.includes('The answer was cut')`)
-	require.Equal(t, "half an ans", eval[string](b, lastBody+`.textContent`))
-	require.Contains(t, eval[string](b, `[...document.querySelectorAll('.stats')].at(-1).textContent`), "not finished")
+	b.Wait("a cut answer says so", idle+` && document.getElementById('problem').textContent.includes('The answer was cut')`)
+	require.Equal(t, "half an ans", pagetest.Eval[string](b.Browser, lastBody+`.textContent`))
+	require.Contains(t, pagetest.Eval[string](b.Browser, `[...document.querySelectorAll('.stats')].at(-1).textContent`), "not finished")
 	b.run(`document.getElementById('problem-close').click()`)
 	stage.busy = 1
 	b.say("say at last")
-	b.wait("it waits for a place", `document.querySelector('[aria-busy]')?.textContent.includes('the server is busy')`)
-	b.wait("and gets one", idle+` && `+lastBody+`.textContent === 'at last'`)
+	b.Wait("it waits for a place", `document.querySelector('[aria-busy]')?.textContent.includes('the server is busy')`)
+	b.Wait("and gets one", idle+` && `+lastBody+`.textContent === 'at last'`)
 
 	// Everything is there after a reload, and can be removed.
-	b.do(chromedp.Navigate(server.URL))
-	b.wait("both conversations are listed", `document.querySelectorAll('#list li').length === 2`)
+	b.Do(chromedp.Navigate(server.URL))
+	b.Wait("both conversations are listed", `document.querySelectorAll('#list li').length === 2`)
 	b.run(`document.querySelectorAll('#list .open')[0].click()`)
-	b.wait("the newest is as it was", answers+` === 5 && `+lastBody+`.textContent === 'at last'`)
+	b.Wait("the newest is as it was", answers+` === 5 && `+lastBody+`.textContent === 'at last'`)
 	b.run(`document.querySelector('#list [title=Rename]').click()`)
 	b.run(`document.activeElement.value = 'Hostile things'`)
 	b.enter()
-	b.wait("it has another title", `document.querySelector('#list .open').textContent === 'Hostile things'`)
+	b.Wait("it has another title", `document.querySelector('#list .open').textContent === 'Hostile things'`)
 	b.run(`document.querySelectorAll('#list [title=Delete]')[1].click()`)
-	b.wait("it asks first", `document.getElementById('confirm').open`)
+	b.Wait("it asks first", `document.getElementById('confirm').open`)
 	b.run(`document.querySelector('#confirm [value=yes]').click()`)
-	b.wait("one is left", `document.querySelectorAll('#list li').length === 1`)
+	b.Wait("one is left", `document.querySelectorAll('#list li').length === 1`)
 
 	b.named()
 	b.themesAndPhone()
 
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, m := range b.console { // the browser itself reports the refused and the cut request
+	for _, m := range b.Console() { // the browser itself reports the refused and the cut request
 		require.Regexp(t, `429|ERR_INCOMPLETE_CHUNKED_ENCODING`, m)
 	}
-	require.NotEmpty(t, b.requests)
-	for _, url := range b.requests {
-		require.True(t, strings.HasPrefix(url, server.URL+"/"), "a request to %s", url)
-	}
+	b.Asked(server.URL + "/")
 }
 
 // named checks that everything that can be used has a name.
@@ -359,7 +272,7 @@ func (b *browser) named() {
 	b.shot("settings")
 	named := 0
 	for range 2 { // with the settings open, and without
-		tree, err := chromedp.Call(b.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+		tree, err := chromedp.Call(b.Context, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
 		require.NoError(b.t, err)
 		for _, n := range tree.Nodes {
 			if n.Ignored || n.Role == nil {
@@ -379,38 +292,38 @@ func (b *browser) named() {
 // themesAndPhone checks dark and light, and a narrow screen.
 func (b *browser) themesAndPhone() {
 	background := `getComputedStyle(document.body).backgroundColor`
-	first := eval[string](b, background)
+	first := pagetest.Eval[string](b.Browser, background)
 	b.run(`document.querySelector('.scroll').scrollTop = 0; document.getElementById('theme').click()`)
-	b.wait("dark and light", background+` !== `+quote(first))
+	b.Wait("dark and light", background+` !== `+pagetest.Quote(first))
 	b.shot("wide-dark")
-	b.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateTouch))
-	b.wait("a phone does not scroll sideways", `document.documentElement.scrollWidth <= 390 && document.getElementById('input').clientWidth > 200`)
+	b.Do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateTouch))
+	b.Wait("a phone does not scroll sideways", `document.documentElement.scrollWidth <= 390 && document.getElementById('input').clientWidth > 200`)
 	b.shot("phone-dark")
-	require.Equal(b.t, "hidden", eval[string](b, `getComputedStyle(document.getElementById('list-box')).visibility`))
+	require.Equal(b.t, "hidden", pagetest.Eval[string](b.Browser, `getComputedStyle(document.getElementById('list-box')).visibility`))
 	b.run(`document.getElementById('open-list').click()`)
-	b.wait("the list comes", `getComputedStyle(document.getElementById('list-box')).visibility === 'visible' && document.getElementById('open-list').getAttribute('aria-expanded') === 'true'`)
+	b.Wait("the list comes", `getComputedStyle(document.getElementById('list-box')).visibility === 'visible' && document.getElementById('open-list').getAttribute('aria-expanded') === 'true'`)
 	b.shot("phone-list")
 	b.run(`document.querySelector('#list .open').click()`)
-	b.wait("and goes", `getComputedStyle(document.getElementById('list-box')).visibility === 'hidden'`)
+	b.Wait("and goes", `getComputedStyle(document.getElementById('list-box')).visibility === 'hidden'`)
 	b.run(`document.getElementById('theme').click(); document.querySelector('.scroll').scrollTop = 0`)
 	b.shot("phone-light")
-	b.do(chromedp.EmulateViewport(1400, 900))
+	b.Do(chromedp.EmulateViewport(1400, 900))
 }
 
 // A server with a key lets the page in, which then asks for the key.
 func TestPageAsksForTheKey(t *testing.T) {
 	b := openBrowser(t)
 	web, _ := startFor(t, DefaultLimits(), Access{Key: "secret", Hosts: []string{"127.0.0.1"}})
-	b.do(chromedp.Navigate(web.URL))
-	b.wait("it asks", `document.getElementById('ask-key').open`)
+	b.Do(chromedp.Navigate(web.URL))
+	b.Wait("it asks", `document.getElementById('ask-key').open`)
 	give := func(key string) {
-		b.run(`document.getElementById('key').value = ` + quote(key) + `; document.querySelector('#key-form .primary').click()`)
+		b.run(`document.getElementById('key').value = ` + pagetest.Quote(key) + `; document.querySelector('#key-form .primary').click()`)
 	}
 	give("wrong")
-	b.wait("it asks again", `document.getElementById('ask-key').open && document.getElementById('key').value === ''`)
+	b.Wait("it asks again", `document.getElementById('ask-key').open && document.getElementById('key').value === ''`)
 	give("secret")
-	b.wait("it is let in", `document.getElementById('model').textContent.startsWith('game')`)
+	b.Wait("it is let in", `document.getElementById('model').textContent.startsWith('game')`)
 	b.say("5")
-	b.wait("the model answers", answers+` === 1 && `+idle)
-	require.Equal(t, "null", eval[string](b, `String(localStorage.getItem('key'))`), "the key goes with the tab")
+	b.Wait("the model answers", answers+` === 1 && `+idle)
+	require.Equal(t, "null", pagetest.Eval[string](b.Browser, `String(localStorage.getItem('key'))`), "the key goes with the tab")
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -119,17 +120,30 @@ func (b *Browser) Wait(what, js string) {
 	}
 }
 
+// Console are the errors and warnings so far.
+func (b *Browser) Console() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.console)
+}
+
+// Asked requires that every address that was asked for begins with one of these.
+func (b *Browser) Asked(prefixes ...string) {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	require.NotEmpty(b.t, b.requests)
+	for _, url := range b.requests {
+		require.True(b.t, slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(url, p) }), "a request to %s", url)
+	}
+}
+
 // Clean requires that nothing was complained about in the console, and that
 // nothing was asked of any server but the one at origin.
 func (b *Browser) Clean(origin string) {
 	b.t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	require.Empty(b.t, b.console)
-	require.NotEmpty(b.t, b.requests)
-	for _, url := range b.requests {
-		require.True(b.t, strings.HasPrefix(url, origin+"/") || strings.HasPrefix(url, "blob:"+origin+"/"), "a request to %s", url)
-	}
+	require.Empty(b.t, b.Console())
+	b.Asked(origin+"/", "blob:"+origin+"/")
 }
 
 // Named requires that everything that can be used has a name in the tree that
