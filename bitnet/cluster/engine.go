@@ -15,6 +15,7 @@ const (
 	longNap    = 100 * time.Microsecond // while they do not
 	idleNap    = 20 * time.Millisecond  // without operations: only signs of life
 	lingering  = time.Second            // for the news of a failure to reach the others
+	hearing    = 5 * time.Second        // for rank 0 to tell of it
 	leaving    = 10 * time.Second       // for MPI to end
 
 	pulseTag = 1
@@ -36,6 +37,8 @@ type engine struct {
 	quit    chan error    // why: told to the others
 	parted  chan struct{} // closed when this rank has nothing more to tell or to hear
 	gone    chan struct{} // closed when the goroutine has ended
+
+	firstLeft atomic.Bool // rank 0 has left with an error
 
 	mu     sync.Mutex
 	failed error
@@ -299,8 +302,14 @@ func (e *engine) end(why error) {
 		e.fail(why)
 	}
 	// The news must reach the others before the launcher ends them.
-	for until := time.Now().Add(lingering); time.Now().Before(until); time.Sleep(time.Millisecond) {
+	e.watch.end()
+	stay := lingering
+	if e.me > 0 && !errors.Is(failed, ErrLost) {
+		stay = hearing
+	}
+	for until := time.Now().Add(stay); time.Now().Before(until) && !e.firstLeft.Load(); time.Sleep(time.Millisecond) {
 		e.watch.spread(e.t, time.Now())
+		e.firstLeft.Store(e.watch.firstLeft(e.t))
 	}
 	close(e.parted)
 	if errors.Is(failed, ErrLost) { // whoever hangs must be ended too

@@ -268,11 +268,15 @@ func (lostError) Is(err error) bool { return err == ErrLost }
 
 // Leave ends this rank's part. With an error the other ranks end with it too, as
 // soon as they hear of it. Where a rank is lost it ends the processes of all, this
-// one included: report the error before.
-func (g *Group) Leave(err error) {
-	if g != nil {
-		g.engine.leave(err)
+// one included: report the error before. Rank 0 always does. The others may ask
+// afterwards: reported says that rank 0 has left with an error, too, which tells
+// theirs or is the same.
+func (g *Group) Leave(err error) (reported bool) {
+	if g == nil {
+		return false
 	}
+	g.engine.leave(err)
+	return g.engine.firstLeft.Load()
 }
 
 // BroadcastValues is Broadcast for numbers.

@@ -135,6 +135,24 @@ func TestFailureIsTold(t *testing.T) {
 	require.False(t, net.aborted.Load(), "nobody hangs")
 }
 
+// Where all ranks find the same error, the others hear that rank 0 has told it. Where
+// rank 0 only hears of it, it has not.
+func TestWhoReports(t *testing.T) {
+	for _, slow := range []bool{false, true} {
+		var reported [3]bool
+		together(t, &network{}, 3, func(g *Group) error {
+			if slow && g.Rank() == 0 {
+				time.Sleep(hearing + lingering) // computes, and does not look
+				return g.Barrier()
+			}
+			err := errors.New("the batch cannot be shared")
+			reported[g.Rank()] = g.Leave(err)
+			return err
+		})
+		require.Equal(t, [3]bool{false, !slow, !slow}, reported)
+	}
+}
+
 // watches gives the signs of life of n ranks, as seen by rank 0, without a network.
 func watches(n int) (*watch, time.Time) {
 	now := time.Now()

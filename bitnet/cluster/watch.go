@@ -229,6 +229,24 @@ func (w *watch) spread(t transport, now time.Time) {
 	}
 }
 
+// end makes known, with the reason, that this rank now leaves.
+func (w *watch) end() {
+	w.own.bye = true
+	for _, p := range w.peers {
+		p.told = false
+	}
+}
+
+// firstLeft hears rank 0, and reports whether it has left with an error.
+func (w *watch) firstLeft(t transport) bool {
+	first := w.peers[0]
+	if first == nil {
+		return false
+	}
+	_ = w.hear(t, 0, first, time.Now()) // whoever cannot be heard has said nothing
+	return first.last.bye && first.last.failed != ""
+}
+
 // judge finds a rank that is lost, and says so in a sentence.
 func (w *watch) judge(now time.Time, name func(int) string) string {
 	top, behind, since := w.own.entered, w.me, w.changed

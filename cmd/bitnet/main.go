@@ -39,14 +39,18 @@ func run(ctx context.Context, root *cobra.Command) int {
 		return 0
 	case errors.Is(err, context.Canceled):
 		return 130
-	case errors.As(err, new(reportedError)):
-		return 1
+	case !errors.As(err, new(reportedError)):
+		printError(root, err)
 	}
-	fmt.Fprintln(root.ErrOrStderr(), "bitnet:", printable.String(err.Error()))
 	if isUsage(err) {
 		return 2
 	}
 	return 1
+}
+
+// printError prints an error.
+func printError(c *cobra.Command, err error) {
+	fmt.Fprintln(c.ErrOrStderr(), "bitnet:", printable.String(err.Error()))
 }
 
 func rootCommand() *cobra.Command {

@@ -43,11 +43,14 @@ func (silentReporter) start(*train.Trainer)                  {}
 func (silentReporter) events() train.Events                  { return train.Events{} }
 func (silentReporter) end(_ *train.Trainer, err error) error { return err }
 
-// reportedError is an error that another rank prints.
+// reportedError is an error that has been printed, here or by another rank.
 type reportedError struct{ error }
 
-// leave ends a rank's part, tells the others if it failed, and gives the error
-// that this rank prints.
+func (e reportedError) Unwrap() error { return e.error }
+
+// leave ends a rank's part, tells the others if it failed, and prints its error:
+// before it leaves, as the launcher ends all ranks when the first has left. What
+// all ranks find, rank 0 alone prints: the others wait for it.
 func leave(c *cobra.Command, group *cluster.Group, t *train.Trainer, err error) error {
 	if group == nil {
 		return err
@@ -60,12 +63,19 @@ func leave(c *cobra.Command, group *cluster.Group, t *train.Trainer, err error) 
 		err = errors.New("it was asked to stop before training began")
 	}
 	said := sentence(group, t, err)
-	if errors.Is(err, cluster.ErrLost) { // Leave may end this process
-		fmt.Fprintln(c.ErrOrStderr(), "bitnet:", printable.String(said.Error()))
-		said = reportedError{err}
+	if said == nil || errors.As(said, new(reportedError)) {
+		group.Leave(err)
+		return said
 	}
+	if group.Rank() > 0 && !errors.Is(err, cluster.ErrLost) { // where one is lost, Leave may end this process
+		if reported := group.Leave(err); !reported {
+			printError(c, said)
+		}
+		return reportedError{err}
+	}
+	printError(c, said)
 	group.Leave(err)
-	return said
+	return reportedError{err}
 }
 
 // sentence is what a rank says of its error.
