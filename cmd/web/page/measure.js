@@ -52,7 +52,7 @@ export class Measure {
     $('measure-about').hidden = true;
     this.error('');
     setText($('measure-note'), 'Measuring…');
-    const job = this.job = this.app.engine.ask('measure', { what: this.what, experiment: $('measure-experiment').value }, {
+    const job = this.job = this.app.engine.ask('measure', { what: this.what, experiment: $('measure-experiment').value, seconds: Number($('measure-seconds').value) }, {
       note: (m) => setText($('measure-note'), m.text),
       measured: (m) => this.part(m.what, m.result),
     });
@@ -93,6 +93,7 @@ export class Measure {
     $('results').append(el('section', { class: 'panel', 'aria-labelledby': id },
       el('h3', { id }, TITLES[what] ?? what),
       figures.length ? list(rows.slice(0, FIRST)) : el('p', { class: 'empty' }, 'No figures.'),
+      result?.left_out ? el('p', { class: 'dim small' }, `There was no time for more: ${result.left_out}.`) : null,
       rows.length > FIRST ? el('details', { class: 'fold' }, el('summary', {}, `${rows.length - FIRST} more`), list(rows.slice(FIRST))) : null));
     this.app.say(`${TITLES[what] ?? what} is measured`);
   }
