@@ -1,6 +1,6 @@
 // What this GPU can do, measured as bitnet bench does, with a report to copy.
 
-import { $, el, setOptions, setText } from './dom.js';
+import { $, copy, el, setOptions, setText } from './dom.js';
 import { value } from './format.js';
 import { saveAs } from './saving.js';
 
@@ -99,15 +99,13 @@ export class Measure {
   }
 
   async copy() {
-    const text = $('report').textContent;
-    try {
-      await navigator.clipboard.writeText(text);
+    if (await copy($('report').textContent)) {
       this.said('Copied');
-    } catch {
-      // Where the clipboard is refused, the report is marked for a copy by hand.
-      getSelection().selectAllChildren($('report'));
-      this.said('Press Ctrl+C');
+      return;
     }
+    // Where the clipboard is refused, the report is marked for a copy by hand.
+    getSelection().selectAllChildren($('report'));
+    this.said('Press Ctrl+C');
   }
 
   said(text) {
