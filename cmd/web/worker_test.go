@@ -20,13 +20,17 @@ import (
 	"bitnet/bitnet/web"
 )
 
-// built is the folder of the browser version, which is built once for all tests.
+// built is the folder of the browser version, which is built once for all tests, or
+// copied from the folder that BITNET_WEB names.
 var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "bitnet-web-test-")
 	if err != nil {
 		return "", err
 	}
 	out := filepath.Join(dir, "web")
+	if from := os.Getenv("BITNET_WEB"); from != "" {
+		return out, os.CopyFS(out, os.DirFS(from))
+	}
 	build := exec.Command("go", "run", "./cmd/web/bundle", "-fast", "-o", out)
 	build.Dir = filepath.Join("..", "..")
 	if text, err := build.CombinedOutput(); err != nil {
