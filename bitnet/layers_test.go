@@ -17,6 +17,7 @@ import (
 var layers = [][]string{
 	{"data/ctxio", "data/plainfile"},
 	{"data/meter", "data/order", "data/printable", "data/atomicfile", "data/disk", "data/mapped", "gpu/driver", "shaders", "bitnet/suggest", "bitnet/cluster", "bitnet/page"},
+	{"gpu/internal/wire"},
 	{"data/tokenizer", "data/text", "data/hub", "gpu/wgpu", "gpu/dawn", "gpu/browser", "gpu/internal"},
 	{"data", "gpu"},
 	{"data/rows", "data/shard", "graph"},

@@ -26,6 +26,7 @@
 //	wgpu/        the default driver: wgpu-native, in this process
 //	dawn/        Dawn in a Node.js process: f16, subgroups, matrix units
 //	browser/     navigator.gpu, in a program for js/wasm
+//	internal/    wire: what dawn and browser share; fake: a driver for tests
 //	driver_*.go  one file for each driver: in which builds it is included
 //
 // All checks of arguments are in this package, so a driver needs none. To add a

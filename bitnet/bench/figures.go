@@ -22,6 +22,9 @@ type Figure struct {
 type Result interface {
 	Kind() string
 	Figures() []Figure
+	// LeftOut says what was not measured because there was no time for it, ""
+	// for nothing.
+	LeftOut() string
 }
 
 // Machine says what was measured on.
@@ -40,12 +43,13 @@ func machineOf(dev *gpu.Device) Machine {
 type stored struct {
 	Bench   string   `json:"bench"`
 	Figures []Figure `json:"figures"`
+	LeftOut string   `json:"left_out,omitempty"`
 	Result  any      `json:"result"`
 }
 
 // JSON is what is stored of a benchmark: its figures, and the whole result.
 func JSON(b Result) ([]byte, error) {
-	text, err := json.Marshal(stored{b.Kind(), b.Figures(), b})
+	text, err := json.Marshal(stored{b.Kind(), b.Figures(), b.LeftOut(), b})
 	return append(text, '\n'), err
 }
 

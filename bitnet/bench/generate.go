@@ -23,6 +23,9 @@ type GenerateOptions struct {
 	Tokens       int   // new ones of each sequence
 	Context      int   // tokens to make room for; 0 for just enough
 	Repeat       int   // of prompts and texts
+	// Budget is how long each number of sequences may take, 0 for no limit. At least
+	// one prompt and one new token are measured.
+	Budget time.Duration
 }
 
 // Generate is how fast a model writes.
@@ -49,9 +52,20 @@ type GenerateRun struct {
 	BytesPerToken   float64 `json:"bytes_per_token"`   // all three, for one token of one sequence
 	GBPerSec        float64 `json:"gb_per_sec"`        // that rate of tokens times those bytes
 	ShareOfMeasured float64 `json:"share_of_measured"` // of the bandwidth
+	leftOut         string
 }
 
 func (*Generate) Kind() string { return "generate" }
+
+// LeftOut says how many new tokens were measured, if there was no time for all.
+func (b *Generate) LeftOut() string {
+	for _, r := range b.Runs {
+		if r.leftOut != "" {
+			return r.leftOut
+		}
+	}
+	return ""
+}
 
 // Figures are the rates of each number of sequences.
 func (b *Generate) Figures() []Figure {
@@ -121,7 +135,7 @@ func MeasureGenerate(ctx context.Context, name string, m *model.Model, dev *gpu.
 	}
 	b := &Generate{Machine: machineOf(dev), Model: name, PromptTokens: o.PromptTokens, NewTokens: o.Tokens, Context: o.Context}
 	var err error
-	if b.Bandwidth, err = tune.MeasureBandwidth(ctx, dev); err != nil {
+	if b.Bandwidth, err = tune.MeasureBandwidth(ctx, dev, o.Budget/3); err != nil {
 		return nil, err
 	}
 	for _, n := range o.Batches {
@@ -149,6 +163,8 @@ func measureGenerate(ctx context.Context, m *model.Model, n int, o GenerateOptio
 			prompts[i] = append(prompts[i], uint32(rng.IntN(m.Config.VocabSize)))
 		}
 	}
+	start := time.Now()
+	over := func() bool { return o.Budget > 0 && time.Since(start) > o.Budget }
 	var prompt, step []float64
 	write := func(tokens int) error { // one text of each sequence
 		feed := slices.Clone(prompts)
@@ -170,8 +186,10 @@ func measureGenerate(ctx context.Context, m *model.Model, n int, o GenerateOptio
 			took := time.Since(began).Seconds()
 			if at == 0 {
 				prompt = append(prompt, took)
-			} else {
-				step = append(step, took)
+				continue
+			}
+			if step = append(step, took); over() {
+				break
 			}
 		}
 		return nil
@@ -184,6 +202,12 @@ func measureGenerate(ctx context.Context, m *model.Model, n int, o GenerateOptio
 		if err := write(o.Tokens); err != nil {
 			return r, err
 		}
+		if over() {
+			break
+		}
+	}
+	if all := o.Repeat * o.Tokens; len(step) < all {
+		r.leftOut = fmt.Sprintf("the figures are those of %d of %d new tokens", len(step), all)
 	}
 	slices.Sort(prompt)
 	slices.Sort(step)

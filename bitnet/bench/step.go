@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"slices"
@@ -32,9 +33,13 @@ type Step struct {
 	ReadsPerStep  int64          `json:"reads_per_step"`
 	DeviceMemory  int64          `json:"device_memory_bytes"`
 	Profile       []graph.Timing `json:"profile,omitempty"`
+	leftOut       string
 }
 
 func (*Step) Kind() string { return "step" }
+
+// LeftOut says how many steps were measured, if there was no time for all.
+func (b *Step) LeftOut() string { return b.leftOut }
 
 // Figures are the medians and what a step costs.
 func (b *Step) Figures() []Figure {
@@ -49,9 +54,11 @@ func (b *Step) Figures() []Figure {
 }
 
 // MeasureStep trains for a few steps in a run that is thrown away. Text is
-// replaced by random tokens, so that nothing has to be prepared. If ctx ends
-// meanwhile, it returns what the steps before gave, too.
-func MeasureStep(ctx context.Context, c *train.Config, dev *gpu.Device, repeat int, note func(string)) (*Step, error) {
+// replaced by random tokens, so that nothing has to be prepared. With a budget, 0
+// for none, it starts no further step after it. If ctx ends meanwhile, it returns
+// what the steps before gave, too.
+func MeasureStep(ctx context.Context, c *train.Config, dev *gpu.Device, repeat int, budget time.Duration, note func(string)) (*Step, error) {
+	start := time.Now()
 	tmp, err := os.MkdirTemp("", "bitnet-bench-")
 	if err != nil {
 		return nil, err
@@ -95,8 +102,12 @@ func MeasureStep(ctx context.Context, c *train.Config, dev *gpu.Device, repeat i
 	runtime.ReadMemStats(&before)
 	var steps, host []float64
 	var stopped error
-	for range max(repeat, 1) {
+	for i := range max(repeat, 1) {
 		if stopped = ctx.Err(); stopped != nil {
+			break
+		}
+		if budget > 0 && i > 0 && time.Since(start) > budget {
+			b.leftOut = fmt.Sprintf("the figures are those of %d of %d steps", i, repeat)
 			break
 		}
 		began := time.Now()

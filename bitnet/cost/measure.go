@@ -25,5 +25,5 @@ func Measure(ctx context.Context, c *train.Config, dev *gpu.Device) (*bench.Step
 			short.Train.BatchSize /= 2
 		}
 	}
-	return bench.MeasureStep(ctx, &short, dev, 3, func(string) {})
+	return bench.MeasureStep(ctx, &short, dev, 3, 0, func(string) {})
 }

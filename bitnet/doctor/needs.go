@@ -37,9 +37,13 @@ func presets(a gpu.Adapter) ([]want, error) {
 			for _, m := range plan.Memory() {
 				w.memory += m.Bytes
 			}
-			// Weights and two moments in float32; the newest, those on both
-			// sides of the stage boundary, and the one being written.
-			w.checkpoint = 12 * model.Params.Count() * int64(c.Output.KeepCheckpoints+3)
+			// The newest, those on both sides of the stage boundary, and the one
+			// being written.
+			kept := c.Output.KeepCheckpoints + 3
+			if c.Output.KeepBest {
+				kept++
+			}
+			w.checkpoint = train.CheckpointBytes(model) * int64(kept)
 		}
 		out = append(out, w)
 	}

@@ -44,7 +44,7 @@ type File struct {
 	etag string
 }
 
-// Shared are the files that the pages have in common: scripts, base.css, icon.svg.
+// Shared are the files that the pages have in common: scripts, palette.css, base.css, icon.svg.
 func Shared() fs.FS {
 	files, err := fs.Sub(shared, "shared")
 	if err != nil {

@@ -15,8 +15,7 @@ import (
 // bestSuffix after a run's name names its best checkpoint.
 const bestSuffix = "@best"
 
-// Best is what a run's evaluations, at most the last 10,000, say about its
-// lowest validation loss. There is no other record of it: logs and checkpoints
+// Best is what a run's evaluations say about its lowest validation loss. There is no other record of it: logs and checkpoints
 // of a run always agree.
 type Best struct {
 	Lowest *Eval // the first of the lowest loss; nil where none was finite
@@ -27,20 +26,30 @@ type Best struct {
 // Best reads the run's evaluations. The files of the checkpoint are not
 // verified.
 func (r *Run) Best() (Best, error) {
-	evals, err := r.Evals()
+	var b Best
+	later := 0 // evaluations
+	kept := r.hasCheckpoint()
+	err := backward(r.Log(evalLog), func(line []byte) bool {
+		e, ok := parseEval(line)
+		if !ok {
+			return true
+		}
+		if finite(float64(e.Loss)) {
+			if b.Lowest == nil || e.Loss <= b.Lowest.Loss {
+				b.Lowest, b.Since = &e, later
+			}
+			if kept(e.Step) && (b.Kept == nil || e.Loss <= b.Kept.Loss) {
+				b.Kept = &e
+			}
+		}
+		later++
+		return true
+	})
 	if err != nil {
 		return Best{}, fmt.Errorf("reading the evaluations: %w", err)
 	}
-	var b Best
-	for i := range evals {
-		e := &evals[i]
-		b.Since++
-		if finite(float64(e.Loss)) && (b.Lowest == nil || e.Loss < b.Lowest.Loss) {
-			b.Lowest, b.Since = e, 0
-		}
-	}
-	if list := r.evaluated(evals); len(list) > 0 {
-		b.Kept = &list[0]
+	if b.Lowest == nil {
+		b.Since = later
 	}
 	return b, nil
 }
@@ -55,15 +64,30 @@ func (r *Run) exhausted(n int) bool {
 	return err == nil && b.Since >= n
 }
 
+// hasCheckpoint says of a step whether its checkpoint is there. It lists them once.
+func (r *Run) hasCheckpoint() func(step int64) bool {
+	there := map[int64]bool{}
+	for _, dir := range r.Checkpoints() {
+		if _, err := os.Stat(filepath.Join(dir, stateName)); err == nil {
+			there[CheckpointStep(dir)] = true
+		}
+	}
+	return func(step int64) bool { return there[step] }
+}
+
 // evaluated lists the evaluations whose checkpoint is there, the lowest loss
-// first.
-func (r *Run) evaluated(evals []Eval) []Eval {
-	list := slices.DeleteFunc(slices.Clone(evals), func(e Eval) bool {
-		_, err := os.Stat(filepath.Join(r.CheckpointDir(e.Step), stateName))
-		return err != nil || !finite(float64(e.Loss))
+// first, and of equal ones the earliest.
+func (r *Run) evaluated() ([]Eval, error) {
+	var list []Eval
+	kept := r.hasCheckpoint()
+	err := backward(r.Log(evalLog), func(line []byte) bool {
+		if e, ok := parseEval(line); ok && kept(e.Step) && finite(float64(e.Loss)) {
+			list = append(list, e)
+		}
+		return true
 	})
-	slices.SortStableFunc(list, func(a, b Eval) int { return cmp.Compare(a.Loss, b.Loss) })
-	return list
+	slices.SortFunc(list, func(a, b Eval) int { return cmp.Or(cmp.Compare(a.Loss, b.Loss), cmp.Compare(a.Step, b.Step)) })
+	return list, err
 }
 
 // FindBest resolves RUN@best, where RUN is a run's folder or its name under
@@ -83,11 +107,11 @@ func FindBest(root, name string, skipped func(string), need ...string) (dir stri
 	case err != nil:
 		return "", false, nil // what it names, if anything, is no run
 	}
-	evals, err := r.Evals()
+	evals, err := r.evaluated()
 	if err != nil {
 		return "", true, fmt.Errorf("reading the evaluations: %w", err)
 	}
-	for _, e := range r.evaluated(evals) {
+	for _, e := range evals {
 		dir := r.CheckpointDir(e.Step)
 		if _, err := ReadState(dir, need...); err == nil {
 			return dir, true, nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,4 +89,22 @@ func TestFindBest(t *testing.T) {
 	_, ok, err = find("a_ru@best")
 	require.True(t, ok)
 	require.ErrorIs(t, err, ErrAmbiguous)
+}
+
+// However many evaluations there are, the lowest of all is found, and its checkpoint.
+func TestBestOfMany(t *testing.T) {
+	losses := slices.Repeat([]string{"2"}, 12_000)
+	losses[1] = "1"
+	r := newRun(t, map[string]string{"logs/eval.jsonl": evalLines(losses...)})
+	first := save(t, r, 20, "a")
+	save(t, r, 110_000, "b")
+	b, err := r.Best()
+	require.NoError(t, err)
+	require.EqualValues(t, 20, b.Lowest.Step)
+	require.EqualValues(t, 20, b.Kept.Step)
+	require.Equal(t, 11_998, b.Since)
+	dir, ok, err := FindBest("", r.Dir+"@best", func(s string) { t.Error(s) }, "model")
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, first, dir)
 }

@@ -146,9 +146,9 @@ func TestPageFiles(t *testing.T) {
 		require.NotEmpty(t, h.Get("Content-Type"))
 	}
 	for path, f := range pageFiles {
-		require.NotEmpty(t, f.kind, path)
+		require.NotEmpty(t, f.Kind, path)
 		if strings.HasSuffix(path, ".js") {
-			require.NotRegexp(t, `innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|DOMParser|https?://`, string(f.body), path)
+			require.NotRegexp(t, `innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|DOMParser|https?://`, string(f.Body), path)
 		}
 	}
 	status, _ = send(t, "GET", web.URL+"/", "", "If-None-Match", h.Get("ETag"))

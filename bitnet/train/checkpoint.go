@@ -23,6 +23,23 @@ const (
 // moments are the forms that optimizer.safetensors holds.
 var moments = []model.Form{{Slot: graph.FirstMoment, Prefix: "m."}, {Slot: graph.SecondMoment, Prefix: "v."}}
 
+// CheckpointBytes is how much a checkpoint of a model that Plan has planned takes:
+// its weights, and the moments that its optimizer keeps, 4 bytes each. The other
+// files are small.
+func CheckpointBytes(m *model.Model) int64 {
+	var n int64
+	for _, p := range m.Params.All() {
+		forms := int64(1)
+		for _, f := range moments {
+			if p.Keeps(f.Slot) {
+				forms++
+			}
+		}
+		n += 4 * forms * int64(p.Rows) * int64(p.Cols)
+	}
+	return n
+}
+
 // save writes a checkpoint of the current step, unless there is one.
 func (t *Trainer) save() error {
 	if t.saved == t.state.Step {

@@ -37,7 +37,7 @@ moving its data takes longer. Cached data can move faster than that.`,
 		}
 		var b *bench.Kernels
 		return f.run(c, func(dev *gpu.Device) (bench.Result, error) {
-			b, err = bench.MeasureKernels(c.Context(), cfg, dev, noteTo(c))
+			b, err = bench.MeasureKernels(c.Context(), cfg, dev, 0, noteTo(c))
 			return b, err
 		}, func(out io.Writer) {
 			printRates(out, b.Rates)

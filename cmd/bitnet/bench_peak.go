@@ -25,7 +25,7 @@ func benchPeakCommand() *cobra.Command {
 		var b *bench.Peak
 		return f.run(c, func(dev *gpu.Device) (bench.Result, error) {
 			var err error
-			b, err = bench.MeasurePeak(c.Context(), dev)
+			b, err = bench.MeasurePeak(c.Context(), dev, 0)
 			return b, err
 		}, func(out io.Writer) {
 			printRates(out, b.Rates)

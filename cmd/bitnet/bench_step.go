@@ -39,7 +39,7 @@ func benchStepCommand() *cobra.Command {
 		}
 		var b *bench.Step
 		return f.run(c, func(dev *gpu.Device) (bench.Result, error) {
-			b, err = bench.MeasureStep(c.Context(), cfg, dev, repeat, noteTo(c))
+			b, err = bench.MeasureStep(c.Context(), cfg, dev, repeat, 0, noteTo(c))
 			return b, err
 		}, func(out io.Writer) {
 			fmt.Fprintf(out, "%s, step of %d x %d x %d tokens: median %.1f ms of %d (fastest %.1f), %.0f tokens/s, %.2f GFLOP/s\n",

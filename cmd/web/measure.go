@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"bitnet/bitnet/bench"
 	"bitnet/bitnet/train"
@@ -25,8 +26,10 @@ const (
 var measurements = []string{measurePeak, measureKernels, measureStep, measureGenerate}
 
 const (
-	measuredSteps  = 20
-	measuredTokens = 64 // of a prompt, and of what is written
+	measuredSteps   = 20
+	measuredTokens  = 64 // of a prompt, and of what is written
+	measuredSeconds = 20 // about, for each part
+	mostSeconds     = 600
 )
 
 func measure(ctx context.Context, c *call) (any, error) {
@@ -42,6 +45,13 @@ func measure(ctx context.Context, c *call) (any, error) {
 	if len(m.What) == 0 {
 		m.What = measurements
 	}
+	if m.Seconds == 0 {
+		m.Seconds = measuredSeconds
+	}
+	if !(m.Seconds > 0 && m.Seconds <= mostSeconds) {
+		return nil, fmt.Errorf("a part cannot take %g seconds: choose 1 to %d", m.Seconds, mostSeconds)
+	}
+	budget := time.Duration(m.Seconds * float64(time.Second))
 	if m.Experiment == "" {
 		m.Experiment = "simple"
 	}
@@ -54,7 +64,7 @@ func measure(ctx context.Context, c *call) (any, error) {
 	err = c.onDevice(c.note, func() bool { return len(results) == 0 }, func(dev *gpu.Device) error {
 		for _, what := range m.What {
 			c.note("measuring: " + what)
-			r, err := c.measureOne(ctx, what, config, dev)
+			r, err := c.measureOne(ctx, what, config, dev, budget)
 			if err != nil {
 				if errors.Is(err, gpu.ErrNoTimestamps) {
 					c.note(what + " is left out: this adapter has no timestamps")
@@ -71,6 +81,9 @@ func measure(ctx context.Context, c *call) (any, error) {
 				return err
 			}
 			results, out.Results[what] = append(results, r), result
+			if left := r.LeftOut(); left != "" {
+				c.note(fmt.Sprintf("%s: %g seconds were too short: %s", what, m.Seconds, left))
+			}
 			c.event("measured", map[string]any{"what": what, "result": result})
 		}
 		return nil
@@ -82,14 +95,14 @@ func measure(ctx context.Context, c *call) (any, error) {
 	return out, err
 }
 
-func (c *call) measureOne(ctx context.Context, what string, config *train.Config, dev *gpu.Device) (bench.Result, error) {
+func (c *call) measureOne(ctx context.Context, what string, config *train.Config, dev *gpu.Device, budget time.Duration) (bench.Result, error) {
 	switch what {
 	case measurePeak:
-		return bench.MeasurePeak(ctx, dev)
+		return bench.MeasurePeak(ctx, dev, budget)
 	case measureKernels:
-		return bench.MeasureKernels(ctx, config, dev, c.note)
+		return bench.MeasureKernels(ctx, config, dev, budget, c.note)
 	case measureStep:
-		return bench.MeasureStep(ctx, config, dev, measuredSteps, c.note)
+		return bench.MeasureStep(ctx, config, dev, measuredSteps, budget, c.note)
 	}
 	m, err := bench.NewRandomModel(config.Model, dev)
 	if err != nil {
@@ -97,7 +110,7 @@ func (c *call) measureOne(ctx context.Context, what string, config *train.Config
 	}
 	defer m.Release()
 	n := min(measuredTokens, config.Model.MaxPositions/2)
-	return bench.MeasureGenerate(ctx, config.Name, m, dev, bench.GenerateOptions{Batches: []int{1}, PromptTokens: n, Tokens: n, Repeat: 3})
+	return bench.MeasureGenerate(ctx, config.Name, m, dev, bench.GenerateOptions{Batches: []int{1}, PromptTokens: n, Tokens: n, Repeat: 3, Budget: budget})
 }
 
 // report is plain text with all figures, to copy.
@@ -123,6 +136,9 @@ func report(results []bench.Result, experiment string) string {
 			fmt.Fprintf(t, "  %s\t%.4g %s\n", f.Name, f.Value, f.Unit)
 		}
 		t.Flush()
+		if left := r.LeftOut(); left != "" {
+			fmt.Fprintf(&b, "  there was no time for more: %s\n", left)
+		}
 	}
 	return b.String()
 }

@@ -260,6 +260,7 @@ func TestMeasurePage(t *testing.T) {
 	b.Wait("the report comes", `!document.getElementById('report-box').hidden`)
 	require.Equal(t, []string{"Peak", "Kernels of a step", "A training step", "Generation"}, pagetest.Eval[[]string](b, `[...document.querySelectorAll('#results h3')].map((e) => e.textContent)`))
 	require.Contains(t, pagetest.Eval[string](b, `document.getElementById('report').textContent`), "GFLOP/s")
+	require.Contains(t, pagetest.Eval[string](b, `document.getElementById('results').textContent`), "There was no time for more: 7 of 27 kernels")
 	look(t, b, "measure-done")
 	click(b, "#report-copy")
 	b.Wait("it is copied or marked", `['Copied', 'Press Ctrl+C'].includes(document.getElementById('report-copy').textContent)`)

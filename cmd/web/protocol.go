@@ -286,6 +286,9 @@ type Thought struct {
 type Measure struct {
 	What       []string `json:"what"`
 	Experiment string   `json:"experiment"` // of kernels, step and generate; "" for simple
+	// Seconds is about how long each of them may take, 0 for 20. A slow GPU is
+	// measured with fewer repeats and kernels, and what was left out is said.
+	Seconds float64 `json:"seconds"`
 }
 
 // Measured is the report.

@@ -20,13 +20,17 @@ import (
 	"bitnet/bitnet/web"
 )
 
-// built is the folder of the browser version, which is built once for all tests.
+// built is the folder of the browser version, which is built once for all tests, or
+// copied from the folder that BITNET_WEB names.
 var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "bitnet-web-test-")
 	if err != nil {
 		return "", err
 	}
 	out := filepath.Join(dir, "web")
+	if from := os.Getenv("BITNET_WEB"); from != "" {
+		return out, os.CopyFS(out, os.DirFS(from))
+	}
 	build := exec.Command("go", "run", "./cmd/web/bundle", "-fast", "-o", out)
 	build.Dir = filepath.Join("..", "..")
 	if text, err := build.CombinedOutput(); err != nil {
@@ -54,17 +58,28 @@ const blank = `<!doctype html><meta charset="utf-8"><title>test</title><link rel
 const blankScript = `'use strict';
 const policy = trustedTypes.createPolicy('bitnet', { createScriptURL: (url) => url });
 const answers = {}, said = [];
-let next = 1, worker;
+let next = 1, worker, trigger = null;
 function start() {
 	said.length = 0;
 	worker = new Worker(policy.createScriptURL('worker.js'));
 	worker.onmessage = ({ data }) => {
 		if (data.event) said.push(data);
 		else answers[data.id] = data;
+		trigger?.(data);
 	};
 	worker.onerror = (e) => said.push({ event: 'failed', kind: 'script', text: e.message });
 }
 const ask = (request) => { worker.postMessage({ id: next, ...request }); return next++; };
+// whenAt does something as soon as a training has come to a step.
+function whenAt(id, step, act) {
+	trigger = (m) => {
+		if (m.id !== id || m.event !== 'metrics' || m.metrics.step < step) return;
+		trigger = null;
+		act();
+	};
+	const last = of('metrics').at(-1);
+	if (last) trigger(last);
+}
 const of = (event) => said.filter((m) => m.event === event);
 async function base64(blob) {
 	const bytes = new Uint8Array(await blob.arrayBuffer());

@@ -4,19 +4,13 @@ package browser
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"strings"
 	"syscall/js"
 	"time"
-	"unicode/utf8"
 
 	"bitnet/gpu/driver"
+	"bitnet/gpu/internal/wire"
 )
-
-// transfer is the largest number of bytes of one write or read, of which
-// JavaScript holds a copy.
-const transfer = 16 << 20
 
 // device is a Device of gpu.js. Its handles are those of gpu.js.
 type device struct {
@@ -47,45 +41,32 @@ func (d *device) DestroyBuffer(b driver.Buffer) {
 }
 
 func (d *device) Write(b driver.Buffer, offset int64, data []byte) error {
-	for len(data) > 0 {
-		n := min(len(data), transfer)
-		if n > d.room {
+	return wire.Pieces(offset, data, func(offset int64, piece []byte) error {
+		if n := len(piece); n > d.room {
 			d.room = max(n, 1<<16)
 			d.scratch = js.Global().Get("Uint8Array").New(d.room)
 		}
-		js.CopyBytesToJS(d.scratch, data[:n])
-		if _, err := await("write to a buffer", d.v, "write", int(b), offset, d.scratch.Call("subarray", 0, n)); err != nil {
-			return err
-		}
-		offset += int64(n)
-		data = data[n:]
-	}
-	return nil
+		js.CopyBytesToJS(d.scratch, piece)
+		_, err := await("write to a buffer", d.v, "write", int(b), offset, d.scratch.Call("subarray", 0, len(piece)))
+		return err
+	})
 }
 
 func (d *device) Read(b driver.Buffer, offset int64, dst []byte) error {
-	for len(dst) > 0 {
-		n := min(len(dst), transfer)
-		v, err := await("read from a buffer", d.v, "read", int(b), offset, n)
-		if err != nil {
-			return err
+	return wire.Pieces(offset, dst, func(offset int64, piece []byte) error {
+		v, err := await("read from a buffer", d.v, "read", int(b), offset, len(piece))
+		if err == nil {
+			js.CopyBytesToGo(piece, v)
 		}
-		js.CopyBytesToGo(dst[:n], v)
-		offset += int64(n)
-		dst = dst[n:]
-	}
-	return nil
+		return err
+	})
 }
 
 func (d *device) CreateKernel(label, wgsl string, access []driver.Access) (driver.Kernel, error) {
-	if !utf8.ValidString(wgsl) || strings.ContainsRune(wgsl, 0) {
-		return 0, &driver.CompileError{Message: "the source is not valid UTF-8 text"}
+	if err := wire.CheckSource(wgsl); err != nil {
+		return 0, err
 	}
-	var letters strings.Builder
-	for _, a := range access {
-		letters.WriteByte("rw"[a])
-	}
-	v, err := await(fmt.Sprintf("create kernel %q", label), d.v, "kernel", label, wgsl, letters.String())
+	v, err := await(fmt.Sprintf("create kernel %q", label), d.v, "kernel", label, wgsl, wire.Letters(access))
 	if err != nil {
 		return 0, err
 	}
@@ -98,11 +79,7 @@ func (d *device) CreateProgram(label string, dispatches []driver.Dispatch) (driv
 		g := dispatch.Groups
 		numbers = append(numbers, float64(dispatch.Kernel), float64(g[0]), float64(g[1]), float64(g[2]), float64(len(dispatch.Bindings)))
 		for _, b := range dispatch.Bindings {
-			size := b.Size
-			if size == 0 {
-				size = d.buffers[b.Buffer] - b.Offset
-			}
-			numbers = append(numbers, float64(b.Buffer), float64(b.Offset), float64(size))
+			numbers = append(numbers, float64(b.Buffer), float64(b.Offset), float64(wire.Size(b, d.buffers[b.Buffer])))
 		}
 	}
 	v, err := await(fmt.Sprintf("create program %q", label), d.v, "program", float64Array(numbers))
@@ -154,15 +131,7 @@ func (d *device) Time(p driver.Program) ([]time.Duration, error) {
 	}
 	answer := make([]byte, 16*n)
 	js.CopyBytesToGo(answer, v)
-	times := make([]time.Duration, n)
-	for i := range times {
-		before, after := binary.LittleEndian.Uint64(answer[16*i:]), binary.LittleEndian.Uint64(answer[16*i+8:])
-		if after < before {
-			return nil, errors.New("time a program: the adapter's clock ran backwards: time the whole program instead")
-		}
-		times[i] = time.Duration(after - before)
-	}
-	return times, nil
+	return wire.Durations(answer)
 }
 
 // Close waits for what runs, so that a result that is still read elsewhere is there,

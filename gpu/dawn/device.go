@@ -1,20 +1,13 @@
 package dawn
 
 import (
-	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"bitnet/gpu/driver"
+	"bitnet/gpu/internal/wire"
 )
-
-// transfer is the largest number of bytes of one write or read, which the child
-// holds in memory.
-const transfer = 16 << 20
 
 type device struct {
 	p        *process
@@ -84,43 +77,28 @@ func (d *device) DestroyProgram(p driver.Program) {
 }
 
 func (d *device) Write(b driver.Buffer, offset int64, data []byte) error {
-	for len(data) > 0 {
-		n := min(len(data), transfer)
-		if err := d.p.tell("write to a buffer", message{op: opWrite, id: uint32(b), offset: uint64(offset)}, data[:n]); err != nil {
-			return err
-		}
-		offset += int64(n)
-		data = data[n:]
-	}
-	return nil
+	return wire.Pieces(offset, data, func(offset int64, piece []byte) error {
+		return d.p.tell("write to a buffer", message{op: opWrite, id: uint32(b), offset: uint64(offset)}, piece)
+	})
 }
 
 func (d *device) Read(b driver.Buffer, offset int64, dst []byte) error {
-	for len(dst) > 0 {
-		n := min(len(dst), transfer)
-		m := message{op: opRead, id: uint32(b), offset: uint64(offset), count: uint32(n)}
-		if _, err := d.p.ask("read from a buffer", m, nil, dst[:n]); err != nil {
-			return err
-		}
-		offset += int64(n)
-		dst = dst[n:]
-	}
-	return nil
+	return wire.Pieces(offset, dst, func(offset int64, piece []byte) error {
+		m := message{op: opRead, id: uint32(b), offset: uint64(offset), count: uint32(len(piece))}
+		_, err := d.p.ask("read from a buffer", m, nil, piece)
+		return err
+	})
 }
 
 func (d *device) CreateKernel(label, wgsl string, access []driver.Access) (driver.Kernel, error) {
-	if !utf8.ValidString(wgsl) || strings.ContainsRune(wgsl, 0) {
-		return 0, &driver.CompileError{Message: "the source is not valid UTF-8 text"}
-	}
-	var letters strings.Builder
-	for _, a := range access {
-		letters.WriteByte("rw"[a])
+	if err := wire.CheckSource(wgsl); err != nil {
+		return 0, err
 	}
 	what := struct {
 		Label  string `json:"label"`
 		Code   string `json:"code"`
 		Access string `json:"access"`
-	}{label, wgsl, letters.String()}
+	}{label, wgsl, wire.Letters(access)}
 	if err := d.send(fmt.Sprintf("create kernel %q", label), message{op: opKernel, id: d.kernels}, what); err != nil {
 		return 0, err
 	}
@@ -138,11 +116,7 @@ func (d *device) CreateProgram(label string, dispatches []driver.Dispatch) (driv
 	for i, dispatch := range dispatches {
 		bindings := make([][3]int64, len(dispatch.Bindings))
 		for j, b := range dispatch.Bindings {
-			size := b.Size
-			if size == 0 {
-				size = d.buffers[b.Buffer] - b.Offset
-			}
-			bindings[j] = [3]int64{int64(b.Buffer), b.Offset, size}
+			bindings[j] = [3]int64{int64(b.Buffer), b.Offset, wire.Size(b, d.buffers[b.Buffer])}
 		}
 		all[i] = recorded{dispatch.Kernel, bindings, dispatch.Groups}
 	}
@@ -172,15 +146,7 @@ func (d *device) Time(p driver.Program) ([]time.Duration, error) {
 	if err != nil {
 		return nil, err
 	}
-	times := make([]time.Duration, len(answer)/16)
-	for i := range times {
-		before, after := binary.LittleEndian.Uint64(answer[16*i:]), binary.LittleEndian.Uint64(answer[16*i+8:])
-		if after < before {
-			return nil, errors.New("time a program: the adapter's clock ran backwards: time the whole program instead")
-		}
-		times[i] = time.Duration(after - before)
-	}
-	return times, nil
+	return wire.Durations(answer)
 }
 
 func (d *device) Close() { d.p.close() }

@@ -23,7 +23,8 @@ func TestKernels(t *testing.T) {
 		require.NoError(t, program.Load(make([]uint32, 40), make([]uint32, 40), 20))
 
 		const accum = 3
-		costs, err := Kernels(t.Context(), dev, program, accum)
+		costs, leftOut, err := Kernels(t.Context(), dev, program, accum, 0)
+		require.Zero(t, leftOut)
 		require.NoError(t, err)
 		calls, seen := 0, map[string]bool{}
 		for _, k := range costs {
@@ -42,9 +43,19 @@ func TestKernels(t *testing.T) {
 			require.True(t, seen[op], op)
 		}
 
+		// Without time, the kernel with the most work is timed, and the rest counted.
+		few, leftOut, err := Kernels(t.Context(), dev, program, accum, 1)
+		require.NoError(t, err)
+		require.Len(t, few, 1)
+		require.Positive(t, few[0].Seconds)
+		require.Equal(t, len(costs)-1, leftOut)
+		for _, k := range costs {
+			require.LessOrEqual(t, float64(k.Calls)*k.Flops, max(float64(few[0].Calls)*few[0].Flops, 10*float64(few[0].Calls)*float64(few[0].Bytes)), k.Kernel)
+		}
+
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err = Kernels(ctx, dev, program, accum)
+		_, _, err = Kernels(ctx, dev, program, accum, 0)
 		require.ErrorIs(t, err, context.Canceled)
 	})
 }

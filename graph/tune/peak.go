@@ -22,6 +22,7 @@ type Rate struct {
 	Median float64 `json:"median,omitempty"` // of the repeats
 	Best   float64 `json:"best,omitempty"`
 	How    string  `json:"how,omitempty"` // the layout of the kernel that was fastest, or why there is no figure
+	Cut    bool    `json:"cut,omitempty"` // there was no time for all layouts
 }
 
 // Names of the rates.
@@ -38,16 +39,21 @@ const (
 
 // MeasurePeak measures what an adapter can do with micro-kernels of our own,
 // in a few seconds: arithmetic, bandwidth, dispatch and round trip. Each rate is
-// that of the fastest of a few layouts. With an error, it returns what it measured
-// before.
-func MeasurePeak(ctx context.Context, dev *gpu.Device) ([]Rate, error) {
-	return newPeak(dev).all(ctx)
+// that of the fastest of a few layouts. A slow adapter needs longer: with a budget,
+// 0 for none, it leaves out repeats and layouts, but gives each rate. With an error,
+// it returns what it measured before.
+func MeasurePeak(ctx context.Context, dev *gpu.Device, budget time.Duration) ([]Rate, error) {
+	p := newPeak(dev)
+	p.stopwatch = p.limited(budget)
+	return p.all(ctx)
 }
 
-// MeasureBandwidth measures only reading and copying, and returns the faster.
-func MeasureBandwidth(ctx context.Context, dev *gpu.Device) (Rate, error) {
+// MeasureBandwidth measures only reading and copying, and returns the faster. With
+// a budget, 0 for none, it leaves out what MeasurePeak does.
+func MeasureBandwidth(ctx context.Context, dev *gpu.Device, budget time.Duration) (Rate, error) {
 	p := newPeak(dev)
-	if err := p.memory(ctx); err != nil {
+	p.stopwatch = p.limited(budget)
+	if err := p.memory(ctx, p.stopwatch); err != nil {
 		return Rate{}, fmt.Errorf("measuring the adapter's bandwidth: %w", err)
 	}
 	return slices.MaxFunc(p.rates, func(a, b Rate) int { return cmp.Compare(a.Median, b.Median) }), nil
@@ -63,7 +69,7 @@ type peak struct {
 
 func newPeak(dev *gpu.Device) *peak {
 	limits := dev.Adapter().Limits
-	p := &peak{stopwatch: stopwatch{dev, 50 * time.Millisecond, 5}, target: graph.TargetOf(dev.Adapter())}
+	p := &peak{stopwatch: stopwatch{dev: dev, span: 50 * time.Millisecond, repeats: 5}, target: graph.TargetOf(dev.Adapter())}
 	p.bytes = min(512<<20, limits.BindingSize, limits.BufferSize)
 	if p.target != shaders.GPU {
 		p.bytes = min(p.bytes, 128<<20)
@@ -77,8 +83,9 @@ func (p *peak) all(ctx context.Context) ([]Rate, error) {
 		return nil, err
 	}
 	defer p.small.Release()
-	for _, measure := range []func(context.Context) error{p.arithmetic, p.matrix, p.memory, p.latency} {
-		if err := measure(ctx); err != nil {
+	parts := []func(context.Context, stopwatch) error{p.arithmetic, p.matrix, p.memory, p.latency}
+	for i, measure := range parts {
+		if err := measure(ctx, p.part(len(parts)-i)); err != nil {
 			return p.rates, fmt.Errorf("measuring what the adapter can do: %w", err)
 		}
 	}
@@ -86,18 +93,22 @@ func (p *peak) all(ctx context.Context) ([]Rate, error) {
 }
 
 // fastest adds the rate of the fastest of some kernels; scale turns its Flops a
-// second into the unit.
-func (p *peak) fastest(ctx context.Context, name, unit string, layouts []shaders.Source, buffers ...*gpu.Buffer) error {
+// second into the unit. Layouts for which there is no time are left out, but for
+// the first.
+func (p *peak) fastest(ctx context.Context, w stopwatch, name, unit string, layouts []shaders.Source, buffers ...*gpu.Buffer) error {
 	r := Rate{Name: name, Unit: unit}
-	for _, src := range layouts {
+	for i, src := range layouts {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		d, err := p.dispatch(src, buffers...)
+		if r.Cut = i > 0 && w.over(); r.Cut {
+			break
+		}
+		d, err := w.dispatch(src, buffers...)
 		if err != nil {
 			return err
 		}
-		times, err := p.seconds(d)
+		times, err := w.part(len(layouts) - i).seconds(d)
 		if err != nil {
 			return err
 		}
@@ -110,13 +121,13 @@ func (p *peak) fastest(ctx context.Context, name, unit string, layouts []shaders
 	return nil
 }
 
-func (p *peak) arithmetic(ctx context.Context) error {
+func (p *peak) arithmetic(ctx context.Context, w stopwatch) error {
 	groups := 4096
 	if p.target != shaders.GPU {
 		groups = 64
 	}
 	has := p.dev.Adapter().Has
-	for _, x := range []struct {
+	rates := []struct {
 		name, unit string
 		kinds      []string
 		factor     uint32
@@ -124,7 +135,8 @@ func (p *peak) arithmetic(ctx context.Context) error {
 		{PeakFloat, "GFLOP/s", []string{"fma", "mul+add"}, math.Float32bits(0.5)},
 		{PeakInt, "GOP/s", []string{"i32"}, 3},
 		{PeakDot, "GOP/s", []string{"dot"}, 0x01ff0201},
-	} {
+	}
+	for i, x := range rates {
 		if x.name == PeakDot && !has(gpu.PackedDot) {
 			p.rates = append(p.rates, Rate{Name: x.name, Unit: x.unit, How: "not with this driver"})
 			continue
@@ -139,17 +151,17 @@ func (p *peak) arithmetic(ctx context.Context) error {
 				layouts = append(layouts, probe.Arithmetic{Target: p.target, Kind: kind, Chains: chains, Groups: groups}.Source())
 			}
 		}
-		if err := p.fastest(ctx, x.name, x.unit, layouts, p.small); err != nil {
+		if err := p.fastest(ctx, w.part(len(rates)-i), x.name, x.unit, layouts, p.small); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *peak) matrix(ctx context.Context) error {
+func (p *peak) matrix(ctx context.Context, w stopwatch) error {
 	units := graph.UnitsOf(p.dev.Adapter())
 	measured := 0
-	for _, s := range units.Shapes {
+	for i, s := range units.Shapes {
 		groups := 2048
 		if p.target != shaders.GPU {
 			groups = 4
@@ -165,7 +177,7 @@ func (p *peak) matrix(ctx context.Context) error {
 		if err := p.small.Write(0, gpu.Bytes(factors)); err != nil {
 			return err
 		}
-		if err := p.fastest(ctx, fmt.Sprintf("%s, %v", PeakMatrix, s), unit, []shaders.Source{src}, p.small); err != nil {
+		if err := p.fastest(ctx, w.part(len(units.Shapes)-i), fmt.Sprintf("%s, %v", PeakMatrix, s), unit, []shaders.Source{src}, p.small); err != nil {
 			return err
 		}
 		p.rates[len(p.rates)-1].How = "" // there is one layout
@@ -177,7 +189,7 @@ func (p *peak) matrix(ctx context.Context) error {
 	return nil
 }
 
-func (p *peak) memory(ctx context.Context) error {
+func (p *peak) memory(ctx context.Context, w stopwatch) error {
 	var buffers []*gpu.Buffer
 	for _, label := range []string{"from", "to"} {
 		b, err := p.dev.NewBuffer(label, p.bytes)
@@ -187,7 +199,7 @@ func (p *peak) memory(ctx context.Context) error {
 		defer b.Release()
 		buffers = append(buffers, b)
 	}
-	for _, copies := range []bool{false, true} {
+	for i, copies := range []bool{false, true} {
 		var layouts []shaders.Source
 		for _, layout := range []string{"neighbours", "runs", "uniform"} {
 			if layout != "uniform" || p.target == shaders.CPUTable {
@@ -198,14 +210,14 @@ func (p *peak) memory(ctx context.Context) error {
 		if copies {
 			name = PeakCopy
 		}
-		if err := p.fastest(ctx, name, "GB/s", layouts, buffers...); err != nil {
+		if err := p.fastest(ctx, w.part(2-i), name, "GB/s", layouts, buffers...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *peak) latency(ctx context.Context) error {
+func (p *peak) latency(ctx context.Context, w stopwatch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -215,7 +227,7 @@ func (p *peak) latency(ctx context.Context) error {
 	}
 	const n = 1000
 	many := slices.Repeat([]gpu.Dispatch{d}, n)
-	times, err := p.run(many, 1+4*p.repeats)
+	times, err := w.part(2).run(many, 1+4*w.repeats)
 	if err != nil {
 		return err
 	}
@@ -236,7 +248,9 @@ func (p *peak) latency(ctx context.Context) error {
 		if err := p.small.Read(0, word[:]); err != nil {
 			return err
 		}
-		times = append(times, time.Since(began).Seconds())
+		if times = append(times, time.Since(began).Seconds()); w.over() {
+			break
+		}
 	}
 	slices.Sort(times)
 	p.addLatency(PeakRoundtrip, times, 1e6)

@@ -15,18 +15,49 @@ type stopwatch struct {
 	dev     *gpu.Device
 	span    time.Duration // at least, of one measurement
 	repeats int
+	until   time.Time // after it nothing is repeated; zero: no limit
 }
+
+// limited gives the stopwatch a budget; 0: no limit.
+func (w stopwatch) limited(budget time.Duration) stopwatch {
+	if budget > 0 {
+		w.until = time.Now().Add(budget)
+	}
+	return w
+}
+
+// part is a stopwatch for the next of n parts, which share the time that is left.
+func (w stopwatch) part(n int) stopwatch {
+	if !w.until.IsZero() {
+		now := time.Now()
+		w.until = now.Add(w.until.Sub(now) / time.Duration(n))
+	}
+	return w
+}
+
+// over says whether the time is over.
+func (w stopwatch) over() bool { return !w.until.IsZero() && time.Now().After(w.until) }
 
 // most is how many dispatches one measurement has at most.
 const most = 512
 
-// seconds are the measured times of one dispatch, the shortest first.
+// seconds are the measured times of one dispatch, the shortest first. However
+// little time there is, it is one after a run that warms up.
 func (w stopwatch) seconds(d gpu.Dispatch) ([]float64, error) {
-	one, err := w.run([]gpu.Dispatch{d}, 2) // the first run warms up
+	unlimited := w
+	unlimited.until = time.Time{}
+	one, err := unlimited.run([]gpu.Dispatch{d}, 2) // the first run warms up
 	if err != nil {
 		return nil, err
 	}
-	n := int(min(max(w.span.Seconds()/one[0], 1), most))
+	if w.over() {
+		return one[:1], nil
+	}
+	span := w.span
+	if !w.until.IsZero() {
+		span = min(span, time.Until(w.until)/time.Duration(w.repeats))
+	}
+	n := int(min(max(span.Seconds()/one[0], 1), most))
 	out, err := w.run(slices.Repeat([]gpu.Dispatch{d}, n), w.repeats)
 	for i := range out {
 		out[i] /= float64(n)
@@ -34,7 +65,7 @@ func (w stopwatch) seconds(d gpu.Dispatch) ([]float64, error) {
 	return out, err
 }
 
-// run times whole programs.
+// run times a program, at least once.
 func (w stopwatch) run(dispatches []gpu.Dispatch, repeats int) ([]float64, error) {
 	p, err := w.dev.NewProgram("measurement", dispatches)
 	if err != nil {
@@ -50,7 +81,9 @@ func (w stopwatch) run(dispatches []gpu.Dispatch, repeats int) ([]float64, error
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, seconds)
+		if out = append(out, seconds); w.over() {
+			break
+		}
 	}
 	slices.Sort(out)
 	return out, nil

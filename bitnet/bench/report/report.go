@@ -175,6 +175,9 @@ func (t *Torch) Shape() string { return shape(t.Experiment, t.BatchSize, t.SeqLe
 // Kind is what bench.ReadEarlier calls a report.
 func (*Report) Kind() string { return "report" }
 
+// LeftOut is empty: each part of a report says itself what it left out.
+func (*Report) LeftOut() string { return "" }
+
 // Figures are the numbers that two reports can be compared by.
 func (r *Report) Figures() []bench.Figure {
 	var out []bench.Figure

@@ -15,7 +15,7 @@ import (
 )
 
 func (w *worker) peak(dev *gpu.Device) error {
-	p, err := bench.MeasurePeak(w.ctx, dev)
+	p, err := bench.MeasurePeak(w.ctx, dev, 0)
 	if p != nil && len(p.Rates) > 0 {
 		err = errors.Join(w.show(Result{Peak: p}), err)
 	}
@@ -160,7 +160,7 @@ func (w *worker) steps(dev *gpu.Device) error {
 // step measures one shape, about as often as the time allows.
 func (w *worker) step(dev *gpu.Device, c *train.Config, seconds float64) (*Step, error) {
 	repeat := int(max(1, min(10, 0.3*w.left()/seconds)))
-	b, stopped := bench.MeasureStep(w.ctx, c, dev, repeat, w.says)
+	b, stopped := bench.MeasureStep(w.ctx, c, dev, repeat, 0, w.says)
 	if b == nil {
 		return nil, stopped
 	}
@@ -187,7 +187,7 @@ func (w *worker) kernels(dev *gpu.Device) error {
 	if err != nil {
 		return err
 	}
-	k, err := bench.MeasureKernels(w.ctx, c, dev, w.says)
+	k, err := bench.MeasureKernels(w.ctx, c, dev, 0, w.says)
 	if k != nil && len(k.Kernels) > 0 {
 		err = errors.Join(w.show(Result{Kernels: k}), err)
 	}

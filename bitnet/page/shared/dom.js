@@ -1,5 +1,5 @@
 // Elements from plain calls. Text always goes in as text, never as markup, so
-// that the name of a run cannot become part of the page.
+// that the name of a run, or what a model writes, cannot become part of the page.
 
 /** el('td', {class: 'num'}, 'text', child) */
 export function el(tag, attributes = {}, ...children) {
@@ -14,6 +14,24 @@ export function el(tag, attributes = {}, ...children) {
 }
 
 export const $ = (id) => document.getElementById(id);
+
+/** Copies text; without the right to use the clipboard (a page without TLS), by a selection. */
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = el('textarea', { class: 'hide', 'aria-hidden': 'true' });
+    area.value = text;
+    const focus = document.activeElement;
+    (document.querySelector('dialog[open]') ?? document.body).append(area);
+    area.select();
+    const done = document.execCommand('copy');
+    area.remove();
+    focus?.focus();
+    return done;
+  }
+}
 
 /** Sets text only where it changed: a screen reader is not disturbed and nothing is laid out again. */
 export function setText(e, text) {

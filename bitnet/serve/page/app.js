@@ -3,7 +3,7 @@
 import { model, setKey } from './client.js';
 import { $, el } from './dom.js';
 import * as settings from './settings.js';
-import * as store from './store.js';
+import * as store from './chats.js';
 import * as talk from './talk.js';
 import { toggleTheme } from './theme.js';
 

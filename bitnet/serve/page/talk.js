@@ -5,7 +5,7 @@ import { answer, Refusal } from './client.js';
 import { $ } from './dom.js';
 import { growing, message, stats } from './message.js';
 import * as settings from './settings.js';
-import * as store from './store.js';
+import * as store from './chats.js';
 
 const talk = { id: null, title: '', messages: [] };
 let running = null; // the AbortController of the answer that is written

@@ -167,5 +167,10 @@ addEventListener('keydown', (e) => {
   act();
 });
 
+// A page that the browser keeps for its back button would keep the files from the
+// next one.
+addEventListener('pagehide', () => engine.end());
+addEventListener('pageshow', (e) => { if (e.persisted) engine.start(); });
+
 shown();
 engine.start();

@@ -39,6 +39,12 @@ export class Engine extends EventTarget {
     };
   }
 
+  /** Ends the worker, which frees what it holds: the page is left. */
+  end() {
+    this.worker?.terminate();
+    this.worker = null;
+  }
+
   change(state, detail) {
     this.state = state;
     this.ready = state === 'ready' ? detail : null;

@@ -1,6 +1,6 @@
 // What this GPU can do, measured as bitnet bench does, with a report to copy.
 
-import { $, el, setOptions, setText } from './dom.js';
+import { $, copy, el, setOptions, setText } from './dom.js';
 import { value } from './format.js';
 import { saveAs } from './saving.js';
 
@@ -52,7 +52,7 @@ export class Measure {
     $('measure-about').hidden = true;
     this.error('');
     setText($('measure-note'), 'Measuring…');
-    const job = this.job = this.app.engine.ask('measure', { what: this.what, experiment: $('measure-experiment').value }, {
+    const job = this.job = this.app.engine.ask('measure', { what: this.what, experiment: $('measure-experiment').value, seconds: Number($('measure-seconds').value) }, {
       note: (m) => setText($('measure-note'), m.text),
       measured: (m) => this.part(m.what, m.result),
     });
@@ -93,20 +93,19 @@ export class Measure {
     $('results').append(el('section', { class: 'panel', 'aria-labelledby': id },
       el('h3', { id }, TITLES[what] ?? what),
       figures.length ? list(rows.slice(0, FIRST)) : el('p', { class: 'empty' }, 'No figures.'),
+      result?.left_out ? el('p', { class: 'dim small' }, `There was no time for more: ${result.left_out}.`) : null,
       rows.length > FIRST ? el('details', { class: 'fold' }, el('summary', {}, `${rows.length - FIRST} more`), list(rows.slice(FIRST))) : null));
     this.app.say(`${TITLES[what] ?? what} is measured`);
   }
 
   async copy() {
-    const text = $('report').textContent;
-    try {
-      await navigator.clipboard.writeText(text);
+    if (await copy($('report').textContent)) {
       this.said('Copied');
-    } catch {
-      // Where the clipboard is refused, the report is marked for a copy by hand.
-      getSelection().selectAllChildren($('report'));
-      this.said('Press Ctrl+C');
+      return;
     }
+    // Where the clipboard is refused, the report is marked for a copy by hand.
+    getSelection().selectAllChildren($('report'));
+    this.said('Press Ctrl+C');
   }
 
   said(text) {

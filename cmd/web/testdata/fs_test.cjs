@@ -159,8 +159,32 @@ async function full() {
 	assert.equal((await go2.readdir('/')).filter((n) => n.startsWith('folder')).length, made - 1);
 }
 
+// ending mounts the files of a worker that is being ended and frees them one by one.
+async function ending() {
+	const store = new Memory();
+	await write(on((await Files.mount(store)).object()), '/a', 'kept');
+	const held = new Set(['journal1', 'i1']);
+	const open = store.open.bind(store);
+	store.open = async (name) => {
+		if (held.has(name)) throw Object.assign(new Error('held'), { name: 'NoModificationAllowedError' });
+		held.add(name);
+		return { ...await open(name), close: () => held.delete(name) };
+	};
+	await assert.rejects(Files.mount(store), { name: 'NoModificationAllowedError' });
+	assert.deepEqual([...held], ['journal1', 'i1'], 'the attempt holds nothing');
+	held.delete('journal1');
+	const files = await Files.mount(store);
+	setTimeout(() => held.delete('i1'), 120);
+	assert.equal(await read(on(files.object()), '/a'), 'kept');
+	await files.close();
+	store.names = async () => { throw new Error('gone'); };
+	await assert.rejects(Files.mount(store), /gone/);
+	assert.deepEqual([...held], []);
+}
+
 (async () => {
 	await rules();
+	await ending();
 	await crashes();
 	await full();
 	console.log('fine');

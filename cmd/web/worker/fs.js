@@ -12,6 +12,7 @@
 (() => {
 	const FORMAT = 1;
 	const ROOM = 64 << 10; // a journal grows by this much, so that a full disk still takes removals
+	const ENDING_MS = 10_000; // for the worker before to free a file
 	const GROWTH = 1 << 20; // bytes of a journal after which it is rewritten, if most of them are history
 	const encoder = new TextEncoder(), decoder = new TextDecoder('utf-8', { fatal: true });
 	const constants = { O_RDONLY: 0, O_WRONLY: 1, O_RDWR: 2, O_CREAT: 0o100, O_EXCL: 0o200, O_TRUNC: 0o1000, O_APPEND: 0o2000, O_DIRECTORY: 0o200000 };
@@ -169,7 +170,15 @@
 
 		// load gives the records of the file that counts.
 		static async load(store) {
-			const j = new Journal([await store.open('journal0'), await store.open('journal1')]);
+			const first = await store.open('journal0');
+			let second;
+			try {
+				second = await store.open('journal1');
+			} catch (e) {
+				first.close(); // else it would be held against the next attempt
+				throw e;
+			}
+			const j = new Journal([first, second]);
 			let best = null;
 			j.files.forEach((file, i) => {
 				const bytes = new Uint8Array(file.getSize());
@@ -238,6 +247,15 @@
 
 		static async mount(store) {
 			const [journal, records] = await Journal.load(store);
+			try {
+				return await Files.rebuild(store, journal, records);
+			} catch (e) {
+				journal.close();
+				throw e;
+			}
+		}
+
+		static async rebuild(store, journal, records) {
 			const names = await store.names();
 			if (journal.generation === 0 && names.some((n) => n.startsWith('i'))) throw fault('EIO', 'the list of the stored files is damaged');
 			const files = new Files(store, journal);
@@ -360,10 +378,23 @@
 
 		async hold(node) {
 			if (!node.handle) {
-				node.handle = await this.store.open('i' + node.ino);
+				node.handle = await this.handle('i' + node.ino);
 				node.size = node.handle.getSize();
 			}
 			node.opens++;
+		}
+
+		// handle opens a stored file. Whoever has the journal has all files, but a worker
+		// that is ending frees them one by one.
+		async handle(name) {
+			for (const began = Date.now(); ; ) {
+				try {
+					return await this.store.open(name);
+				} catch (e) {
+					if (e.name !== 'NoModificationAllowedError' || Date.now() - began > ENDING_MS) throw e;
+				}
+				await new Promise((done) => setTimeout(done, 50));
+			}
 		}
 
 		async release(node) {

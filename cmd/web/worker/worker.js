@@ -4,7 +4,7 @@
 importScripts('fs.js', 'gpu.js', 'wasm_exec.js');
 
 const { Files, Memory, Private, resolve } = globalThis.bitnetFiles;
-const OTHER_TAB_MS = 5000; // for the worker before, which may still be ending
+const BEFORE_MS = 30_000; // for the worker before, which may still be ending
 const MOST_FILES = 1000; // of an upload
 const SHIPPED = ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json'];
 
@@ -16,6 +16,15 @@ function fail(kind, text) {
 	receive = null;
 	postMessage({ event: 'failed', kind, text });
 }
+
+// Workers of this site hear each other here. One that holds the files says so to one
+// that asks; one that is ending does not.
+const others = new BroadcastChannel('bitnet');
+let taken = false; // another tab holds the files
+others.onmessage = ({ data }) => {
+	if (data === 'held') taken = true;
+	else if (data === 'who' && files?.store.kind === 'opfs') others.postMessage('held');
+};
 
 // mount opens what is stored. Where the browser keeps nothing for this site, as in
 // some private windows, files are kept in memory.
@@ -31,7 +40,8 @@ async function mount() {
 			return await Files.mount(store);
 		} catch (e) {
 			if (e instanceof TypeError) return Files.mount(new Memory()); // a browser without createSyncAccessHandle
-			if (e.name !== 'NoModificationAllowedError' || Date.now() - began > OTHER_TAB_MS) throw e;
+			if (e.name !== 'NoModificationAllowedError' || taken || Date.now() - began > BEFORE_MS) throw e;
+			others.postMessage('who');
 		}
 	}
 }
@@ -123,15 +133,12 @@ async function start() {
 	const go = new Go();
 	go.env = { HOME: '/home', TMPDIR: '/tmp' };
 	go.exit = () => fail('program', 'the program ended: reload the page. What it said last: ' + last());
-	try {
-		const { instance } = await program(go.importObject);
-		await go.run(instance);
-	} catch (e) {
-		fail('program', `the program ended (${e.message}): reload the page`);
-	}
+	const { instance } = await program(go.importObject);
+	await go.run(instance);
 }
 
 // last is the last line that the program wrote.
 const last = () => files.lastLine || 'nothing';
 
-start();
+// Whatever is thrown, the page hears of it: it would wait for ever.
+start().catch((e) => fail('program', `the program ended (${e.message}): reload the page`));
