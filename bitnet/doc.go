@@ -25,7 +25,7 @@
 //	  swarm           training with other machines over slow links, on NATS
 //	  train           configuration, presets, the training loop
 //	  cluster         several processes that train one run: MPI
-//	  eval            validation loss and examinations
+//	  eval            validation loss, examinations, public test sets
 //	  task            what a model learns: text, conversations, sums, a game
 //	  infer           generation, sampling, conversations, log-probabilities
 //	  model           the network, and its parameters on a device

@@ -19,6 +19,7 @@ import (
 func evalCommand() *cobra.Command {
 	var o train.EvalOptions
 	var f modelFlags
+	var tests suiteFlags
 	var logprobs string
 	var asJSON bool
 	c := &cobra.Command{
@@ -33,13 +34,33 @@ Without --data, a run is measured on its validation data. With --data, text and
 token files are measured whole, with the model's own tokenizer; token shards on
 their validation documents.
 
+With --suite, a language model answers public test sets: of each question's
+choices it takes the one that is likeliest as the continuation. Prompts, metrics and
+standard errors are those of lm-evaluation-harness (lm-eval), without examples
+(0-shot), so that the values can be compared with published ones; --json prints
+the form of lm-eval's results. The data comes from the hub (HF_ENDPOINT, HF_HOME,
+HF_TOKEN and HF_HUB_OFFLINE as for huggingface_hub), or from --suite-data.
+
 ` + modelHelp,
 		Example: `  bitnet eval bitnet_arithmetic_20260101_120000
   bitnet eval runs/my_run/checkpoints/step_00002000 --json
   bitnet eval my_run --data other-texts/
-  bitnet eval my_run --data tokens:ids.u16 --logprobs out.jsonl`,
+  bitnet eval my_run --data tokens:ids.u16 --logprobs out.jsonl
+
+  # all public test sets, and a quick look at two of them
+  bitnet eval my_run --suite core --json
+  bitnet eval my_run --suite hellaswag,arc_easy --limit 200
+
+  # without the hub: tests/piqa.parquet, tests/lambada_openai.jsonl, ...
+  bitnet eval my_run --suite piqa,lambada --suite-data tests`,
 		Args: exactly(1, modelArgument),
 		RunE: func(c *cobra.Command, args []string) (err error) {
+			if err := tests.check(c); err != nil {
+				return err
+			}
+			if tests.tasks != "" {
+				return tests.run(c, &f, args[0], asJSON)
+			}
 			dev, err := f.open(c)
 			if err != nil {
 				return err
@@ -74,6 +95,7 @@ their validation documents.
 	c.Flags().StringVar(&o.Data, "data", "", "data to measure on: "+catalog.Help()+" (default: the run's validation data)")
 	c.Flags().StringVar(&logprobs, "logprobs", "", "write the log-probability of every token to a file, as JSON lines")
 	c.Flags().IntVar(&o.Rows, "rows", 0, "at most N sequences, and N problems or games (default: all)")
+	tests.add(c)
 	f.add(c.Flags())
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c

@@ -13,7 +13,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// column is where the strings are in a parquet file.
+// column is where values are in a parquet file: strings, or whole numbers.
 type column struct {
 	leaf   int    // index among the columns that hold values
 	levels uint32 // definition level of a value that is not null; 0 if none can be null
@@ -21,6 +21,18 @@ type column struct {
 	// in one list; element is the definition level from which on there is an
 	// element of that list.
 	repeats, element uint32
+	integer          int // bytes of a whole number; 0 for a string
+}
+
+// kind is the type that pages have for it.
+func (c column) kind() format.Type {
+	switch c.integer {
+	case 4:
+		return format.Int32
+	case 8:
+		return format.Int64
+	}
+	return format.ByteArray
 }
 
 // width is how many bits a definition level takes.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"strconv"
 
 	"github.com/parquet-go/parquet-go/format"
 
@@ -28,11 +29,14 @@ const (
 	maxLevels     = 32 << 20
 )
 
-// pages decodes the pages of a column chunk of byte arrays, one page at a time.
+// pages decodes the pages of a column chunk of strings or whole numbers, one page
+// at a time. A number is given as its decimal digits.
 // Its buffers serve all chunks of a file.
 type pages struct {
 	codecs
 	max      int // bytes of a string
+	integer  int // bytes of a number; 0 for strings
+	digits   []byte
 	packed   []byte
 	levels   []byte
 	dictData []byte
@@ -111,14 +115,14 @@ func (p *pages) read(ctx context.Context, f io.ReaderAt, size int64, c *format.C
 		return errors.New("its pages are in a different file")
 	case len(c.EncryptedColumnMetadata) > 0 || c.CryptoMetadata.Value != nil:
 		return errors.New("the column is encrypted")
-	case m.Type != format.ByteArray:
-		return fmt.Errorf("the column holds %v, not strings", m.Type)
+	case m.Type != col.kind():
+		return fmt.Errorf("the column holds %v, not %v as the schema says", m.Type, col.kind())
 	case m.NumValues != rows:
 		return fmt.Errorf("%d values in %d rows", m.NumValues, rows)
 	case start < 4 || m.TotalCompressedSize < 0 || m.TotalCompressedSize > size-start:
 		return fmt.Errorf("%d bytes of pages at %d, outside of the file's %d", m.TotalCompressedSize, start, size)
 	}
-	p.dict = nil
+	p.dict, p.integer = nil, col.integer
 	left := m.TotalCompressedSize
 	rest := func() *io.SectionReader { return io.NewSectionReader(f, start+m.TotalCompressedSize-left, left) }
 	r := bufio.NewReaderSize(rest(), sourceChunk)
@@ -212,7 +216,7 @@ func (p *pages) dictionary(ctx context.Context, h *pageHeader, codec format.Comp
 	if h.encoding != format.Plain && h.encoding != format.PlainDictionary {
 		return fmt.Errorf("encoding %v", h.encoding)
 	}
-	if h.values < 0 || h.values > h.plain/4 {
+	if h.values < 0 || h.values > h.plain/4 || p.integer > 0 && h.values > h.plain/int64(p.integer) {
 		return fmt.Errorf("%d values in %d bytes", h.values, h.plain)
 	}
 	s, err := p.open(ctx, h, codec, body, small, 0)
@@ -225,7 +229,7 @@ func (p *pages) dictionary(ctx context.Context, h *pageHeader, codec format.Comp
 	p.dict = make([][2]uint32, h.values)
 	values := source{b: p.dictData, ctx: ctx}
 	for i := range p.dict {
-		v, err := values.value(p.max)
+		v, err := p.plainValue(&values)
 		if err != nil {
 			return fmt.Errorf("value %d: %w", i, err)
 		}
@@ -333,9 +337,14 @@ func cutLevels(s *source, dst []byte) ([]byte, error) {
 func (p *pages) values(h *pageHeader, s *source) (func() ([]byte, error), error) {
 	switch h.encoding {
 	case format.Plain:
-		return func() ([]byte, error) { return s.value(p.max) }, nil
+		return p.decimal(func() ([]byte, error) { return p.plainValue(s) }), nil
 	case format.PlainDictionary, format.RLEDictionary:
-		return p.indexed(s)
+		next, err := p.indexed(s)
+		return p.decimal(next), err
+	case format.DeltaBinaryPacked:
+		if p.integer > 0 {
+			return p.deltaValues(h, s)
+		}
 	case format.DeltaLengthByteArray:
 		return p.lengthValues(h, s)
 	case format.DeltaByteArray:
@@ -369,6 +378,51 @@ func (p *pages) values(h *pageHeader, s *source) (func() ([]byte, error), error)
 		}, nil
 	}
 	return nil, fmt.Errorf("pages encoded as %v are not supported; write the file again with plain or dictionary pages", h.encoding)
+}
+
+// plainValue reads a value as pages and dictionaries have it.
+func (p *pages) plainValue(s *source) ([]byte, error) {
+	if p.integer > 0 {
+		return s.take(p.integer)
+	}
+	return s.value(p.max)
+}
+
+// decimal makes digits of the bytes of numbers.
+func (p *pages) decimal(next func() ([]byte, error)) func() ([]byte, error) {
+	if p.integer == 0 {
+		return next
+	}
+	return func() ([]byte, error) {
+		b, err := next()
+		if err != nil {
+			return nil, err
+		}
+		if p.integer == 4 {
+			return p.number(int64(int32(binary.LittleEndian.Uint32(b)))), nil
+		}
+		return p.number(int64(binary.LittleEndian.Uint64(b))), nil
+	}
+}
+
+func (p *pages) number(v int64) []byte {
+	p.digits = strconv.AppendInt(p.digits[:0], v, 10)
+	return p.digits
+}
+
+// deltaValues reads numbers as differences.
+func (p *pages) deltaValues(h *pageHeader, s *source) (func() ([]byte, error), error) {
+	values, err := numbers(s, h.values, &p.numbers[0])
+	if err != nil {
+		return nil, err
+	}
+	return func() ([]byte, error) {
+		v, err := values.next()
+		if p.integer == 4 {
+			v = int64(int32(v))
+		}
+		return p.number(v), err
+	}, nil
 }
 
 // indexed reads indexes into the dictionary.

@@ -13,17 +13,19 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/parquet-go/parquet-go/deprecated"
 	"github.com/parquet-go/parquet-go/format"
 
 	"bitnet/data/printable"
 )
 
-// leaf is a column of strings that rows are made of: a column of its own, or a
-// field of the groups in a list.
+// leaf is a column of values that rows are made of: a column of its own, the
+// elements of a list, or a field of the groups in a list.
 type leaf struct {
 	column
-	top   string // its column in the row
-	field string // in each group of a list; "" for a column of its own
+	top    string   // its column in the row
+	groups []string // from there to the list, where the list is a field of a group
+	field  string   // in each group of a list; "" for a column of its own and for elements
 }
 
 // parquetRows gives rows as JSON objects of the named columns. The columns are
@@ -33,7 +35,7 @@ func parquetRows(ctx context.Context, f io.ReaderAt, size int64, columns []strin
 	if err != nil {
 		return fmt.Errorf("parquet footer: %w", err)
 	}
-	leaves, err := findLeaves(meta, columns)
+	leaves, err := findLeaves(meta, columns, o.Integers)
 	if err != nil {
 		return err
 	}
@@ -122,7 +124,9 @@ type leafValue struct {
 	element bool    // there is an element of the list for it
 }
 
-func (r *leafReader) name() string { return strings.TrimSuffix(r.top+"."+r.field, ".") }
+func (r *leafReader) name() string {
+	return strings.TrimSuffix(strings.Join(append([]string{r.top}, r.groups...), ".")+"."+r.field, ".")
+}
 
 // begin starts with a column chunk.
 func (r *leafReader) begin(ctx context.Context, f io.ReaderAt, size int64, c *format.ColumnChunk, rows int64) (stop func(), err error) {
@@ -195,40 +199,65 @@ func (r *leafReader) row(used *int, most int) (values []leafValue, err error) {
 
 // put adds the values of a row to its object.
 func (r *leafReader) put(object map[string]any, values []leafValue) error {
-	if r.field == "" {
-		object[r.top] = values[0].text
+	if r.repeats == 0 {
+		object[r.top] = r.value(values[0])
 		return nil
 	}
 	if len(values) == 1 && !values[0].element {
 		values = nil
 	}
-	list, there := object[r.top].([]map[string]any)
+	at := r.top
+	for _, name := range r.groups {
+		inner, ok := object[at].(map[string]any)
+		if !ok {
+			inner = map[string]any{}
+			object[at] = inner
+		}
+		object, at = inner, name
+	}
+	if r.field == "" {
+		list := make([]any, len(values))
+		for i, v := range values {
+			list[i] = r.value(v)
+		}
+		object[at] = list
+		return nil
+	}
+	list, there := object[at].([]map[string]any)
 	if !there {
 		list = make([]map[string]any, len(values))
 		for i := range list {
 			list[i] = map[string]any{}
 		}
-		object[r.top] = list
+		object[at] = list
 	}
 	if len(list) != len(values) {
 		return fmt.Errorf("column %s has %d values where another field of the list has %d", r.name(), len(values), len(list))
 	}
 	for i, v := range values {
-		list[i][r.field] = v.text
+		list[i][r.field] = r.value(v)
 	}
 	return nil
 }
 
-// findLeaves finds the columns of strings, and the strings in columns of lists of
-// groups, of the given names.
-func findLeaves(meta *format.FileMetaData, columns []string) ([]leaf, error) {
-	w := leafWalk{schema: meta.Schema, want: columns}
+// value is what a JSON object has of a value: a string, a number or null.
+func (r *leafReader) value(v leafValue) any {
+	if v.text == nil || r.integer == 0 {
+		return v.text
+	}
+	return json.Number(*v.text)
+}
+
+// findLeaves finds the columns of the given names that hold strings, or whole
+// numbers where those are wanted too, or lists of them or of groups of them.
+func findLeaves(meta *format.FileMetaData, columns []string, integers bool) ([]leaf, error) {
+	w := leafWalk{schema: meta.Schema, want: columns, integers: integers}
 	if len(w.schema) == 0 {
 		return nil, errDamagedSchema
 	}
 	w.at = 1
 	for w.at < len(w.schema) {
-		if err := w.walk(nil, column{}, 0); err != nil {
+		if err := w.walk(leafPath{}, column{}, 0); err != nil {
 			return nil, err
 		}
 	}
@@ -240,32 +269,60 @@ func findLeaves(meta *format.FileMetaData, columns []string) ([]leaf, error) {
 
 // leafWalk walks the schema, a tree in the order of its nodes.
 type leafWalk struct {
-	schema []format.SchemaElement
-	want   []string
-	at     int
-	leaves int
-	names  []string // of the columns of rows
-	found  []leaf
+	schema   []format.SchemaElement
+	want     []string
+	integers bool
+	at       int
+	leaves   int
+	names    []string // of the columns of rows
+	found    []leaf
+}
+
+// leafPath is the way from a row to a node of the schema.
+type leafPath struct {
+	names   []string
+	list    int // how many of them name the list that the node is in
+	element int // how many lead to the elements of that list
+}
+
+// isList reports whether the node at index i is a group that its only child, a
+// repeated one, makes a list: the form of parquet's LogicalTypes.md.
+func (w *leafWalk) isList(i int) bool {
+	e := &w.schema[i]
+	return e.NumChildren.V == 1 && (e.ConvertedType.Valid && e.ConvertedType.V == deprecated.List || isListType(e.LogicalType.Value))
+}
+
+func isListType(t format.LogicalTypeValue) bool {
+	_, ok := t.(*format.ListType)
+	return ok
 }
 
 // walk passes over the node at w.at and all below it. path and c say what holds
 // for its parents.
-func (w *leafWalk) walk(path []string, c column, depth int) error {
+func (w *leafWalk) walk(path leafPath, c column, depth int) error {
 	if depth > maxThriftDepth || w.at >= len(w.schema) || w.schema[w.at].NumChildren.V < 0 {
 		return errDamagedSchema
 	}
 	e := &w.schema[w.at]
+	parent := w.at - 1 // only read where the node is the first child
 	w.at++
-	if len(path) == 0 {
+	if len(path.names) == 0 {
 		w.names = append(w.names, e.Name)
 	}
-	path = append(slices.Clone(path), e.Name)
+	path.names = append(slices.Clone(path.names), e.Name)
 	if e.RepetitionType.Valid && e.RepetitionType.V != format.Required {
 		c.levels++
 	}
 	if e.RepetitionType.Valid && e.RepetitionType.V == format.Repeated {
 		c.repeats++
 		c.element = c.levels
+		path.list, path.element = len(path.names), len(path.names)
+		if len(path.names) > 1 && w.isList(parent) {
+			path.list--
+			if e.NumChildren.V == 1 && e.Name != "array" && !strings.HasSuffix(e.Name, "_tuple") {
+				path.element++
+			}
+		}
 	}
 	if children := e.NumChildren.V; children > 0 {
 		for range children {
@@ -277,14 +334,31 @@ func (w *leafWalk) walk(path []string, c column, depth int) error {
 	}
 	c.leaf = w.leaves
 	w.leaves++
-	if !slices.Contains(w.want, path[0]) || !e.Type.Valid || e.Type.V != format.ByteArray {
+	if !slices.Contains(w.want, path.names[0]) || !w.holds(e, &c) {
 		return nil
 	}
-	switch {
-	case len(path) == 1 && c.repeats == 0:
-		w.found = append(w.found, leaf{c, path[0], ""})
-	case len(path) > 1 && c.repeats == 1: // NAME.list.element.FIELD, or NAME.FIELD
-		w.found = append(w.found, leaf{c, path[0], path[len(path)-1]})
+	switch names := path.names; {
+	case c.repeats == 0 && len(names) == 1:
+		w.found = append(w.found, leaf{c, names[0], nil, ""})
+	case c.repeats == 1 && len(names) <= path.element:
+		w.found = append(w.found, leaf{c, names[0], names[1:path.list], ""})
+	case c.repeats == 1:
+		w.found = append(w.found, leaf{c, names[0], names[1:path.list], names[len(names)-1]})
 	}
 	return nil
+}
+
+// holds reports whether a column holds values that are read, and says in c which.
+func (w *leafWalk) holds(e *format.SchemaElement, c *column) bool {
+	switch {
+	case !e.Type.Valid:
+		return false
+	case w.integers && e.Type.V == format.Int32:
+		c.integer = 4
+	case w.integers && e.Type.V == format.Int64:
+		c.integer = 8
+	default:
+		return e.Type.V == format.ByteArray
+	}
+	return true
 }

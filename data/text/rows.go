@@ -22,8 +22,9 @@ type Row struct {
 
 // Rows reads the records of a file in order: lines of JSON, the elements of one
 // JSON array, or rows of parquet. Of parquet it reads the named columns that the
-// file has, which hold strings, or lists of groups of strings. The first error is
-// the last thing given.
+// file has: strings, lists of strings, lists of groups of strings, groups of lists
+// of strings, and with Options.Integers whole numbers in the place of strings. The
+// first error is the last thing given.
 func Rows(ctx context.Context, path string, columns []string, o Options) iter.Seq2[Row, error] {
 	o = o.withDefaults()
 	return func(yield func(Row, error) bool) {

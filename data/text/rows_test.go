@@ -152,3 +152,62 @@ func TestRowsOfParquet(t *testing.T) {
 	_, _, err = rowsOfFile(file(t, "bad.parquet", string(whole[:len(whole)/2])), []string{"messages"}, Options{})
 	require.ErrorContains(t, err, "bad.parquet")
 }
+
+// choices is the form of a group of lists: the sequence of groups of Hugging Face's
+// data sets.
+type choices struct {
+	Text  []string `parquet:"text,list" json:"text"`
+	Label []string `parquet:"label,list" json:"label"`
+}
+
+type questionRow struct {
+	ID      int32    `parquet:"id,optional" json:"id"`
+	Label   int64    `parquet:"label,dict" json:"label"`
+	Delta   int64    `parquet:"delta,delta" json:"delta"`
+	Small   int32    `parquet:"small,delta" json:"small"`
+	Endings []string `parquet:"endings,list" json:"endings"`
+	Bare    []string `parquet:"bare" json:"bare"`
+	Counts  []int64  `parquet:"counts,list" json:"counts"`
+	Choices choices  `parquet:"choices" json:"choices"`
+}
+
+func TestRowsOfListsAndNumbers(t *testing.T) {
+	columns := []string{"id", "label", "delta", "small", "endings", "bare", "counts", "choices"}
+	var rows []questionRow
+	for i := range 300 {
+		r := questionRow{
+			ID: int32(-i - 1), Label: int64(i%3) - 1, Delta: int64(i*i) - 1<<40, Small: int32(5 - i*7),
+			Endings: []string{}, Bare: []string{}, Counts: []int64{}, Choices: choices{[]string{}, []string{}},
+		}
+		for j := range i % 4 {
+			r.Endings = append(r.Endings, fmt.Sprint("ending ", i, j))
+			r.Bare = append(r.Bare, fmt.Sprint(j))
+			r.Counts = append(r.Counts, int64(-j))
+			r.Choices.Text = append(r.Choices.Text, fmt.Sprint("text ", i%5))
+			r.Choices.Label = append(r.Choices.Label, string(rune('A'+j)))
+		}
+		rows = append(rows, r)
+	}
+	for _, version := range []int{1, 2} {
+		path := write(t, rows, 100, parquet.DataPageVersion(version), parquet.PageBufferSize(400))
+		got, _, err := rowsOfFile(path, columns, Options{Integers: true})
+		require.NoError(t, err)
+		require.Len(t, got, len(rows))
+		for i, r := range rows {
+			want, err := json.Marshal(r)
+			require.NoError(t, err)
+			require.JSONEq(t, string(want), got[i], "row %d", i)
+		}
+		got, _, err = rowsOfFile(path, columns, Options{}) // who wants strings gets no numbers
+		require.NoError(t, err)
+		require.JSONEq(t, `{"endings": ["ending 1 0"], "bare": ["0"], "choices": {"text": ["text 1"], "label": ["A"]}}`, got[1])
+
+		whole, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for at := 4; at < len(whole); at += 97 {
+			bad := bytes.Clone(whole)
+			bad[at] ^= 0x5a
+			rowsOfFile(file(t, "bad.parquet", string(bad)), columns, Options{Integers: true, MaxDocument: 1 << 16})
+		}
+	}
+}

@@ -33,6 +33,7 @@ type Options struct {
 	Field       string // parquet column or JSON field, a.b for b in a; default "text"
 	Split       string // text files: what separates documents, such as <|endoftext|>
 	MaxDocument int    // bytes of one document, up to MostDocument; default 16 MiB
+	Integers    bool   // Rows also reads columns of parquet that hold whole numbers
 }
 
 // MostDocument is the most that Options.MaxDocument may be. A document is in
