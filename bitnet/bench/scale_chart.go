@@ -8,7 +8,7 @@ import (
 
 // Charts are the panels of a Scale, both axes logarithmic: for each axis the time of
 // a step next to its arithmetic, which is drawn through the last measured point, and
-// the memory.
+// the memory; behind each name stands its exponent.
 func (b *Scale) Charts() []chart.Panel {
 	var panels []chart.Panel
 	for _, c := range b.Curves {
@@ -32,9 +32,9 @@ func (c Curve) timePanel() []chart.Panel {
 	for i := range flops {
 		flops[i] *= scale
 	}
-	return chart.LogLog("ms per step", c.Axis,
-		chart.Curve{Label: fmt.Sprintf("arithmetic (%.2f)", c.Exponents.Arithmetic), Shade: 1, X: x, Y: flops},
-		chart.Curve{Label: fmt.Sprintf("time (exponent %.2f)", c.Exponents.Time), Style: chart.Dots, X: x, Y: time})
+	return chart.LogLog("ms", c.Axis,
+		chart.Curve{Label: fmt.Sprintf("FLOP ^%.2f", c.Exponents.Arithmetic), Shade: 1, X: x, Y: flops},
+		chart.Curve{Label: fmt.Sprintf("time ^%.2f", c.Exponents.Time), Style: chart.Dots, X: x, Y: time})
 }
 
 func (c Curve) memoryPanel() []chart.Panel {
@@ -45,6 +45,6 @@ func (c Curve) memoryPanel() []chart.Panel {
 		all = append(all, float64(p.Memory)/(1<<20))
 	}
 	return chart.LogLog("MiB", c.Axis,
-		chart.Curve{Label: fmt.Sprintf("whole step (%.2f)", c.Exponents.Memory), Shade: 1, X: x, Y: all},
-		chart.Curve{Label: fmt.Sprintf("activations (exponent %.2f)", c.Exponents.Activations), Style: chart.Dots, X: x, Y: activations})
+		chart.Curve{Label: fmt.Sprintf("activations ^%.2f", c.Exponents.Activations), Style: chart.Dots, X: x, Y: activations},
+		chart.Curve{Label: fmt.Sprintf("whole step ^%.2f", c.Exponents.Memory), Shade: 1, X: x, Y: all})
 }

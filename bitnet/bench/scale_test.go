@@ -177,11 +177,10 @@ func TestScaleCharts(t *testing.T) {
 	require.Len(t, panels, 2, "time and memory of the batch; a single point is no curve")
 	require.Equal(t, []float64{1, 4}, panels[0].Curves[0].Y, "arithmetic goes through the last point")
 	text := chart.TerminalResponses([]string{"growth"}, panels, 100, false)
-	require.Contains(t, text, "time (exponent 0.50)")
-	require.Contains(t, text, "arithmetic (1.00)")
+	require.Contains(t, text, "FLOP ^1.00, ● time ^0.50")
 	var image bytes.Buffer
 	require.NoError(t, chart.WriteResponses(&image, "svg", []string{"growth"}, panels))
-	require.Contains(t, image.String(), "activations (exponent 1.00)")
+	require.Contains(t, image.String(), "activations ^1.00")
 	require.False(t, strings.Contains(image.String(), "NaN"))
 	require.Equal(t, []Figure{
 		{"batch 1", "tokens/s", 0, false}, {"batch 1, memory", "MiB", 2, true}, {"batch 4", "tokens/s", 0, false}, {"batch 4, memory", "MiB", 5, true},

@@ -36,8 +36,8 @@ func benchScaleCommand() *cobra.Command {
 		Use:   "scale",
 		Short: "Measure how the cost of a training step grows with context, batch, layers and width",
 		Long: `Measure how the cost of a training step grows: tokens per second, attention's share
-of the time, and memory, over the context (one sequence), the batch, the layers and the
-width (heads keep their size; the feed-forward grows with it). For each it fits the
+of the time, and memory, over the batch, the layers, the width (heads keep their
+size; the feed-forward grows with it) and the context (one sequence). For each it fits the
 exponents of time, arithmetic and memory, draws them on logarithmic axes, and says where
 time grows faster than arithmetic, or activations faster than linearly.
 
@@ -55,12 +55,12 @@ the time of a first measurement on a CPU is compiling; a second one gets further
 	addShapeFlags(c, &f.shape)
 	fl := c.Flags()
 	fl.Lookup("exp").DefValue, f.shape.exp = "simple", "simple"
-	fl.StringSliceVar(&f.over, "over", []string{bench.AxisContext, bench.AxisBatch, bench.AxisLayers, bench.AxisWidth}, "what to change, one after the other")
+	fl.StringSliceVar(&f.over, "over", []string{bench.AxisBatch, bench.AxisLayers, bench.AxisWidth, bench.AxisContext}, "what to change, one after the other; the last gets what is left of the time")
 	fl.IntSliceVar(&f.context, "context", []int{64, 128, 256, 512, 1024, 2048, 4096, 8192}, "tokens of the one sequence")
 	fl.IntSliceVar(&f.batches, "batch", []int{1, 2, 4, 8, 16, 32, 64}, "sequences of a step")
 	fl.IntSliceVar(&f.layers, "layers", []int{1, 2, 4, 8}, "layers of the model")
 	fl.IntSliceVar(&f.widths, "width", nil, "hidden sizes (default: 1, 2, 4 and 8 times the experiment's)")
-	fl.IntVar(&f.repeat, "repeat", 3, "steps to measure at each point")
+	fl.IntVar(&f.repeat, "repeat", 5, "steps to measure at each point")
 	fl.DurationVar(&f.budget, "budget", 5*time.Minute, "time for all measurements together")
 	fl.StringVarP(&f.output, "output", "o", "", "write the chart to an image, .png or .svg, instead of drawing in the terminal")
 	return c
