@@ -21,7 +21,7 @@ NO_VCS = $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
 DRIVER = $(shell test -f .vulkan/env && echo '. .vulkan/env &&')
 
 .DEFAULT_GOAL := help
-.PHONY: help build web test bench bench-torch bench-llama interop chat train-simple exp-arithmetic train-arithmetic \
+.PHONY: help build web test bench bench-torch bench-documents bench-llama interop chat train-simple exp-arithmetic train-arithmetic \
 	exp-tinystories train-tinystories exp-baseline train-baseline check-status plot-loss test-matrix test-js test-swiftshader test-validation test-translations test-windows test-arm64 test-walk cross release kit dawn fuzz torture fmt vet lint clean tools vulkan
 
 help: ## this list
@@ -82,6 +82,9 @@ bench: tools vulkan ## benchmarks; a part of them: PKG=./graph RUN=MatMul
 
 bench-torch: build vulkan ## training steps against PyTorch, in turns; ARGS="--rounds 5 arithmetic:64x64"
 	$(DRIVER) /usr/bin/env python3 testdata/compare_torch.py $(ARGS)
+
+bench-documents: build vulkan ## memory of preparing and training on 10,000 to 1,000,000 documents; ARGS="--documents 100000 5000000"
+	$(DRIVER) /usr/bin/env python3 testdata/many_documents.py $(ARGS)
 
 bench-llama: build vulkan ## MODEL=runs/my_run: prompts and new tokens against llama.cpp (node, 85 MB download)
 	@sh testdata/interop/install.sh

@@ -21,7 +21,7 @@ func benchCommand() *cobra.Command {
   bitnet bench step --exp arithmetic --json > before.json
   bitnet bench step --exp arithmetic --compare before.json`,
 	}
-	c.AddCommand(benchPeakCommand(), benchKernelsCommand(), benchStepCommand(), benchGenerateCommand(), benchReportCommand(), benchPartCommand())
+	c.AddCommand(benchPeakCommand(), benchKernelsCommand(), benchStepCommand(), benchGenerateCommand(), benchScaleCommand(), benchReportCommand(), benchPartCommand())
 	return c
 }
 
