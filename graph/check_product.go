@@ -25,6 +25,7 @@ var modelProducts = []matmul.Product{
 	{A: floatRows, B: ternCols, ScaleK: true},
 	{A: floatCols, B: int8Cols, ScaleK: true, Accumulate: true},
 	{A: floatRows, B: floatRows},
+	{A: floatRows, B: int8Rows, ColScale: true},
 	{A: floatRows, B: floatCols},
 	{A: floatCols, B: floatCols, Accumulate: true},
 }

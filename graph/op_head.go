@@ -88,7 +88,7 @@ func (g *Graph) Logits(x *Tensor, table *Param, n int, alike bool) {
 		g.fail("a graph has one set of logits")
 	}
 	each := n
-	if alike {
+	if alike || table.shortened() {
 		each = min(n, matmul.FewRows)
 	}
 	for first := 0; first < n; first += each {
@@ -100,10 +100,16 @@ func (g *Graph) Logits(x *Tensor, table *Param, n int, alike bool) {
 		for i, part := range g.rows {
 			chosen := tensor("chosen rows", F32, part.Cols, x.Cols)
 			e.run(rows.Gather{Target: e.target, Rows: part.Cols, Width: x.Cols}.Source(), part, x, chosen)
-			e.run(matmul.Product{
+			mm := matmul.Product{
 				Target: e.target, M: part.Cols, N: table.Rows, K: x.Cols,
 				A: matmul.Operand{Kind: matmul.F32, AlongK: true}, B: matmul.Operand{Kind: matmul.F32, AlongK: true},
-			}.Source(), chosen, table.master, g.logits[i])
+			}
+			if table.shortened() {
+				mm.B.Kind, mm.ColScale = matmul.Int8, true
+				e.run(mm.Source(), chosen, table.codes, table.scale, g.logits[i])
+				continue
+			}
+			e.run(mm.Source(), chosen, table.master, g.logits[i])
 		}
 	}, nil)
 }

@@ -23,7 +23,7 @@ type Param struct {
 
 	master, grad, m, v *Tensor
 	ternary            bool
-	codes, scale       *Tensor  // the quantised form, of ternary params
+	codes, scale       *Tensor  // the quantised form, of ternary params and of large matrices for inference
 	m8, r8             *moment8 // instead of m and v, of ForTraining8
 }
 
@@ -175,6 +175,11 @@ func (p *Param) Write(s Slot, values []float32) error {
 	if err != nil {
 		return err
 	}
+	if s == Master && p.shortened() {
+		if err := p.writeShort(values); err != nil {
+			return err
+		}
+	}
 	return t.write(gpu.Bytes(values))
 }
 
@@ -267,7 +272,7 @@ func (p *Param) WriteTernary(part int, codes []uint32, scale float32) error {
 	switch {
 	case part < 0 || part >= len(p.Parts):
 		return fmt.Errorf("%s has %d parts, and no part %d", p.Parts[0].Name, len(p.Parts), part)
-	case p.codes == nil:
+	case !p.ternary || p.codes == nil:
 		return fmt.Errorf("%s has no ternary form: declare it with Ternary, and call Layout before writing", p.Parts[part].Name)
 	}
 	first := 0

@@ -18,7 +18,8 @@ const (
 	// ForEvaluation keeps values and the ternary form.
 	ForEvaluation
 	// ForInference keeps the values of matrices and vectors, and of ternary
-	// parameters only the ternary form, which WriteTernary sets.
+	// parameters only the ternary form, which WriteTernary sets. Large matrices also
+	// have a form in int8, for Graph.Logits to read.
 	ForInference
 	// ForMuon is ForTraining without the second moment of ternary parameters.
 	ForMuon
@@ -127,6 +128,9 @@ func (ps *Params) placeParam(p *Param) error {
 	}
 	if p.ternary {
 		p.codes = place(ps.codes, name+" codes", Ternary, p.Rows, p.Cols)
+		p.scale = place(ps.scales, name+" scale", F32, 1, p.Rows)
+	} else if ps.storage == ForInference && p.large() {
+		p.codes = place(ps.codes, name+" codes", Int8, p.Rows, p.Cols)
 		p.scale = place(ps.scales, name+" scale", F32, 1, p.Rows)
 	}
 	return err

@@ -88,7 +88,7 @@ func (k Product) Variants(memory int) []shaders.Variant {
 	// Where a table adds two rows of whole numbers at once, that beats reading b only once.
 	paired := len(tables) > 0 && k.Whole() && k.M >= pairedRows
 	if r, fits := p.rows(); fits && k.plain() && !paired {
-		return []shaders.Variant{k.variant("rows", k.String(), "rows.wgsl", shaders.Fold(shaders.CeilDiv(k.N, r.Cols)), r)}
+		return []shaders.Variant{k.variant("rows", k.String(), r.file(), shaders.Fold(shaders.CeilDiv(k.N, r.Cols)), r)}
 	}
 	if len(tables) > 0 {
 		return tables

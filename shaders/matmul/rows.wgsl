@@ -1,7 +1,7 @@
 // Matrix product for a few rows of a, as when text is generated token by token. Its time is that of reading b, so b is
 // read once and in order:
 {{template "formula" .}}
-// {{if gt .Lanes 1}}{{.Lanes}} lanes share a column and go through its words together.{{else}}Each lane has a column.{{end}}
+// {{.Lanes}} lanes share a column and go through its words together.
 {{- $rows := seq .M}}{{$ternary := .B.Ternary}}
 const M = {{.M}}u;
 const N = {{.N}}u;
@@ -9,10 +9,7 @@ const WORDS = {{.Words}}u; // of a row of b
 const LANES = {{.Lanes}}u;
 const COLS = {{.Cols}}u; // a workgroup
 {{template "bindings" .}}
-{{- if .Uniform}}{{template "uniform"}}{{end}}
-{{- if gt .Lanes 1}}
 var<workgroup> sums: array<{{if $ternary}}i32{{else}}f32{{end}}, {{mul .M (mul .Lanes .Cols)}}>;
-{{- end}}
 {{- if $ternary}}
 {{template "signed_codes"}}
 {{- end}}
@@ -24,10 +21,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 {{- range $m := $rows}}
 	var s{{$m}} = {{if $ternary}}0{{else}}0.0{{end}};
 {{- end}}
-	for (var step = lane; step < WORDS; step += LANES) {
-		let k = {{if .Uniform}}uniform{{digits .Words}}(step){{else}}step{{end}};
+	for (var k = lane; k < WORDS; k += LANES) {
 {{- if $ternary}}
-		let word = signed_codes(b[column + step]);
+		let word = signed_codes(b[column + k]);
 	{{- range $k := seq 16}}
 		let w{{$k}} = i32(word << {{sub 30 (mul 2 $k)}}u) >> 30u;
 	{{- end}}
@@ -40,13 +36,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 		}
 	{{- end}}
 {{- else}}
-		let w = b[column + step];
+	{{- if .B.Int8}}
+		let w = vec4<f32>(vec4<i32>(vec4<u32>(b[column + k]) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u));
+	{{- else}}
+		let w = b[column + k];
+	{{- end}}
 	{{- range $m := $rows}}
 		s{{$m}} += dot(a[{{$m}}u * WORDS + k], w);
 	{{- end}}
 {{- end}}
 	}
-{{- if gt .Lanes 1}}
 {{- range $m := $rows}}
 	sums[{{$m}}u * COLS * LANES + local] = s{{$m}};
 {{- end}}
@@ -62,7 +61,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	if (lane > 0u) { return; }
 {{- range $m := $rows}}
 	s{{$m}} = sums[{{$m}}u * COLS * LANES + local];
-{{- end}}
 {{- end}}
 	if (n >= N) { return; }
 {{- range $m := $rows}}
