@@ -20,6 +20,7 @@
 //	bitnet            this package
 //	  serve, dash, web    servers: OpenAI's API and a chat page; the live page of runs; the browser version
 //	  doctor, cost, bench    what a machine can do, and what a run takes
+//	  share, card     models to and from the hub; the model card
 //	  export          models for transformers, llama.cpp and Ollama
 //	  sweep           many settings of an experiment, ranked
 //	  swarm           training with other machines over slow links, on NATS

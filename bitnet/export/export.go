@@ -26,6 +26,10 @@ type Options struct {
 	Force   bool   // write a GGUF file that llama.cpp computes differently
 	RunsDir string // where a run's name is looked for
 	Note    func(string)
+	// Extra writes more files into the folder of hf and hf-packed, such as a model
+	// card, before the folder gets its name; source is the model's directory. It
+	// may be nil.
+	Extra func(source, folder string) error
 }
 
 // Result is what Export did.
@@ -111,6 +115,11 @@ func (e *exporter) folder() (err error) {
 	tmp := f.Dir
 	if err := e.writeHF(tmp, packed); err != nil {
 		return fmt.Errorf("writing %s: %w", e.Out, err)
+	}
+	if e.Extra != nil {
+		if err := e.Extra(e.dir, tmp); err != nil {
+			return err
+		}
 	}
 	written(tmp)
 	if err := e.reread(func() (*modelfile.Weights, error) { return modelfile.ReadWeights(tmp) }, func() error { return e.checkHF(tmp, packed) }); err != nil {

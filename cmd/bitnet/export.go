@@ -6,11 +6,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"bitnet/bitnet/card"
 	"bitnet/bitnet/export"
+	"bitnet/bitnet/share"
 )
 
 func exportCommand() *cobra.Command {
 	var o export.Options
+	about := card.About{}
+	noCard := false
 	c := &cobra.Command{
 		Use:   "export MODEL",
 		Short: "Write a model for transformers, llama.cpp or Ollama",
@@ -20,6 +24,8 @@ func exportCommand() *cobra.Command {
   hf         a folder for transformers with float masters, quantised at every forward
   hf-packed  the same with 2 bits per weight
   gguf       a file for llama.cpp, and a Modelfile for Ollama next to it
+
+A folder gets a model card: README.md, and the run's curves as curves.svg.
 
 The types of a GGUF file's projections: f32 and f16, tq2_0 (2.06 bits) and tq1_0
 (1.69 bits) for widths that are multiples of 256, q4_0 (4.5 bits) for multiples
@@ -33,7 +39,19 @@ tq2_0, q4_0 and f16 that fits.`,
 			if o.Out == "" {
 				return usageError{fmt.Errorf("say where to write with -o; see %s --help", c.CommandPath())}
 			}
+			if about.License != "" && (noCard || o.Format == "gguf") {
+				return usageError{fmt.Errorf("--license is for the model card, which only the folder of hf and hf-packed has, without --no-card")}
+			}
+			if err := card.CheckLicense(about.License); err != nil {
+				return usageError{err}
+			}
 			o.Note = noteTo(c)
+			if !noCard {
+				o.Extra = func(source, folder string) error {
+					about.Format = o.Format
+					return share.WriteCard(source, folder, about)
+				}
+			}
 			e, err := export.Export(c.Context(), args[0], o)
 			if err != nil {
 				return err
@@ -65,5 +83,7 @@ tq2_0, q4_0 and f16 that fits.`,
 	fl.BoolVar(&o.Check, "check", false, "read the output again, and compare every weight, scale and token")
 	fl.BoolVar(&o.Verify, "verify", false, "print the largest difference of logits between the model and the output")
 	fl.BoolVar(&o.Force, "force", false, "write a GGUF file of a relu2 model, which llama.cpp computes differently")
+	fl.StringVar(&about.License, "license", "", "license in the model card, by the hub's identifier: mit, apache-2.0, cc-by-4.0, other, ...")
+	fl.BoolVar(&noCard, "no-card", false, "write no model card (README.md, curves.svg) into the folder of hf and hf-packed")
 	return c
 }

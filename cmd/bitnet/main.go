@@ -77,7 +77,7 @@ func rootCommand() *cobra.Command {
 	})
 	root.AddCommand(trainCommand(), evalCommand(), dataCommand(), tokenizerCommand(), exportCommand(), generateCommand(), chatCommand(), serveCommand(), swarmCommand(),
 		playCommand(), arenaCommand(), statusCommand(), plotCommand(), dashCommand(), webCommand(), devicesCommand(), doctorCommand(), costCommand(), benchCommand(),
-		tuneCommand(), sweepCommand(), shaderCommand(), versionCommand())
+		tuneCommand(), sweepCommand(), shaderCommand(), versionCommand(), runsCommand(), pushCommand(), pullCommand())
 	refuseUnknown(root)
 	addCompletions(root)
 	return root

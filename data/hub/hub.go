@@ -3,6 +3,7 @@
 // Package hub downloads models and data sets from a Hugging Face hub, or from
 // any server that speaks its protocol, into the cache layout that
 // huggingface_hub shares: {models|datasets}--org--name/{blobs,refs,snapshots}.
+// It also uploads files, as one commit (Push).
 //
 // A hub is not trusted: names of files cannot leave the cache, content is checked
 // by its hash, listings and answers are bounded, the token stays with the
@@ -84,12 +85,19 @@ func FromEnv() (Config, error) {
 	return c, nil
 }
 
+// Holds reports whether the cache has something of a repository.
+func (c Config) Holds(repo Repo) bool {
+	_, err := os.Stat(filepath.Join(c.Cache, repo.folder(), "snapshots"))
+	return err == nil
+}
+
 // Client talks to one hub and fills one cache. It may be used by several
 // goroutines, and several processes may share the cache.
 type Client struct {
 	Config
 	base *url.URL
 	http *http.Client
+	up   *http.Client // for requests with a body: the hub may think longer about what it got
 }
 
 // New checks the configuration; it does not connect.
@@ -122,5 +130,5 @@ func New(c Config) (*Client, error) {
 	if c.Listing == 0 {
 		c.Listing = 10 * time.Minute
 	}
-	return &Client{Config: c, base: base, http: newHTTP(c.Stall)}, nil
+	return &Client{Config: c, base: base, http: newHTTP(c.Stall, c.Stall), up: newHTTP(c.Stall, 10*c.Stall)}, nil
 }

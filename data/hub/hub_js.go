@@ -24,6 +24,9 @@ type Client struct {
 // FromEnv returns an empty configuration.
 func FromEnv() (Config, error) { return Config{}, nil }
 
+// Holds reports that nothing is in the cache.
+func (Config) Holds(Repo) bool { return false }
+
 // New fails.
 func New(Config) (*Client, error) { return nil, errBrowser }
 
@@ -70,3 +73,31 @@ func (*Transfer) Wait(context.Context, int) (string, error) { return "", errBrow
 
 // Progress is that of no download.
 func (*Transfer) Progress() (bytes meter.Reading, ready int) { return meter.Reading{}, 0 }
+
+// Source is a file to push.
+type Source struct {
+	Path, Local string
+	Data        []byte
+}
+
+// PushOptions say how files are pushed.
+type PushOptions struct {
+	Message  string
+	Private  bool
+	Parallel int
+	Note     func(string)
+	Meter    *meter.Meter
+}
+
+// Pushed is what a push did.
+type Pushed struct {
+	Commit, Page string
+	Created      bool
+	Sent, Kept   int
+	SentBytes    int64
+}
+
+// Push fails.
+func (*Client) Push(context.Context, Repo, []Source, PushOptions) (*Pushed, error) {
+	return nil, errBrowser
+}

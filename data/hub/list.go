@@ -71,6 +71,15 @@ func (c *Client) List(ctx context.Context, repo Repo) (*Snapshot, error) {
 }
 
 func (c *Client) list(ctx context.Context, repo Repo) (*Snapshot, error) {
+	s, err := c.fetchList(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	return s, c.remember(s)
+}
+
+// fetchList asks the hub for a listing, and stores nothing.
+func (c *Client) fetchList(ctx context.Context, repo Repo) (*Snapshot, error) {
 	var info struct {
 		SHA      string `json:"sha"`
 		Siblings []struct {
@@ -96,9 +105,6 @@ func (c *Client) list(ctx context.Context, repo Repo) (*Snapshot, error) {
 	}
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	s.Files = files
-	if err := c.remember(s); err != nil {
-		return nil, err
-	}
 	return s, nil
 }
 

@@ -32,13 +32,14 @@ const (
 	dialAttempts = 3
 )
 
-func newHTTP(stall time.Duration) *http.Client {
+// newHTTP makes a client; answer is how long a server may think before it answers.
+func newHTTP(stall, answer time.Duration) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy:                 http.ProxyFromEnvironment,
 			DialContext:           (&net.Dialer{Timeout: stall}).DialContext,
 			TLSHandshakeTimeout:   stall,
-			ResponseHeaderTimeout: stall,
+			ResponseHeaderTimeout: answer,
 			MaxIdleConnsPerHost:   8,
 			IdleConnTimeout:       time.Minute,
 			ForceAttemptHTTP2:     true,
@@ -85,10 +86,16 @@ func (r *reply) Close() {
 	r.cancel()
 }
 
-// send makes one request, to a path below the endpoint or to a whole address,
-// and follows redirects: to the endpoint's host with the token, to any other
-// without, and never with it again after that.
+// send is sendBody without a body.
 func (c *Client) send(ctx context.Context, method, address string, header http.Header) (*reply, error) {
+	return c.sendBody(ctx, method, address, header, nil)
+}
+
+// sendBody makes one request, to a path below the endpoint or to a whole address,
+// and follows redirects: to the endpoint's host with the token, to any other
+// without, and never with it again after that. A request with a body follows those
+// alone that keep the method and the body.
+func (c *Client) sendBody(ctx context.Context, method, address string, header http.Header, content *body) (*reply, error) {
 	if strings.HasPrefix(address, "/") {
 		address = c.base.String() + address
 	}
@@ -117,9 +124,21 @@ func (c *Client) send(ctx context.Context, method, address string, header http.H
 		if token != "" {
 			req.Header.Set("Authorization", "Bearer "+token)
 		}
-		resp, err := c.http.Do(req)
+		client := c.http
+		settled := func() {}
+		if content != nil {
+			client, settled = c.up, content.attach(c, req, stop)
+		}
+		resp, err := client.Do(req)
+		settled()
 		if err != nil {
+			if cause := context.Cause(ctx); errors.Is(cause, errStall) || errors.Is(cause, errSlow) {
+				err = cause
+			}
 			cancel()
+			if errors.Is(err, errSlow) {
+				return nil, fmt.Errorf("%s: %w", plain(target), err)
+			}
 			if cause := ctx.Err(); cause != nil && errors.Is(err, cause) {
 				return nil, cause
 			}
@@ -142,6 +161,9 @@ func (c *Client) send(ctx context.Context, method, address string, header http.H
 		case err != nil || resp.Header.Get("Location") == "":
 			cancel()
 			return nil, fmt.Errorf("%s: redirect without a usable Location", plain(target))
+		case content != nil && resp.StatusCode != http.StatusTemporaryRedirect && resp.StatusCode != http.StatusPermanentRedirect:
+			cancel()
+			return nil, fmt.Errorf("%s: redirect to %s refused: it would lose what is sent", plain(target), plain(next))
 		case next.Scheme != "https" && next.Scheme != "http",
 			target.Scheme == "https" && next.Scheme != "https":
 			cancel()

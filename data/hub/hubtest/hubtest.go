@@ -1,5 +1,6 @@
 // Package hubtest is a hub for tests: a local server that speaks the part of the
-// public hub's protocol that package hub uses, and fails on demand.
+// public hub's protocol that package hub uses for downloads and pushes, and fails
+// on demand.
 package hubtest
 
 import (
@@ -9,6 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -29,17 +31,23 @@ type Server struct {
 	Token    string // if set, the hub wants it
 	PageSize int    // of listings; default 1000
 	NoTree   bool   // like a mirror that lacks the tree call
+	Writer   string // if set, what changes the hub wants this token
+	PartSize int    // larger files of large file storage are sent in parts of so many bytes; 0 for never
+	Ignored  string // end of the paths that a push leaves out
 
 	mu    sync.Mutex
 	fault Fault
 	repos map[string]*repo // by kind and name: "datasets/org/name"
 	log   []string
 	leak  bool
+
+	uploads uploads
 }
 
 type repo struct {
-	commit string
-	files  map[string][]byte
+	commit  string
+	files   map[string][]byte
+	private bool
 }
 
 // Fault may answer a request itself (and return true) or change w. host is "hub" or "store".
@@ -54,8 +62,8 @@ func (s *Server) SetFault(f Fault) {
 
 // New starts a server that ends with the test.
 func New(t testing.TB) *Server {
-	s := &Server{PageSize: 1000, repos: map[string]*repo{}}
-	hub := httptest.NewServer(s.host("hub", s.serveHub))
+	s := &Server{PageSize: 1000, repos: map[string]*repo{}, uploads: uploads{map[string][]byte{}, map[string][]byte{}}}
+	hub := httptest.NewServer(s.host("hub", s.Handle))
 	store := httptest.NewServer(s.host("store", s.serveStore))
 	t.Cleanup(hub.Close)
 	t.Cleanup(store.Close)
@@ -64,26 +72,23 @@ func New(t testing.TB) *Server {
 }
 
 // Add publishes files under kind ("datasets" or "models") and name, and gives
-// the commit. Names that end in .parquet, .bin or .safetensors are in large
+// the commit. Names that end in .parquet, .bin, .safetensors or .gguf are in large
 // file storage.
 func (s *Server) Add(kind, name string, files map[string][]byte) string {
 	h := sha1.New()
 	fmt.Fprint(h, kind, name)
-	paths := make([]string, 0, len(files))
-	for p := range files {
-		paths = append(paths, p)
-	}
-	slices.Sort(paths)
-	for _, p := range paths {
+	for _, p := range sortedPaths(files) {
 		fmt.Fprint(h, p, len(files[p]))
 		h.Write(files[p])
 	}
 	commit := hex.EncodeToString(h.Sum(nil))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.repos[kind+"/"+name] = &repo{commit, files}
+	s.repos[kind+"/"+name] = &repo{commit: commit, files: files}
 	return commit
 }
+
+func sortedPaths(files map[string][]byte) []string { return slices.Sorted(maps.Keys(files)) }
 
 // Requests lists the requests so far: "hub GET /path" or "store GET /path range".
 func (s *Server) Requests() []string {
@@ -115,19 +120,30 @@ func (s *Server) host(name string, serve http.HandlerFunc) http.Handler {
 		if fault != nil && fault(name, w, r) {
 			return
 		}
-		if name == "hub" && s.Token != "" && r.Header.Get("Authorization") != "Bearer "+s.Token {
-			w.Header().Set("X-Error-Code", "GatedRepo")
-			w.Header().Set("X-Error-Message", "Access to this dataset is restricted.")
-			http.Error(w, "no", http.StatusUnauthorized)
-			return
-		}
 		serve(w, r)
 	})
 }
 
+// Handle answers a request to the hub as it would without a fault.
+func (s *Server) Handle(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case s.writes(w, r):
+	case s.Token != "" && r.Header.Get("Authorization") != "Bearer "+s.Token && !s.isWriter(r):
+		w.Header().Set("X-Error-Code", "GatedRepo")
+		w.Header().Set("X-Error-Message", "Access to this dataset is restricted.")
+		http.Error(w, "no", http.StatusUnauthorized)
+	default:
+		s.serveHub(w, r)
+	}
+}
+
+func (s *Server) isWriter(r *http.Request) bool {
+	return s.Writer != "" && r.Header.Get("Authorization") == "Bearer "+s.Writer
+}
+
 // IsLFS says whether the test hub keeps path in its store.
 func IsLFS(path string) bool {
-	return strings.HasSuffix(path, ".parquet") || strings.HasSuffix(path, ".bin") || strings.HasSuffix(path, ".safetensors")
+	return strings.HasSuffix(path, ".parquet") || strings.HasSuffix(path, ".bin") || strings.HasSuffix(path, ".safetensors") || strings.HasSuffix(path, ".gguf")
 }
 
 // Hash is the hub's hash of a file's content.
@@ -252,6 +268,10 @@ func (s *Server) serveTree(w http.ResponseWriter, r *http.Request, repo *repo) {
 }
 
 func (s *Server) serveStore(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPut {
+		s.serveUpload(w, r)
+		return
+	}
 	hash := strings.TrimPrefix(r.URL.Path, "/")
 	s.mu.Lock()
 	var content []byte
