@@ -154,6 +154,9 @@ func (p *Param) IsVector() bool { return !p.decay }
 // IsTernary reports whether it was declared by Ternary.
 func (p *Param) IsTernary() bool { return p.ternary }
 
+// IsFrozen reports whether it was declared before Freeze: it is not trained.
+func (p *Param) IsFrozen() bool { return p.frozen }
+
 // Slot names one of a parameter's stored forms in float32.
 type Slot int
 

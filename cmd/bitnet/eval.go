@@ -55,7 +55,7 @@ their validation documents.
 				o.Each = func(p infer.TokenLogProb) error { return enc.Encode(p) }
 				defer func() { err = errors.Join(err, w.Flush(), file.Close()) }()
 			}
-			o.RunsDir, o.Note = f.runsDir, noteTo(c)
+			o.RunsDir, o.Adapter, o.Note = f.runsDir, f.lora, noteTo(c)
 			if o.Data != "" {
 				o.Data = catalog.Source(o.Data, "")
 			}
