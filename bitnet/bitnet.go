@@ -98,7 +98,7 @@ func Train(ctx context.Context, c *Config, o TrainOptions) (run string, err erro
 		if o.State == nil || state.Step > o.State.Step {
 			losses = 0
 		}
-		c, o.Start = &t.Config, train.Start{RunsDir: o.RunsDir, Resume: from, State: &state, Newest: true, Peers: o.Peers}
+		c, o.Start = &t.Config, train.Start{RunsDir: o.RunsDir, Resume: from, State: &state, Newest: true, Init: o.Init, Peers: o.Peers}
 	}
 }
 

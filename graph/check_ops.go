@@ -7,6 +7,7 @@ import (
 
 	"bitnet/gpu"
 	"bitnet/shaders"
+	"bitnet/shaders/rows"
 )
 
 // trialRow is one operation's row in the table of the gradient test: how to
@@ -20,7 +21,7 @@ type trialRow struct {
 }
 
 func gradientTable() []trialRow {
-	return slices.Concat(embeddingRows(), normRows(), ropeRows(), attentionRows())
+	return slices.Concat(embeddingRows(), normRows(), ropeRows(), attentionRows(), lowRankRows())
 }
 
 // embeddingRows look up tokens of which some come several times and some never.
@@ -194,6 +195,62 @@ func ropeReference(qkv matrix, seq int, h Heads, theta float64) []float64 {
 				sin, cos := math.Sincos(float64(t%seq) * math.Pow(theta, -2*float64(i)/float64(h.Dim)))
 				a, b := row[i], row[i+h.Dim/2]
 				row[i], row[i+h.Dim/2] = a*cos-b*sin, b*cos+a*sin
+			}
+		}
+	}
+	return y
+}
+
+// lowRankRows add to columns of their first input, which is the result as well.
+func lowRankRows() (list []trialRow) {
+	for i, s := range []struct{ tokens, k, n, rank, at, of int }{
+		{1, 1, 1, 1, 0, 1}, {3, 37, 5, 2, 3, 9}, {37, 12, 24, 4, 8, 40}, {20, 64, 48, 16, 0, 48}, {70, 300, 7, 3, 1, 9},
+	} {
+		seed := uint64(4000 + 100*i)
+		const scale = 1.75
+		for _, residual := range []bool{false, true} {
+			list = append(list, trialRow{fmt.Sprintf("low rank %d of %dx%dx%d add=%v", s.rank, s.tokens, s.n, s.k, residual), trial{
+				batch: 1, seq: s.tokens, residual: residual,
+				inputs: []matrix{random(seed+1, s.tokens, s.k), random(seed+2, s.tokens, s.of)},
+				params: []matrix{random(seed+3, s.rank, s.k), random(seed+4, s.n, s.rank)},
+				dy:     random(seed+5, s.tokens, s.of),
+				build: func(g *Graph, x []*Tensor, p []*Param) *Tensor {
+					y := tensor("y", F32, s.tokens, s.of)
+					g.copy(x[1], y)
+					g.LowRank(y, x[0], p[0], p[1], s.at, scale)
+					return y
+				},
+			}, func(in []matrix) []float64 {
+				return lowRankReference(in[0], in[1], in[2], in[3], s.at, scale)
+			}, 2e-5, i == 2 || i == 4})
+		}
+	}
+	return list
+}
+
+// copy is an operation for tests: the result is x.
+func (g *Graph) copy(x, y *Tensor) {
+	k := rows.Columns{Target: g.params.Target, Rows: x.Rows, Width: x.Cols, Of: x.Cols, Factor: 1, Take: true}
+	g.add("copy", func(e *emitter) { e.run(k.Source(), x, y) }, func(e *emitter) {
+		if e.grads[x] == nil {
+			e.passGrad(y, x)
+			return
+		}
+		k.Take = false
+		e.run(k.Source(), e.grad(y), e.grads[x])
+	})
+}
+
+func lowRankReference(x, y0, a, b matrix, at int, scale float64) []float64 {
+	y := append([]float64(nil), y0.v...)
+	for t := range x.rows {
+		for j := range a.rows {
+			inner := 0.0
+			for i := range a.cols {
+				inner += a.v[j*a.cols+i] * x.v[t*x.cols+i]
+			}
+			for n := range b.rows {
+				y[t*y0.cols+at+n] += scale * b.v[n*b.cols+j] * inner
 			}
 		}
 	}

@@ -35,7 +35,7 @@ func (p *Param) moment(s Slot) *moment8 {
 
 // placeMoments lays out the moments in 8 bits, range by range.
 func (ps *Params) placeMoments() error {
-	at := 0
+	at, list := 0, ps.trained()
 	for _, r := range ps.ranges() {
 		blocks := optimizer.AdamW8{AdamW: optimizer.AdamW{N: r.n}}.Blocks()
 		var placed [4]*Tensor
@@ -49,7 +49,7 @@ func (ps *Params) placeMoments() error {
 			}
 		}
 		for n := 0; n < r.n; at++ {
-			p := ps.list[at]
+			p := list[at]
 			p.m8 = &moment8{placed[0], placed[1], n, false}
 			p.r8 = &moment8{placed[2], placed[3], n, true}
 			n += int(roundUp(p.master.bytes(), ps.align()) / 4)

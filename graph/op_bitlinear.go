@@ -38,12 +38,14 @@ func (g *Graph) BitLinear(x *Quantized, w *Param, residual *Tensor) *Tensor {
 		if e.precision == IntegerGradients {
 			e.integerGradients(x, w, dy, dx, accumulate)
 		} else {
-			e.product(matmul.Product{
-				M: n, N: k, K: tokens,
-				A:      matmul.Operand{Kind: matmul.F32},
-				B:      matmul.Operand{Kind: matmul.Int8},
-				ScaleK: true, Accumulate: true, Gain: 64 * gain(tokens), // dy is scaled by a 127th of an activation
-			}, wholes(dy, x.codes, x.scale, w.grad)...)
+			if !w.frozen {
+				e.product(matmul.Product{
+					M: n, N: k, K: tokens,
+					A:      matmul.Operand{Kind: matmul.F32},
+					B:      matmul.Operand{Kind: matmul.Int8},
+					ScaleK: true, Accumulate: true, Gain: 64 * gain(tokens), // dy is scaled by a 127th of an activation
+				}, wholes(dy, x.codes, x.scale, w.grad)...)
+			}
 			e.product(matmul.Product{
 				M: tokens, N: k, K: n,
 				A:      matmul.Operand{Kind: matmul.F32, AlongK: true},
@@ -75,6 +77,9 @@ func (e *emitter) integerGradients(x *Quantized, w *Param, dy, dx *Tensor, accum
 		B:        matmul.Operand{Kind: matmul.Ternary},
 		RowScale: true, Accumulate: accumulate,
 	}, wholes(codes, w.codes, scale, dx)...)
+	if w.frozen {
+		return
+	}
 
 	// Without units for it, kernels of a CPU multiply float32 faster than codes that they have to unpack.
 	columns := quantize.Columns{Target: e.target, Tokens: tokens, Width: n,

@@ -10,6 +10,9 @@ func (g *Graph) Embedding(table *Param) *Tensor {
 	g.add("embedding", func(e *emitter) {
 		e.run(k.Source(), g.tokens, table.master, y)
 	}, func(e *emitter) {
+		if table.frozen {
+			return
+		}
 		e.run(embedding.Backward(k).Source(), g.tokens, g.order, e.grad(y), table.grad)
 	})
 	return y

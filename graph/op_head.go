@@ -62,6 +62,9 @@ func (g *Graph) Loss(x *Tensor, table *Param) {
 				part, targets, losses, whole(g.params.step))
 			e.product(matmul.Product{M: n, N: hidden, K: vocab, A: alongK, B: plain, Gain: gain(tokens)},
 				part, whole(table.master), of(dx))
+			if table.frozen {
+				continue
+			}
 			e.product(matmul.Product{M: vocab, N: hidden, K: n, A: plain, B: plain, Accumulate: true, Gain: gain(tokens)},
 				part, of(x), whole(table.grad))
 		}

@@ -69,18 +69,25 @@ func (g *Graph) addNorm(name string, x *Tensor, w *Param, k norm.RMS, y *Tensor,
 			dx, back.Accumulate = e.gradOut(x)
 			e.run(back.Source(), e.grad(y), x, w.master, rstd, dx, part)
 		}
-		e.run(rows.Sum{Target: e.target, Rows: back.Blocks(), Cols: k.Width}.Source(), part, w.grad)
+		if !w.frozen {
+			e.run(rows.Sum{Target: e.target, Rows: back.Blocks(), Cols: k.Width}.Source(), part, w.grad)
+		}
 	})
 }
 
-// Quantize is NormQuantize without the norm.
+// GLUNorm is GLUNormQuantize without the quantisation, [tokens, f].
+func (g *Graph) GLUNorm(gu *Tensor, act Activation, w *Param, eps float32) *Tensor {
+	return g.norm("glu+norm", gu, w, gated(gu, act, eps))
+}
+
+// Quantize is NormQuantize without the norm. x can be used again: its gradient is the
+// sum of all.
 func (g *Graph) Quantize(x *Tensor) *Quantized {
 	q := quantized(x.Rows, x.Cols)
+	q.full = x
 	g.add("quantize", func(e *emitter) {
 		e.run(quantize.Rows{Target: e.target, Tokens: x.Rows, Width: x.Cols}.Source(), x, q.codes, q.scale)
-	}, func(e *emitter) {
-		e.passGrad(q.full, x)
-	})
+	}, nil)
 	return q
 }
 

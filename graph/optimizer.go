@@ -80,10 +80,10 @@ type flatRange struct {
 	second bool // they have a second moment
 }
 
-// ranges cuts the parameters into as few flat ranges as bindings allow.
+// ranges cuts the trained parameters into as few flat ranges as bindings allow.
 func (ps *Params) ranges() []flatRange {
 	var out []flatRange
-	for _, p := range ps.list {
+	for _, p := range ps.trained() {
 		n := int(roundUp(p.master.bytes(), ps.align()) / 4)
 		if last := len(out) - 1; last >= 0 {
 			r := &out[last]

@@ -20,6 +20,7 @@ type Param struct {
 	Rows, Cols int
 	Parts      []Part
 	decay      bool
+	frozen     bool // it is not trained: Params.Freeze
 
 	master, grad, m, v *Tensor
 	ternary            bool
@@ -36,11 +37,13 @@ type Params struct {
 	Precision Precision // of the graphs that are planned from now on
 
 	list      []*Param // decayed ones first, once laid out
+	frozen    bool     // Freeze was called
 	storage   Storage  // 0 before Layout
 	allocated bool
 	err       error // the first mistake in declaring or laying out
 
 	masters, grads, ms, vs *arena
+	kept                   *arena // values of frozen parameters
 	codes, scales          *arena // the ternary form
 	runs                   []*ternaryRun
 	orthogonal             []*orthogonal // of ForMuon
@@ -87,6 +90,38 @@ func (ps *Params) add(p *Param) *Param {
 	return p
 }
 
+// Freeze keeps the parameters that are declared so far as they are: training
+// computes no gradient for them, and they have no optimizer's state. Ternary ones have
+// no values but only the ternary form, which WriteTernary sets. What is declared
+// afterwards is trained.
+func (ps *Params) Freeze() {
+	if ps.storage != 0 {
+		ps.fail(errors.New("parameters are frozen after Layout: call Freeze before"))
+		return
+	}
+	ps.frozen = true
+	for _, p := range ps.list {
+		p.frozen = true
+	}
+}
+
+// trained are the parameters that are not frozen, in the order of All.
+func (ps *Params) trained() []*Param {
+	if !ps.frozen {
+		return ps.list
+	}
+	var out []*Param
+	for _, p := range ps.list {
+		if !p.frozen {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Trained lists the parameters that are not frozen, in the order of All.
+func (ps *Params) Trained() []*Param { return ps.trained() }
+
 func (ps *Params) fail(err error) {
 	if ps.err == nil {
 		ps.err = err
@@ -97,9 +132,14 @@ func (ps *Params) fail(err error) {
 func (ps *Params) All() []*Param { return ps.list }
 
 // Count is the number of trained values.
-func (ps *Params) Count() int64 {
+func (ps *Params) Count() int64 { return count(ps.trained()) }
+
+// Total is the number of all values, frozen ones included.
+func (ps *Params) Total() int64 { return count(ps.list) }
+
+func count(list []*Param) int64 {
 	var n int64
-	for _, p := range ps.list {
+	for _, p := range list {
 		n += int64(p.size())
 	}
 	return n
@@ -113,6 +153,9 @@ func (p *Param) IsVector() bool { return !p.decay }
 
 // IsTernary reports whether it was declared by Ternary.
 func (p *Param) IsTernary() bool { return p.ternary }
+
+// IsFrozen reports whether it was declared before Freeze: it is not trained.
+func (p *Param) IsFrozen() bool { return p.frozen }
 
 // Slot names one of a parameter's stored forms in float32.
 type Slot int
@@ -208,7 +251,7 @@ func (p *Param) ReadRows(s Slot, first int, values []float32) error {
 	return t.readAt(4*int64(first)*int64(p.Cols), gpu.Bytes(values))
 }
 
-// ReadFlat gets values of one form out of all parameters, as if these lay one
+// ReadFlat gets values of one form out of all trained parameters, as if these lay one
 // after another in the order of All, without gaps: len(values) of them, starting
 // with value number first. It waits for the device.
 func (ps *Params) ReadFlat(s Slot, first int, values []float32) error {
@@ -236,7 +279,7 @@ func (ps *Params) flat(s Slot, first int, values []float32, copy func(*gpu.Buffe
 		done = at
 		return err
 	}
-	for _, p := range ps.list {
+	for _, p := range ps.trained() {
 		if at == len(values) {
 			break
 		}

@@ -22,7 +22,7 @@ type ternaryRun struct {
 func (ps *Params) layoutRuns() error {
 	ps.runs = nil
 	for _, p := range ps.list {
-		if !p.ternary {
+		if !p.ternary || p.frozen {
 			continue
 		}
 		last := len(ps.runs) - 1

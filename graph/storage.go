@@ -65,6 +65,9 @@ func (ps *Params) place() error {
 
 	flat := func(name string) *arena { return &arena{name: name, limit: ps.Limits.Buffer, align: ps.align()} }
 	ps.masters, ps.codes, ps.scales, ps.small = flat("parameters"), flat("ternary weights"), flat("ternary scales"), flat("step")
+	if ps.frozen {
+		ps.kept = flat("frozen parameters")
+	}
 	if ps.storage.trains() {
 		ps.grads, ps.ms, ps.vs = flat("parameter gradients"), flat("optimizer m"), flat("optimizer v")
 	}
@@ -114,10 +117,14 @@ func (ps *Params) placeParam(p *Param) error {
 		}
 		return t
 	}
-	if ps.storage != ForInference || !p.ternary {
+	switch {
+	case p.ternary && (p.frozen || ps.storage == ForInference):
+	case p.frozen:
+		p.master = place(ps.kept, name, F32, p.Rows, p.Cols)
+	default:
 		p.master = place(ps.masters, name, F32, p.Rows, p.Cols)
 	}
-	if ps.storage.trains() {
+	if ps.storage.trains() && !p.frozen {
 		p.grad = place(ps.grads, name+" grad", F32, p.Rows, p.Cols)
 		if ps.storage != ForTraining8 {
 			p.m = place(ps.ms, name+" m", F32, p.Rows, p.Cols)
@@ -138,6 +145,9 @@ func (ps *Params) placeParam(p *Param) error {
 
 func (ps *Params) arenas() []*arena {
 	all := []*arena{ps.masters, ps.codes, ps.scales, ps.small}
+	if ps.kept != nil {
+		all = append(all, ps.kept)
+	}
 	if ps.storage.trains() {
 		all = append(all, ps.grads, ps.ms, ps.vs)
 	}

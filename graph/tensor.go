@@ -101,6 +101,6 @@ func (t *Tensor) span(offset int64, n int) (*gpu.Buffer, error) {
 type Quantized struct {
 	codes, scale *Tensor
 	// full represents the values in the backward pass, which passes the
-	// gradient straight through the quantisation.
+	// gradient straight through the quantisation. Graph.Quantize has it in memory.
 	full *Tensor
 }

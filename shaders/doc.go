@@ -10,7 +10,7 @@
 //	rope       rotary position embedding
 //	loss       softmax cross-entropy, and the loss of a step
 //	optimizer  gradient norm, clipping, AdamW and Muon
-//	rows       sums over rows, and a choice of rows
+//	rows       sums over rows, a choice of rows, and columns of a wider matrix
 //	probe      how fast an adapter computes and moves memory
 //
 // # How a kernel is specialised

@@ -16,6 +16,7 @@ import (
 type Model struct {
 	*model.Model
 	Dir       string // of the model's files
+	Adapter   string // of its adapter's; "" for none
 	Tokenizer *tokenizer.Tokenizer
 }
 
@@ -23,14 +24,21 @@ type Model struct {
 // ORG/NAME of the hub: see modelfile.Resolve. note gets a line for what is
 // skipped and downloaded.
 func Open(ctx context.Context, dev *gpu.Device, runsDir, path string, note func(string)) (*Model, error) {
-	dir, err := modelfile.Resolve(ctx, runsDir, path, note)
+	return OpenAdapted(ctx, dev, runsDir, path, "", note)
+}
+
+// OpenAdapted is Open for a model with an adapter, found as a model is; "" is that of
+// the path, if it is a run that trained one: see modelfile.ResolveSource.
+func OpenAdapted(ctx context.Context, dev *gpu.Device, runsDir, path, adapter string, note func(string)) (*Model, error) {
+	source, err := modelfile.ResolveSource(ctx, runsDir, path, adapter, note)
 	if err != nil {
 		return nil, err
 	}
-	w, err := modelfile.ReadWeights(dir)
+	w, a, err := modelfile.ReadSource(source)
 	if err != nil {
 		return nil, err
 	}
+	dir := source.Dir
 	tok, err := tokenizer.Load(dir)
 	if err != nil {
 		return nil, err
@@ -38,23 +46,31 @@ func Open(ctx context.Context, dev *gpu.Device, runsDir, path string, note func(
 	if n := tok.Size(); n > w.Config.VocabSize {
 		return nil, fmt.Errorf("%s: the tokenizer has %d tokens, the model %d", dir, n, w.Config.VocabSize)
 	}
-	m, err := Load(dev, w)
+	m, err := Load(dev, w, a)
 	if err != nil {
 		return nil, fmt.Errorf("loading %s: %w", dir, err)
 	}
-	return &Model{m, dir, tok}, nil
+	return &Model{m, dir, source.Adapter, tok}, nil
 }
 
-// Load puts weights of the host onto a device.
-func Load(dev *gpu.Device, w *modelfile.Weights) (*model.Model, error) {
-	m, err := model.New(w.Config, dev.Adapter(), graph.ForInference, "")
+// Load puts weights of the host onto a device, with an adapter if that is not nil.
+func Load(dev *gpu.Device, w *modelfile.Weights, a *modelfile.Adapter) (*model.Model, error) {
+	var lora *modelfile.LoRA
+	if a != nil {
+		lora = &a.LoRA
+	}
+	m, err := model.NewAdapted(w.Config, dev.Adapter(), graph.ForInference, "", lora)
 	if err != nil {
 		return nil, err
 	}
 	if err := m.Allocate(dev); err != nil {
 		return nil, err
 	}
-	if err := m.LoadWeights(w); err != nil {
+	err = m.LoadWeights(w)
+	if err == nil && a != nil {
+		err = m.LoadAdapter(a)
+	}
+	if err != nil {
 		m.Release()
 		return nil, err
 	}

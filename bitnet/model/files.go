@@ -22,11 +22,17 @@ type Form struct {
 // moment of some parameters.
 func (f Form) of(p *graph.Param) bool { return f.Slot != graph.SecondMoment || p.Keeps(f.Slot) }
 
-// Save streams forms of all parameters under transformers' names.
+// Save streams forms of all parameters under transformers' names; of a model with
+// adapters those of the adapters, under PEFT's.
 func (m *Model) Save(path string, forms ...Form) error {
+	return m.SaveWith(path, map[string]string{"format": "pt"}, forms...)
+}
+
+// SaveWith is Save with other metadata of the file.
+func (m *Model) SaveWith(path string, metadata map[string]string, forms ...Form) error {
 	var tensors []safetensors.Tensor
 	for _, f := range forms {
-		for _, p := range m.Params.All() {
+		for _, p := range m.Params.Trained() {
 			if !f.of(p) {
 				continue
 			}
@@ -47,7 +53,7 @@ func (m *Model) Save(path string, forms ...Form) error {
 			}
 		}
 	}
-	return safetensors.Write(path, tensors, map[string]string{"format": "pt"})
+	return safetensors.Write(path, tensors, metadata)
 }
 
 func shapeOf(p *graph.Param, rows int) []int {
@@ -118,14 +124,14 @@ func (m *Model) LoadExtended(dir string, known, size int) error {
 // LoadForm is the reverse of Save for one form other than the masters.
 func (m *Model) LoadForm(path string, f Form) error { return m.loadForm(path, f, nil) }
 
-// loadForm loads all parameters but except, if that is not nil.
+// loadForm loads all trained parameters but except, if that is not nil.
 func (m *Model) loadForm(path string, f Form, except *graph.Param) error {
 	files, err := modelfile.OpenTensors(path)
 	if err != nil {
 		return err
 	}
 	defer files.Close()
-	for _, p := range m.Params.All() {
+	for _, p := range m.Params.Trained() {
 		if !f.of(p) || p == except {
 			continue
 		}
@@ -150,9 +156,12 @@ func (m *Model) loadForm(path string, f Form, except *graph.Param) error {
 }
 
 // LoadWeights writes weights of the host to a model that keeps no masters of
-// its projections (graph.ForInference).
+// its projections (graph.ForInference, or with adapters), which stay as they are.
 func (m *Model) LoadWeights(w *modelfile.Weights) error {
 	for _, p := range m.Params.All() {
+		if m.Adapted() && !p.IsFrozen() {
+			continue
+		}
 		for i, part := range p.Parts {
 			var err error
 			if t := w.Ternary[part.Name]; t != nil {

@@ -32,7 +32,10 @@ type Model struct {
 	dev    *gpu.Device // once allocated
 	embed  *graph.Param
 	layers []layer
-	norm   *graph.Param
+	final  *graph.Param // norm before the head
+
+	lora     modelfile.LoRA              // of rank 0 without adapters
+	adapters map[*graph.Param][]*adapter // of the parts of ternary parameters that have one
 }
 
 type layer struct {
@@ -46,12 +49,21 @@ type layer struct {
 // room for what keep needs. Plans of it compute in a precision, by its name;
 // graph.AutoPrecision chooses one for the adapter.
 func New(c modelfile.Config, a gpu.Adapter, keep graph.Storage, precision string) (*Model, error) {
+	return NewAdapted(c, a, keep, precision, nil)
+}
+
+// NewAdapted is New for a model with adapters of low rank: it alone is trained, and the
+// rest is frozen. nil is a model without.
+func NewAdapted(c modelfile.Config, a gpu.Adapter, keep graph.Storage, precision string, lora *modelfile.LoRA) (*Model, error) {
 	ps := graph.NewParams(graph.TargetOf(a), graph.LimitsOf(a))
 	if err := ps.SetPrecision(precision); err != nil {
 		return nil, err
 	}
 	m := &Model{Config: c, Params: ps}
 	m.declare()
+	if lora != nil {
+		m.declareAdapters(*lora)
+	}
 	return m, ps.Layout(keep)
 }
 
@@ -77,7 +89,7 @@ func (m *Model) declare() {
 			down:       ps.Ternary(f, graph.Part{Name: name("mlp.down_proj"), Rows: h}),
 		})
 	}
-	m.norm = ps.Vector(modelfile.FinalNormName, h)
+	m.final = ps.Vector(modelfile.FinalNormName, h)
 }
 
 func (m *Model) eps() float32 { return float32(m.Config.NormEps) }
@@ -94,26 +106,24 @@ func (m *Model) forward(g *graph.Graph) *graph.Tensor {
 		x = m.attention(g, l, x)
 		x = m.feedForward(g, l, x)
 	}
-	return g.RMSNorm(x, m.norm, m.eps())
+	return g.RMSNorm(x, m.final, m.eps())
 }
 
 // attention: x + o(norm(attention(rope(qkv(norm(x)))))).
 func (m *Model) attention(g *graph.Graph, l layer, x *graph.Tensor) *graph.Tensor {
-	h := g.NormQuantize(x, l.inputNorm, m.eps())
-	qkv := g.Rope(g.BitLinear(h, l.qkv, nil), m.Heads(), m.Config.RopeTheta)
-	a := g.NormQuantize(g.Attention(qkv, m.Heads()), l.attnSubNorm, m.eps())
-	return g.BitLinear(a, l.o, x)
+	qkv := g.Rope(m.project(g, m.norm(g, x, l.inputNorm, l.qkv), l.qkv, nil), m.Heads(), m.Config.RopeTheta)
+	a := m.norm(g, g.Attention(qkv, m.Heads()), l.attnSubNorm, l.o)
+	return m.project(g, a, l.o, x)
 }
 
 // feedForward: x + down(norm(act(gate(norm(x))) * up(norm(x)))).
 func (m *Model) feedForward(g *graph.Graph, l layer, x *graph.Tensor) *graph.Tensor {
-	h := g.NormQuantize(x, l.postNorm, m.eps())
 	act := graph.SiLU
 	if m.Config.HiddenAct == "relu2" {
 		act = graph.Relu2
 	}
-	y := g.GLUNormQuantize(g.BitLinear(h, l.gateUp, nil), act, l.ffnSubNorm, m.eps())
-	return g.BitLinear(y, l.down, x)
+	gu := m.project(g, m.norm(g, x, l.postNorm, l.gateUp), l.gateUp, nil)
+	return m.project(g, m.gatedNorm(g, gu, act, l.ffnSubNorm, l.down), l.down, x)
 }
 
 // Step is what a training step is planned for.

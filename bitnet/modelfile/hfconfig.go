@@ -77,6 +77,9 @@ func ReadHFConfig(dir string) (HFConfig, error) {
 	var c HFConfig
 	path := filepath.Join(dir, "config.json")
 	err := readJSON(path, &c)
+	if errors.Is(err, fs.ErrNotExist) && IsAdapter(dir) {
+		return c, fmt.Errorf("%s is an adapter and not a model: give the model that it belongs to", dir)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, fmt.Errorf("%s is not a model directory: it has no config.json", dir)
 	}
@@ -128,7 +131,7 @@ func (c *HFConfig) check() error {
 func ReadTrainable(dir string) (Config, error) {
 	c, err := ReadHFConfig(dir)
 	if err == nil && c.Packed() {
-		err = fmt.Errorf("%s: packed weights cannot be trained; give a directory with float masters", filepath.Join(dir, "config.json"))
+		err = fmt.Errorf("%s: packed weights cannot be trained; give a directory with float masters, or train an adapter with --lora r=16", filepath.Join(dir, "config.json"))
 	}
 	return c.Config, err
 }

@@ -66,7 +66,7 @@ func resolveDir(path string, note func(string)) (string, error) {
 	case exists("checkpoints"), exists("state.json"):
 		dir, _, err := runs.FindCheckpoint(path, note)
 		return dir, err
-	case exists("config.json"):
+	case exists("config.json"), exists(AdapterConfigName):
 		return path, nil
 	}
 	return "", fmt.Errorf("%s %w", path, errNoModel)
@@ -74,6 +74,20 @@ func resolveDir(path string, note func(string)) (string, error) {
 
 // modelExtras are the optional files of a model.
 var modelExtras = []string{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"}
+
+// downloadAdapter gets the files of an adapter.
+func downloadAdapter(get func(string) (string, error)) (string, error) {
+	config, err := get(AdapterConfigName)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Dir(config)
+	if _, err := readAdapterConfig(dir); err != nil {
+		return "", err // before the weights
+	}
+	_, err = get(AdapterWeightsName)
+	return dir, err
+}
 
 func downloadModel(ctx context.Context, repo hub.Repo, note func(string)) (string, error) {
 	env, err := hub.FromEnv()
@@ -97,6 +111,11 @@ func downloadModel(ctx context.Context, repo hub.Repo, note func(string)) (strin
 			note(fmt.Sprintf("downloading %s of %s (%d MiB)", name, repo, max(f.Size, 0)>>20))
 		}
 		return client.Download(ctx, snap, f, nil)
+	}
+	if _, ok := snap.File("config.json"); !ok {
+		if _, ok := snap.File(AdapterConfigName); ok {
+			return downloadAdapter(get)
+		}
 	}
 	config, err := get("config.json")
 	if err != nil {

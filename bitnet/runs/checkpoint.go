@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"bitnet/data"
 	"bitnet/data/atomicfile"
@@ -151,14 +152,16 @@ func readStateFile(dir string) (State, error) {
 }
 
 // ReadState reads a checkpoint and verifies it: the files that it lists, and
-// need among them, must have their sizes and checksums.
+// need among them, must have their sizes and checksums. Names in need that are joined
+// by | are alternatives.
 func ReadState(dir string, need ...string) (State, error) {
 	s, err := readStateFile(dir)
 	if err != nil {
 		return State{}, err
 	}
 	for _, name := range need {
-		if _, ok := s.Files[name]; !ok {
+		if !slices.ContainsFunc(strings.Split(name, "|"), func(name string) bool { _, ok := s.Files[name]; return ok }) {
+			name, _, _ = strings.Cut(name, "|")
 			return State{}, fmt.Errorf("%s: %s does not list %s", dir, stateName, name)
 		}
 	}

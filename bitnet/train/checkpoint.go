@@ -13,8 +13,8 @@ import (
 	"bitnet/graph"
 )
 
-// A checkpoint is a model directory of transformers with the optimizer's
-// moments and the configuration.
+// A checkpoint is a model directory of transformers, or an adapter of PEFT, with the
+// optimizer's moments and the configuration.
 const (
 	optimizerName = "optimizer.safetensors"
 	configName    = "config.yaml"
@@ -73,18 +73,15 @@ func (t *Trainer) save() error {
 
 // writeFiles writes the files of a checkpoint into a folder.
 func (t *Trainer) writeFiles(dir string) error {
-	if err := t.model.Save(filepath.Join(dir, modelfile.WeightsName), model.Form{Slot: graph.Master}); err != nil {
+	tok := t.task.Tokenizer()
+	write := t.writeModel
+	if t.model.Adapted() {
+		write = t.writeAdapter
+	}
+	if err := write(dir); err != nil {
 		return err
 	}
 	if err := t.model.Save(filepath.Join(dir, optimizerName), moments...); err != nil {
-		return err
-	}
-	tok := t.task.Tokenizer()
-	text, err := json.MarshalIndent(modelfile.NewHFConfig(t.Config.Model, tok), "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := atomicfile.Write(filepath.Join(dir, "config.json"), append(text, '\n')); err != nil {
 		return err
 	}
 	if err := atomicfile.Write(filepath.Join(dir, configName), t.Config.YAML()); err != nil {
@@ -96,10 +93,22 @@ func (t *Trainer) writeFiles(dir string) error {
 	return tok.Save(dir)
 }
 
+// writeModel writes the model in the form of transformers, without its tokenizer.
+func (t *Trainer) writeModel(dir string) error {
+	if err := t.model.Save(filepath.Join(dir, modelfile.WeightsName), model.Form{Slot: graph.Master}); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(modelfile.NewHFConfig(t.Config.Model, t.task.Tokenizer()), "", "  ")
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(filepath.Join(dir, "config.json"), append(text, '\n'))
+}
+
 // restore returns to where a checkpoint was written. Rank 0 reads it.
 func (t *Trainer) restore(dir string, state runs.State) error {
 	if t.leads() {
-		if err := t.model.LoadMasters(dir); err != nil {
+		if err := t.loadTrained(dir); err != nil {
 			return err
 		}
 		for _, f := range moments {

@@ -60,6 +60,7 @@ type Optimisation struct {
 	Memory           Memory      `yaml:"memory"`         // of activations: auto, fast or low
 	MemoryBudget     string      `yaml:"memory_budget"`  // most that a step may hold on the device, such as 6GiB; "" for what the adapter has
 	Exchange         string      `yaml:"exchange"`       // of gradients between ranks: f32 or bf16
+	LoRA             string      `yaml:"lora"`           // train adapters of low rank on a frozen model, such as r=16,alpha=32,targets=all; "" trains the model
 }
 
 // Output says what is written and how often, in steps; 0 means only at
@@ -271,6 +272,9 @@ func (c *Config) check() error {
 		return err
 	}
 	if err := t.checkOptimizer(); err != nil {
+		return err
+	}
+	if err := t.checkLoRA(); err != nil {
 		return err
 	}
 	if err := t.checkMemory(); err != nil {

@@ -24,6 +24,7 @@ type EvalOptions struct {
 	eval.Options
 	RunsDir string // where a run's name is looked for
 	Data    string // as in task.Settings.Source; "" for the validation data of the model's run
+	Adapter string // on the model, found as a model is; "" for none, or that of a run that trained one
 	Note    func(string)
 }
 
@@ -34,11 +35,12 @@ func Evaluate(ctx context.Context, dev *gpu.Device, path string, o EvalOptions) 
 	if o.Note == nil {
 		o.Note = func(string) {}
 	}
-	dir, err := modelfile.Resolve(ctx, o.RunsDir, path, o.Note)
+	source, err := modelfile.ResolveSource(ctx, o.RunsDir, path, o.Adapter, o.Note)
 	if err != nil {
 		return runs.Eval{}, err
 	}
-	c, step, err := evalConfig(dir, o.Data)
+	dir := source.Dir
+	c, step, err := evalConfig(source, o.Data)
 	if err != nil {
 		return runs.Eval{}, err
 	}
@@ -54,7 +56,7 @@ func Evaluate(ctx context.Context, dev *gpu.Device, path string, o EvalOptions) 
 	if err != nil {
 		return runs.Eval{}, err
 	}
-	m, err := loadForEvaluation(dev, dir, c.Model)
+	m, err := loadForEvaluation(dev, source, c.Model)
 	if err != nil {
 		return runs.Eval{}, err
 	}
@@ -65,12 +67,13 @@ func Evaluate(ctx context.Context, dev *gpu.Device, path string, o EvalOptions) 
 }
 
 // evalConfig is the configuration that a model is measured with, and its step.
-func evalConfig(dir, data string) (*Config, int64, error) {
-	hf, err := modelfile.ReadHFConfig(dir)
+func evalConfig(source modelfile.Source, data string) (*Config, int64, error) {
+	hf, err := modelfile.ReadHFConfig(source.Dir)
 	if err != nil {
 		return nil, 0, err
 	}
 	var step int64
+	dir := source.Own()
 	c, err := LoadConfig(filepath.Join(dir, configName))
 	switch {
 	case err == nil:
@@ -90,18 +93,19 @@ func evalConfig(dir, data string) (*Config, int64, error) {
 }
 
 // loadForEvaluation puts a model onto a device: its masters, or the codes of a
-// packed one.
-func loadForEvaluation(dev *gpu.Device, dir string, c modelfile.Config) (*model.Model, error) {
+// packed one and of one with an adapter.
+func loadForEvaluation(dev *gpu.Device, source modelfile.Source, c modelfile.Config) (*model.Model, error) {
+	dir := source.Dir
 	hf, err := modelfile.ReadHFConfig(dir)
 	if err != nil {
 		return nil, err
 	}
-	if hf.Packed() {
-		w, err := modelfile.ReadWeights(dir)
+	if hf.Packed() || source.Adapter != "" {
+		w, a, err := modelfile.ReadSource(source)
 		if err != nil {
 			return nil, err
 		}
-		return infer.Load(dev, w)
+		return infer.Load(dev, w, a)
 	}
 	m, err := model.New(c, dev.Adapter(), graph.ForEvaluation, "")
 	if err != nil {

@@ -44,14 +44,17 @@ type Job struct {
 	run    *runs.Run // of a resumed run; only on rank 0
 	unlock func()    // of a resumed run
 	task   task.Task
+	base   string               // the folder of the model that adapters are trained on; "" without
 	own    *tokenizer.Tokenizer // of the model to start from; nil for none
 
 	resumed bool // on all ranks
 	share   share
 }
 
-// checkpointFiles are what a checkpoint needs to be resumed.
-var checkpointFiles = []string{modelfile.WeightsName, optimizerName, "config.json", configName}
+// checkpointFiles are what a checkpoint of a model, or of adapters, needs to be resumed.
+var checkpointFiles = []string{
+	modelfile.WeightsName + "|" + modelfile.AdapterWeightsName, optimizerName, "config.json|" + modelfile.AdapterConfigName, configName,
+}
 
 // FindCheckpoint resolves a run directory to its newest whole checkpoint, and a
 // checkpoint directory to itself. skipped gets a line for each damaged one.
@@ -72,6 +75,9 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 	if start.Peers != nil && start.Group.Size() > 1 {
 		return nil, errors.New("a worker of a swarm is one process: leave out --swarm, or start it without mpirun")
 	}
+	if err := checkAdapterStart(c, start); err != nil {
+		return nil, err
+	}
 	j := &Job{config: *c, start: start, events: events, state: runs.State{Seed: c.Train.Seed}}
 	if j.share, err = c.shareOf(start.Group.Size()); err != nil {
 		return nil, err
@@ -86,6 +92,9 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 		err = j.findResume()
 	case start.Init != "":
 		j.from = start.Init
+	}
+	if err == nil && c.Train.LoRA != "" {
+		err = j.findBase(ctx)
 	}
 	if err != nil {
 		return nil, err
@@ -172,22 +181,29 @@ func (j *Job) stillNewest() error {
 // openModel compares the model to start from with the configuration, and gives
 // its tokenizer, or nil where it has none.
 func (j *Job) openModel() (*tokenizer.Tokenizer, error) {
-	got, err := modelfile.ReadTrainable(j.from)
+	from, read := j.from, modelfile.ReadTrainable
+	if j.base != "" {
+		from, read = j.base, readFrozen
+	}
+	got, err := read(from)
 	if err != nil {
 		return nil, err
 	}
 	if difference := got.Difference(j.config.Model); difference != "" {
-		return nil, fmt.Errorf("%s holds a different model than the configuration describes: %s", j.from, difference)
+		return nil, fmt.Errorf("%s holds a different model than the configuration describes: %s", from, difference)
 	}
-	if _, err := os.Stat(filepath.Join(j.from, "tokenizer.json")); err != nil {
+	if _, err := os.Stat(filepath.Join(from, "tokenizer.json")); err != nil {
 		return nil, nil
 	}
-	return tokenizer.Load(j.from)
+	return tokenizer.Load(from)
 }
 
 // settleVocabulary gives a new model room for the task's tokenizer.
 func (j *Job) settleVocabulary() error {
 	tok := j.task.Tokenizer()
+	if err := j.keepsVocabulary(tok); err != nil {
+		return err
+	}
 	if tok == nil || tok.Size() <= j.config.Model.VocabSize {
 		return nil
 	}
@@ -255,7 +271,7 @@ func Plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 // plan plans the micro-batches of a rank.
 func plan(c *Config, s share, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 	opt := c.Train.optimizer()
-	m, err := model.New(c.Model, a, opt.Storage(), c.Train.Precision)
+	m, err := model.NewAdapted(c.Model, a, opt.Storage(), c.Train.Precision, c.Train.lora())
 	if err != nil {
 		return nil, nil, err
 	}

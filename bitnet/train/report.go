@@ -105,7 +105,7 @@ func (t *Trainer) measure(withShares bool) error {
 		setRanks(&m, waited, took)
 	}
 	var shares []graph.Shares
-	if withShares {
+	if withShares && !t.model.Adapted() { // frozen ones do not change
 		var err error
 		if shares, err = t.countShares(); err != nil {
 			return err
@@ -122,7 +122,7 @@ func (t *Trainer) measure(withShares bool) error {
 	if t.events.Metrics != nil {
 		t.events.Metrics(m)
 	}
-	if withShares {
+	if shares != nil {
 		found := judgeShares(shares)
 		for i := range found {
 			found[i].Step = t.state.Step

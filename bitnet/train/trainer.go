@@ -39,6 +39,7 @@ type Trainer struct {
 	watch watch
 	best  best
 	peers peers
+	base  base // of adapters
 
 	// Of a run that several ranks share; see ranks.go.
 	group    *cluster.Group
@@ -140,6 +141,8 @@ func (t *Trainer) settlePrecision() {
 func (t *Trainer) setWeights(j *Job) error {
 	tok := t.task.Tokenizer()
 	switch {
+	case t.model.Adapted():
+		return t.setAdapters(j)
 	case j.resumed:
 		return t.restore(j.from, t.state)
 	case j.from != "" && t.leads() && j.own != nil && tok != nil && tok.Size() > j.own.Size():

@@ -23,7 +23,11 @@ func dryRun(out io.Writer, cfg *train.Config, a gpu.Adapter) error {
 	if p, ok := catalog.Known(cfg.Data.Source); ok {
 		fmt.Fprintf(out, "download            about %.2g GiB: %s\n", float64(p.Bytes)/(1<<30), p.About)
 	}
-	fmt.Fprintf(out, "parameters          %d\n", m.Params.Count())
+	if trained, all := m.Params.Count(), m.Params.Total(); trained != all {
+		fmt.Fprintf(out, "parameters          %d trained (%s), on %d frozen ones\n", trained, t.LoRA, all-trained)
+	} else {
+		fmt.Fprintf(out, "parameters          %d\n", all)
+	}
 	fmt.Fprintf(out, "tokens per step     %d (%d sequences x %d tokens x %d micro-batches)\n", t.BatchSize*t.SeqLen*t.GradAccum, t.BatchSize, t.SeqLen, t.GradAccum)
 	if t.Epochs > 0 {
 		fmt.Fprintf(out, "total tokens        those of %g epochs of the data\n", t.Epochs)

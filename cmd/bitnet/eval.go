@@ -76,7 +76,7 @@ HF_TOKEN and HF_HUB_OFFLINE as for huggingface_hub), or from --suite-data.
 				o.Each = func(p infer.TokenLogProb) error { return enc.Encode(p) }
 				defer func() { err = errors.Join(err, w.Flush(), file.Close()) }()
 			}
-			o.RunsDir, o.Note = f.runsDir, noteTo(c)
+			o.RunsDir, o.Adapter, o.Note = f.runsDir, f.lora, noteTo(c)
 			if o.Data != "" {
 				o.Data = catalog.Source(o.Data, "")
 			}

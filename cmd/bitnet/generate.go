@@ -42,6 +42,7 @@ func generateCommand() *cobra.Command {
 ` + modelHelp,
 		Example: `  bitnet generate my_run --prompt "Once upon a time"
   bitnet generate my_run --prompt "25 + 17 = " --temp 0
+  bitnet generate my_model --adapter my_lora_run --prompt "Q: What is 2 + 3?"
   bitnet generate my_run --prompt-file start.txt -n 3 --json`,
 		Args: exactly(1, modelArgument),
 	}

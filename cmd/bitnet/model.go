@@ -28,11 +28,18 @@ func runsDirFlag(fl *pflag.FlagSet, to *string) {
 type modelFlags struct {
 	adapterFlags
 	runsDir string
+	lora    string // the folder of an adapter
 }
 
 func (f *modelFlags) add(fl *pflag.FlagSet) {
 	f.adapterFlags.add(fl)
 	runsDirFlag(fl, &f.runsDir)
+	loraFlag(fl, &f.lora)
+}
+
+// loraFlag names an adapter of low rank, wherever a model can be named.
+func loraFlag(fl *pflag.FlagSet, to *string) {
+	fl.StringVar(to, "adapter", "", "LoRA adapter on the model: a run that trained one, a folder of PEFT, or ORG/NAME on the hub")
 }
 
 // openModel opens the device and a model.
@@ -41,7 +48,7 @@ func (f *modelFlags) openModel(c *cobra.Command, path string) (*gpu.Device, *inf
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := infer.Open(c.Context(), dev, f.runsDir, path, noteTo(c))
+	m, err := infer.OpenAdapted(c.Context(), dev, f.runsDir, path, f.lora, noteTo(c))
 	if err != nil {
 		dev.Close()
 		return nil, nil, err

@@ -27,7 +27,7 @@ import (
 type trainFlags struct {
 	exp, config, data, resume, init, tok string
 	runID, runsDir, precision, tuning    string
-	memory, memoryBudget                 string
+	memory, memoryBudget, lora           string
 	adapterFlags
 	set                                  []string
 	steps, batch, seq, accum             int
@@ -67,6 +67,7 @@ docs/cluster.md.`,
   bitnet train --exp text --data my-texts/
   bitnet train --exp tinystories --dry-run
   bitnet train --exp chat --init bitnet_tinystories_20260101_120000 --data talks.jsonl --epochs 3
+  bitnet train --exp chat --init my_model --lora r=16,alpha=32,targets=all --data talks.jsonl --memory low
   bitnet train --resume bitnet_arithmetic_20260101_120000
   bitnet train --swarm tls://my-pc.example:4222 --swarm-token "$TOKEN" --data my-texts/
   bitnet train --exp simple --init path/to/model --data tokens:ids.u16 --no-shuffle
@@ -98,6 +99,7 @@ docs/cluster.md.`,
 	fl.StringVar(&f.tuning, "tuning", "", tuningHelp+" (default auto)")
 	fl.StringVar(&f.memory, "memory", "", "activations in the adapter's memory: fast (keep all), low (keep few, and compute the rest again), or auto (keep what there is room for) (default auto)")
 	fl.StringVar(&f.memoryBudget, "memory-budget", "", "most that a step may hold on the adapter, such as 6GiB (default: what it has)")
+	fl.StringVar(&f.lora, "lora", "", "train adapters of low rank on a frozen model (--init): r=16,alpha=32,targets=all, or some of "+strings.Join(modelfile.LoRATargets, ","))
 	fl.IntVar(&f.logEvery, "log-interval", 0, "log metrics every N steps (0: only at the end)")
 	fl.IntVar(&f.evalEvery, "eval-interval", 0, "evaluate every N steps (0: only at the end)")
 	fl.IntVar(&f.sampleEvery, "sample-interval", 0, "generate samples every N steps (0: only at the end)")
@@ -130,7 +132,7 @@ func (f *trainFlags) configuration(c *cobra.Command) (*train.Config, error) {
 		if f.init, err = modelfile.Resolve(c.Context(), f.runsDir, f.init, noteTo(c)); err != nil {
 			return nil, err
 		}
-		if cfg.Model, err = modelfile.ReadTrainable(f.init); err != nil {
+		if cfg.Model, err = f.architecture(cfg); err != nil {
 			return nil, err
 		}
 		if longest := cfg.Model.MaxPositions; f.exp != "" && !c.Flags().Changed("seq-len") && !f.sets("seq_len") && cfg.Train.SeqLen > longest {
@@ -148,11 +150,20 @@ func (f *trainFlags) configuration(c *cobra.Command) (*train.Config, error) {
 	return cfg, nil
 }
 
+// architecture is that of the model to start with. One that adapters are trained on may be packed.
+func (f *trainFlags) architecture(cfg *train.Config) (modelfile.Config, error) {
+	if cfg.Train.LoRA == "" && !f.sets("lora") {
+		return modelfile.ReadTrainable(f.init)
+	}
+	c, err := modelfile.ReadHFConfig(f.init)
+	return c.Config, err
+}
+
 // base is the configuration that the other flags change: that of the run to
 // resume, of a file or of an experiment.
 func (f *trainFlags) base(c *cobra.Command) (*train.Config, error) {
 	switch {
-	case f.resume != "" && (f.exp != "" || f.config != "" || f.init != ""):
+	case f.resume != "" && (f.exp != "" || f.config != ""):
 		return nil, usageError{errors.New("--resume takes everything from the run: leave out --exp, --config and --init")}
 	case f.resume != "" && c.Flags().Changed("epochs"):
 		return nil, usageError{errors.New("a resumed run keeps its steps: give a higher --num-steps instead of --epochs")}
@@ -170,7 +181,11 @@ func (f *trainFlags) base(c *cobra.Command) (*train.Config, error) {
 			return nil, err
 		}
 		f.named, f.from, f.state = named, from, &state
-		return train.LoadConfig(filepath.Join(from, "config.yaml"))
+		cfg, err := train.LoadConfig(filepath.Join(from, "config.yaml"))
+		if err == nil && f.init != "" && cfg.Train.LoRA == "" {
+			return nil, usageError{errors.New("--resume takes everything from the run: leave out --exp, --config and --init")}
+		}
+		return cfg, err
 	case f.config != "":
 		return train.LoadConfig(f.config)
 	case f.swarmFlags.plan != nil && f.exp == "":
@@ -222,6 +237,9 @@ func (f *trainFlags) override(c *cobra.Command, cfg *train.Config) {
 	}
 	if changed("memory-budget") {
 		cfg.Train.MemoryBudget = f.memoryBudget
+	}
+	if changed("lora") {
+		cfg.Train.LoRA = f.lora
 	}
 	if changed("exchange") {
 		cfg.Train.Exchange = f.exchange

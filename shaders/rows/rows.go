@@ -1,4 +1,5 @@
-// Package rows has kernels that sum or choose the rows of a matrix.
+// Package rows has kernels that sum or choose the rows of a matrix, and that move
+// columns of it.
 package rows
 
 import (

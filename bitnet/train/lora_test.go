@@ -1,0 +1,234 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"bitnet/bitnet/eval"
+	"bitnet/bitnet/infer"
+	"bitnet/bitnet/model"
+	"bitnet/bitnet/model/modeltest"
+	"bitnet/bitnet/modelfile"
+	"bitnet/bitnet/modelfile/safetensors"
+	"bitnet/bitnet/runs"
+	"bitnet/data"
+	"bitnet/graph"
+)
+
+// The losses and the gradient of every adapter are those of PyTorch in float64. An
+// activation near the middle between two codes can round to the other one, which
+// changes a few losses by more than the rest.
+func TestAdapterGradientsAgainstPyTorch(t *testing.T) {
+	dev := modeltest.Device(t)
+	golden := filepath.Join("..", "..", "testdata", "golden")
+	w, a, err := modelfile.ReadSource(modelfile.Source{Dir: filepath.Join(golden, "train", "init"), Adapter: filepath.Join(golden, "lora")})
+	require.NoError(t, err)
+	want, err := safetensors.Open(filepath.Join(golden, "lora", "values.safetensors"))
+	require.NoError(t, err)
+	defer want.Close()
+	opt := graph.AdamW{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8}
+	m, err := model.NewAdapted(w.Config, dev.Adapter(), opt.Storage(), "f32", &a.LoRA)
+	require.NoError(t, err)
+	plan, err := m.PlanTraining(model.Step{Batch: 8, Seq: 32, Optimizer: opt})
+	require.NoError(t, err)
+	require.NoError(t, m.Allocate(dev))
+	defer m.Release()
+	require.NoError(t, m.LoadWeights(w))
+	require.NoError(t, m.LoadAdapter(a))
+	program, err := plan.Compile(dev)
+	require.NoError(t, err)
+	defer program.Release()
+	src, err := data.OpenTokens(filepath.Join(golden, "train", "tokens.u16"), false, false, 0, 32, w.Config.VocabSize)
+	require.NoError(t, err)
+	batch := data.NewBatch(8, 32)
+	require.NoError(t, src.Next(batch))
+	require.NoError(t, infer.LoadBatch(program, batch, w.Config.VocabSize))
+	require.NoError(t, m.Params.SetStep(graph.StepValues{LossTokens: 256, Beta1: 0.9, Beta2: 0.95, MaxNorm: 1}))
+	require.NoError(t, program.MicroBatch())
+
+	losses := make([]float32, 256)
+	require.NoError(t, program.Losses(losses))
+	wantLosses, err := want.Float64s("losses")
+	require.NoError(t, err)
+	sum, far := 0.0, 0
+	for i, l := range losses {
+		sum += float64(l) - wantLosses[i]
+		if math.Abs(float64(l)-wantLosses[i]) > 1e-3 {
+			far++
+		}
+	}
+	require.InDelta(t, 0, sum/256, 1e-3)
+	require.LessOrEqual(t, far, 26)
+
+	trained := m.Params.Trained()
+	require.Len(t, trained, 2*7*w.Config.Layers)
+	for _, p := range trained {
+		name := p.Parts[0].Name
+		ref, err := want.Float64s("grad." + name)
+		require.NoError(t, err)
+		got := make([]float32, len(ref))
+		require.NoError(t, p.Read(graph.Grad, got))
+		var norm, gap float64
+		for i, r := range ref {
+			norm += r * r
+			gap += (float64(got[i]) - r) * (float64(got[i]) - r)
+		}
+		require.Less(t, math.Sqrt(gap/norm), 1e-2, name)
+	}
+}
+
+// trainedBase trains a tiny model and gives its checkpoint.
+func trainedBase(t *testing.T, settings ...string) string {
+	c := tiny(t)
+	for _, s := range append([]string{"steps=4", "checkpoint_interval=0"}, settings...) {
+		require.NoError(t, c.Set(s))
+	}
+	run := begin(t, c, modeltest.Device(t), Start{RunsDir: t.TempDir(), RunID: "base"}, Events{})
+	require.NoError(t, run.Train(context.Background()))
+	run.Close()
+	return run.Run.Checkpoints()[0]
+}
+
+// adapting is a run of adapters on a base.
+func adapting(t *testing.T, base string, settings ...string) *Config {
+	c := tiny(t)
+	hf, err := modelfile.ReadHFConfig(base)
+	require.NoError(t, err)
+	c.Model = hf.Config
+	for _, s := range append([]string{"lora=r=2,targets=q,v,down", "steps=12", "seed=7", "eval_interval=6", "eval_samples=4"}, settings...) {
+		require.NoError(t, c.Set(s), s)
+	}
+	return c
+}
+
+// A run of adapters resumes to the bit, stores no weights of the base, opens with the
+// base that it names, and refuses one that changed.
+func TestAdapterRun(t *testing.T) {
+	dev := modeltest.Device(t)
+	base := trainedBase(t)
+	for _, settings := range [][]string{nil, {"moments=8bit", "memory=low"}} {
+		c := adapting(t, base, settings...)
+		whole := begin(t, c, dev, Start{RunsDir: t.TempDir(), RunID: "whole", Init: base}, Events{})
+		require.NoError(t, whole.Train(context.Background()))
+		whole.Close()
+
+		ctx, cancel := context.WithCancel(context.Background())
+		half := begin(t, c, dev, Start{RunsDir: t.TempDir(), RunID: "half", Init: base}, Events{Metrics: func(m runs.Metrics) {
+			if m.Step == 5 {
+				cancel()
+			}
+		}})
+		require.ErrorIs(t, half.Train(ctx), context.Canceled)
+		half.Close()
+		saved, err := LoadConfig(filepath.Join(half.Run.Checkpoints()[0], configName))
+		require.NoError(t, err)
+		rest := begin(t, saved, dev, Start{Resume: half.Run.Dir}, Events{})
+		require.NoError(t, rest.Train(context.Background()))
+		rest.Close()
+		sums := func(run *runs.Run) map[string]runs.FileSum {
+			s, err := runs.ReadState(run.Checkpoints()[0])
+			require.NoError(t, err)
+			require.EqualValues(t, 12, s.Step)
+			delete(s.Files, configName)
+			return s.Files
+		}
+		require.Equal(t, sums(whole.Run), sums(rest.Run))
+		require.Contains(t, sums(whole.Run), modelfile.AdapterWeightsName)
+		require.NotContains(t, sums(whole.Run), modelfile.WeightsName)
+		checkOpens(t, whole, base)
+	}
+}
+
+// checkOpens opens what a run of adapters saved, and measures it.
+func checkOpens(t *testing.T, run *Trainer, base string) {
+	dev := modeltest.Device(t)
+	e, err := Evaluate(t.Context(), dev, run.Run.Dir, EvalOptions{Options: eval.Options{Rows: 4}})
+	require.NoError(t, err)
+	plain, err := Evaluate(t.Context(), dev, base, EvalOptions{Options: eval.Options{Rows: 4}})
+	require.NoError(t, err)
+	require.NotEqual(t, plain.Loss, e.Loss, "the adapter does something")
+	named, err := Evaluate(t.Context(), dev, base, EvalOptions{Options: eval.Options{Rows: 4}, Adapter: run.Run.Dir})
+	require.NoError(t, err)
+	require.Equal(t, e.Loss, named.Loss)
+	evals, err := run.Run.Evals()
+	require.NoError(t, err)
+	require.InDelta(t, float64(evals[len(evals)-1].Loss), float64(e.Loss), 1e-5, "the loss is that of the run's last evaluation")
+
+	opened, err := infer.OpenAdapted(t.Context(), dev, "", base, run.Run.Dir, func(string) {})
+	require.NoError(t, err)
+	require.Equal(t, run.Run.Checkpoints()[0], opened.Adapter)
+	opened.Release()
+}
+
+func TestAdaptersRefuse(t *testing.T) {
+	dev := modeltest.Device(t)
+	base := trainedBase(t)
+	c := adapting(t, base)
+	prepare := func(c *Config, s Start) error {
+		s.RunsDir = t.TempDir()
+		j, err := Prepare(t.Context(), c, s, Events{})
+		if err != nil {
+			return err
+		}
+		defer j.Close()
+		tr, err := j.Begin(t.Context(), dev)
+		if err == nil {
+			tr.Close()
+		}
+		return err
+	}
+	run := begin(t, c, dev, Start{RunsDir: t.TempDir(), RunID: "run", Init: base}, Events{})
+	require.NoError(t, run.Train(context.Background()))
+	run.Close()
+	more := adapting(t, base, "steps=20")
+
+	require.ErrorContains(t, prepare(c, Start{}), "--init MODEL")
+	require.ErrorContains(t, prepare(c, Start{Init: run.Run.Checkpoints()[0]}), "is an adapter")
+	require.ErrorContains(t, prepare(adapting(t, base, "steps=20", "lora=r=2,alpha=5,targets=q,v,down"), Start{Resume: run.Run.Dir}), "alpha=4,targets=q,v,down, not with r=2,alpha=5")
+	require.ErrorContains(t, prepare(more, Start{Resume: filepath.Dir(filepath.Dir(base))}), "a model and no adapters")
+	whole := tiny(t)
+	require.ErrorContains(t, prepare(whole, Start{Resume: run.Run.Dir}), "is an adapter and not a model")
+
+	other := trainedBase(t, "seed=99")
+	require.ErrorContains(t, prepare(more, Start{Resume: run.Run.Dir, Init: other}), "is not the model that the adapter")
+	_, _, err := modelfile.ReadSource(modelfile.Source{Dir: other, Adapter: run.Run.Checkpoints()[0]})
+	require.ErrorContains(t, err, "different hash")
+	moved := filepath.Join(t.TempDir(), "moved")
+	require.NoError(t, os.Rename(base, moved))
+	require.ErrorContains(t, prepare(more, Start{Resume: run.Run.Dir}), "is not there")
+	require.NoError(t, prepare(more, Start{Resume: run.Run.Dir, Init: moved}))
+
+	for _, s := range []string{"lora=r=0", "lora=r=x", "lora=r=2,targets=head", "lora=r=2,x=1", "lora=r=2,alpha=-1"} {
+		bad := tiny(t)
+		require.NoError(t, bad.Set(s))
+		require.ErrorContains(t, bad.Check(), "train.lora is", s)
+	}
+	muon := tiny(t)
+	require.NoError(t, muon.Set("lora=r=2"))
+	require.NoError(t, muon.Set("optimizer=muon"))
+	require.ErrorContains(t, muon.Check(), "use adamw")
+}
+
+// Adapters of full rank reach the loss that training the whole model reaches.
+func TestFullRankReachesFullTraining(t *testing.T) {
+	dev := modeltest.Device(t)
+	base := trainedBase(t, "steps=60", "hidden_size=32", "intermediate_size=32")
+	last := func(c *Config) float64 {
+		run := begin(t, c, dev, Start{RunsDir: t.TempDir(), RunID: "run", Init: base}, Events{})
+		require.NoError(t, run.Train(context.Background()))
+		evals, err := run.Run.Evals()
+		require.NoError(t, err)
+		return float64(evals[len(evals)-1].Loss)
+	}
+	settings := []string{"steps=150", "batch_size=8", "eval_samples=64", "eval_interval=0", "checkpoint_interval=0"}
+	full := last(adapting(t, base, append(settings, "lora=", "learning_rate=3e-3")...))
+	adapted := last(adapting(t, base, append(settings, "lora=r=32,alpha=32", "learning_rate=3e-3")...))
+	t.Log(fmt.Sprintf("validation loss %.4f of the whole model, %.4f of adapters", full, adapted))
+	require.Less(t, adapted, 1.01*full)
+}
