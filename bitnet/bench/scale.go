@@ -107,7 +107,7 @@ func (b *Scale) Figures() []Figure {
 // the points before, too.
 func MeasureScale(ctx context.Context, c *train.Config, dev *gpu.Device, o ScaleOptions, note func(string)) (*Scale, error) {
 	s := scaler{adapter: dev.Adapter(), note: note, now: time.Now, step: func(ctx context.Context, own *train.Config) (*Step, error) {
-		return MeasureStep(ctx, own, dev, o.Repeat, note)
+		return MeasureStep(ctx, own, dev, o.Repeat, 0, note)
 	}}
 	b := &Scale{Machine: machineOf(dev), Experiment: c.Name, BatchSize: c.Train.BatchSize, SeqLen: c.Train.SeqLen, Layers: c.Model.Layers, Width: c.Model.HiddenSize}
 	var err error

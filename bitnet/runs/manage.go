@@ -158,11 +158,11 @@ func (r *Run) Spare(keep int) (Spare, error) {
 	if len(stay) == 0 {
 		return s, nil
 	}
-	evals, err := r.Evals()
+	evals, err := r.evaluated()
 	if err != nil {
 		return s, fmt.Errorf("reading the evaluations: %w", err)
 	}
-	for _, e := range r.evaluated(evals) {
+	for _, e := range evals {
 		if dir := r.CheckpointDir(e.Step); isWhole(dir) {
 			stay[dir] = true
 			break
