@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"bitnet/bitnet/train"
@@ -257,4 +258,20 @@ func at(c *train.Config, axis string, value int) (*train.Config, error) {
 	}
 	m.MaxPositions = max(m.MaxPositions, own.Train.SeqLen)
 	return &own, own.Check()
+}
+
+// LeftOut names the points that were not measured, and why.
+func (b *Scale) LeftOut() string {
+	var out []string
+	for _, c := range b.Curves {
+		for _, p := range c.Points {
+			if p.LeftOut != "" {
+				out = append(out, fmt.Sprintf("%s %d (%s)", c.Axis, p.Value, p.LeftOut))
+			}
+		}
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	return "not measured: " + strings.Join(out, "; ")
 }
