@@ -290,6 +290,7 @@ func TestTroublePage(t *testing.T) {
 		want  string // JavaScript that becomes true
 	}{
 		{"loading", scene{"silent": true}, "play", ``, text("play-status") + ` === 'Loading the model…' && ` + text("gpu-text") + ` === 'starting'`},
+		{"stalled", scene{"stalled": true}, "play", ``, text("trouble-text") + `.startsWith('For 32 seconds')`},
 		{"nogpu-play", scene{"nogpu": true}, "play", ``, text("trouble-title") + `.includes('GPU') && document.querySelectorAll('#trouble-advice li').length > 0 && ` + text("play-status") + `.includes('needs a GPU')`},
 		{"nogpu-train", scene{"nogpu": true, "runs": true}, "train", ``, `document.getElementById('start').disabled && document.querySelectorAll('#kept li').length === 4`},
 		{"tab", scene{"failed": map[string]string{"kind": "tab", "text": "Another tab of this site holds the runs: close it, then try again."}}, "train", ``, text("trouble-title") + ` === 'This page is open in another tab'`},
