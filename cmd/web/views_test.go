@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/performance"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
@@ -28,6 +30,21 @@ const watch = `(() => {
 	new PerformanceObserver((list) => long.push(...list.getEntries().map((e) => e.duration))).observe({ type: 'longtask' });
 	window.watched = performance.now();
 })()`
+
+// cpuTime is how many seconds the page's thread has computed.
+func cpuTime(t *testing.T, b *pagetest.Browser) float64 {
+	_, err := chromedp.Call(b.Context, performance.Enable, performance.EnableParams{})
+	require.NoError(t, err)
+	got, err := chromedp.Call(b.Context, performance.GetMetrics, cdp.Empty{})
+	require.NoError(t, err)
+	for _, m := range got.Metrics {
+		if m.Name == "ThreadTime" {
+			return m.Value
+		}
+	}
+	t.Errorf("Chromium does not tell the time of a thread: %v", got.Metrics)
+	return 0
+}
 
 // openPage serves what make web builds, with the real worker, and opens a view.
 func openPage(t *testing.T, view string) (*pagetest.Browser, *httptest.Server) {
@@ -85,6 +102,7 @@ func TestTrainInChromium(t *testing.T) {
 	}
 	set("steps", "80")
 	b.Do(chromedp.Evaluate[chromedp.Void](watch))
+	began := cpuTime(t, b)
 	click(b, "#start")
 	b.Wait("it trains", text("run-state")+` === 'running'`)
 	const label = `document.querySelector('#charts .plot').getAttribute('aria-label')`
@@ -92,10 +110,14 @@ func TestTrainInChromium(t *testing.T) {
 	b.Wait("the weights are drawn", `!document.getElementById('weights').hidden && `+text("weights-text")+`.includes('+1')`)
 	frames := pagetest.Eval[[]float64](b, `(() => {
 		const sorted = gaps.slice(2).sort((a, b) => a - b), at = (p) => sorted[Math.floor(p * (sorted.length - 1))];
-		return [sorted.length, at(0.5), at(0.95), at(1), long.reduce((a, b) => a + b, 0) / (performance.now() - watched)];
+		return [sorted.length, at(0.5), at(0.95), at(1), long.reduce((a, b) => a + b, 0) / (performance.now() - watched), performance.now() - watched];
 	})()`)
 	t.Logf("%.0f frames while training, gaps of %.1f ms (median), %.1f ms (95 %%), %.1f ms (longest); %.1f %% of the time in tasks above 50 ms", frames[0], frames[1], frames[2], frames[3], 100*frames[4])
-	require.Less(t, frames[4], 0.2, "the worker does the work: the page has the time to draw")
+	// On a busy machine tasks take long because others run: there the page's own
+	// computing time counts.
+	busy := (cpuTime(t, b) - began) / (frames[5] / 1000)
+	t.Logf("the page's thread computed for %.1f %% of the time", 100*busy)
+	require.Less(t, min(frames[4], busy), 0.2, "the worker does the work: the page has the time to draw")
 	b.Wait("there is a pause button", `!document.getElementById('pause').disabled`)
 	click(b, "#pause")
 	b.Wait("it pauses", text("run-state")+` === 'stopped'`)
