@@ -19,7 +19,7 @@ func TestCheckpointBytes(t *testing.T) {
 	sizes := map[string]int64{}
 	for _, set := range []string{"optimizer=adamw", "optimizer=muon", "moments=8bit"} {
 		c := tiny(t)
-		for _, s := range []string{"steps=1", "hidden_size=32", "intermediate_size=64", set} {
+		for _, s := range []string{"steps=1", "eval_samples=4", "hidden_size=32", "intermediate_size=64", set} {
 			require.NoError(t, c.Set(s))
 		}
 		m, _, err := Plan(c, dev.Adapter())

@@ -58,6 +58,7 @@
 //	ready     Ready        the worker takes requests
 //	failed    Failed       it cannot start, or it ended; a new worker may be created
 //	storage   Storage      the space changed; at most every few seconds
+//	stalled   {seconds}    the GPU has not answered for so long; 0 when it does again
 //
 // Events of a request:
 //

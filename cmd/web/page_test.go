@@ -45,6 +45,9 @@ func servePage(t *testing.T, s scene) *httptest.Server {
 	return server
 }
 
+// pages is the browser for pages that need no GPU.
+var pages pagetest.Shared
+
 // sizes and themes in which pictures are taken and nothing may be cut off.
 var looks = []struct {
 	name          string
@@ -62,7 +65,9 @@ func look(t *testing.T, b *pagetest.Browser, name string) {
 			b.Do(chromedp.EmulateViewport(l.width, l.height))
 		}
 		b.Do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`document.documentElement.dataset.theme = %s, dispatchEvent(new Event('theme')), scrollTo(0, 0)`, pagetest.Quote(l.theme))))
-		time.Sleep(300 * time.Millisecond) // curves and transitions
+		if pagetest.Shots() {
+			time.Sleep(300 * time.Millisecond) // curves and transitions
+		}
 		b.Wait("nothing reaches over the edge at "+l.name, fmt.Sprintf(`document.documentElement.scrollWidth <= %d`, l.width))
 		b.Shot(name + "-" + l.name)
 	}
@@ -83,7 +88,7 @@ func visit(b *pagetest.Browser, server *httptest.Server, view string) {
 // A game against the worker, by clicks and by keys.
 func TestPlayPage(t *testing.T) {
 	server := servePage(t, scene{"runs": true})
-	b := pagetest.Open(t, 3*time.Minute)
+	b := pages.Open(t, 3*time.Minute)
 	visit(b, server, "play")
 	b.Wait("the program is ready", ready)
 	b.Wait("it is the visitor's move", `document.getElementById('play-status').textContent === 'Your move: you play X.'`)
@@ -126,7 +131,7 @@ func TestPlayPage(t *testing.T) {
 // A training is started, followed, paused, resumed and downloaded.
 func TestTrainPage(t *testing.T) {
 	server := servePage(t, scene{"pace": 15, "problems": true})
-	b := pagetest.Open(t, 4*time.Minute)
+	b := pages.Open(t, 4*time.Minute)
 	visit(b, server, "train")
 	b.Wait("it can be started", `!document.getElementById('start').disabled`)
 	look(t, b, "train-empty")
@@ -167,7 +172,7 @@ func TestTrainPage(t *testing.T) {
 // the page ended is offered to be resumed.
 func TestKeptPage(t *testing.T) {
 	server := servePage(t, scene{"runs": true, "problems": true})
-	b := pagetest.Open(t, 3*time.Minute)
+	b := pages.Open(t, 3*time.Minute)
 	visit(b, server, "train")
 	b.Wait("the newest run is shown", `document.getElementById('run-name').textContent === 'text_20261128_1503' && !document.getElementById('resume').hidden`)
 	require.Equal(t, "Resume at step 120", pagetest.Eval[string](b, `document.getElementById('resume').textContent`))
@@ -198,7 +203,7 @@ func TestKeptPage(t *testing.T) {
 // An answer is streamed, stopped and continued; a base model continues a text.
 func TestTalkPage(t *testing.T) {
 	server := servePage(t, scene{"runs": true, "pace": 40})
-	b := pagetest.Open(t, 3*time.Minute)
+	b := pages.Open(t, 3*time.Minute)
 	visit(b, server, "talk")
 	b.Wait("a model is open", `document.getElementById('talk-about').textContent.includes('base model')`)
 	require.Equal(t, "Once upon a time", pagetest.Eval[string](b, `document.getElementById('say-text').value`))
@@ -231,7 +236,7 @@ func TestTalkPage(t *testing.T) {
 // All that a model, a file or a GPU's driver calls itself or writes is text.
 func TestHostilePage(t *testing.T) {
 	server := servePage(t, scene{"runs": true, "hostile": true, "pace": 5})
-	b := pagetest.Open(t, 3*time.Minute)
+	b := pages.Open(t, 3*time.Minute)
 	visit(b, server, "train")
 	const hostile = `<script>alert(1)<!-- "><img src=x onerror=alert(2)>`
 	b.Wait("a name is text", `document.getElementById('run-name').textContent === `+pagetest.Quote(hostile))
@@ -252,7 +257,7 @@ func TestHostilePage(t *testing.T) {
 // Figures come part by part, and the report can be copied.
 func TestMeasurePage(t *testing.T) {
 	server := servePage(t, scene{})
-	b := pagetest.Open(t, 3*time.Minute)
+	b := pages.Open(t, 3*time.Minute)
 	visit(b, server, "measure")
 	b.Wait("it can be started", `!document.getElementById('measure-start').disabled`)
 	look(t, b, "measure-begin")
@@ -285,6 +290,7 @@ func TestTroublePage(t *testing.T) {
 		want  string // JavaScript that becomes true
 	}{
 		{"loading", scene{"silent": true}, "play", ``, text("play-status") + ` === 'Loading the model…' && ` + text("gpu-text") + ` === 'starting'`},
+		{"stalled", scene{"stalled": true}, "play", ``, text("trouble-text") + `.startsWith('For 32 seconds')`},
 		{"nogpu-play", scene{"nogpu": true}, "play", ``, text("trouble-title") + `.includes('GPU') && document.querySelectorAll('#trouble-advice li').length > 0 && ` + text("play-status") + `.includes('needs a GPU')`},
 		{"nogpu-train", scene{"nogpu": true, "runs": true}, "train", ``, `document.getElementById('start').disabled && document.querySelectorAll('#kept li').length === 4`},
 		{"tab", scene{"failed": map[string]string{"kind": "tab", "text": "Another tab of this site holds the runs: close it, then try again."}}, "train", ``, text("trouble-title") + ` === 'This page is open in another tab'`},
@@ -301,7 +307,7 @@ func TestTroublePage(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			server := servePage(t, row.scene)
-			b := pagetest.Open(t, time.Minute)
+			b := pages.Open(t, time.Minute)
 			visit(b, server, row.view)
 			if row.do != "" {
 				b.Wait("the program is ready", ready)
@@ -319,7 +325,7 @@ func TestTroublePage(t *testing.T) {
 // Without WebGPU the page says which browser or flag helps, for the browser that shows it.
 func TestAdvice(t *testing.T) {
 	server := servePage(t, scene{})
-	b := pagetest.Open(t, time.Minute)
+	b := pages.Open(t, time.Minute)
 	visit(b, server, "play")
 	for _, row := range []struct {
 		agent  string

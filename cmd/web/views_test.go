@@ -3,10 +3,17 @@
 package main
 
 import (
+	"encoding/base64"
+	"fmt"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/performance"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
@@ -23,6 +30,21 @@ const watch = `(() => {
 	new PerformanceObserver((list) => long.push(...list.getEntries().map((e) => e.duration))).observe({ type: 'longtask' });
 	window.watched = performance.now();
 })()`
+
+// cpuTime is how many seconds the page's thread has computed.
+func cpuTime(t *testing.T, b *pagetest.Browser) float64 {
+	_, err := chromedp.Call(b.Context, performance.Enable, performance.EnableParams{})
+	require.NoError(t, err)
+	got, err := chromedp.Call(b.Context, performance.GetMetrics, cdp.Empty{})
+	require.NoError(t, err)
+	for _, m := range got.Metrics {
+		if m.Name == "ThreadTime" {
+			return m.Value
+		}
+	}
+	t.Errorf("Chromium does not tell the time of a thread: %v", got.Metrics)
+	return 0
+}
 
 // openPage serves what make web builds, with the real worker, and opens a view.
 func openPage(t *testing.T, view string) (*pagetest.Browser, *httptest.Server) {
@@ -78,23 +100,28 @@ func TestTrainInChromium(t *testing.T) {
 	set := func(key, value string) {
 		b.Do(chromedp.Evaluate[chromedp.Void](`(() => { const i = document.querySelector('#settings input[data-key$=` + key + `]'); i.value = '` + value + `'; i.dispatchEvent(new Event('input')); })()`))
 	}
-	set("steps", "120")
+	set("steps", "80")
 	b.Do(chromedp.Evaluate[chromedp.Void](watch))
+	began := cpuTime(t, b)
 	click(b, "#start")
 	b.Wait("it trains", text("run-state")+` === 'running'`)
 	const label = `document.querySelector('#charts .plot').getAttribute('aria-label')`
 	b.Wait("the curve grows", `/to step [2-9]\d/.test(`+label+`)`)
 	b.Wait("the weights are drawn", `!document.getElementById('weights').hidden && `+text("weights-text")+`.includes('+1')`)
-	look(t, b, "real-train")
 	frames := pagetest.Eval[[]float64](b, `(() => {
 		const sorted = gaps.slice(2).sort((a, b) => a - b), at = (p) => sorted[Math.floor(p * (sorted.length - 1))];
-		return [sorted.length, at(0.5), at(0.95), at(1), long.reduce((a, b) => a + b, 0) / (performance.now() - watched)];
+		return [sorted.length, at(0.5), at(0.95), at(1), long.reduce((a, b) => a + b, 0) / (performance.now() - watched), performance.now() - watched];
 	})()`)
 	t.Logf("%.0f frames while training, gaps of %.1f ms (median), %.1f ms (95 %%), %.1f ms (longest); %.1f %% of the time in tasks above 50 ms", frames[0], frames[1], frames[2], frames[3], 100*frames[4])
-	require.Less(t, frames[4], 0.2, "the worker does the work: the page has the time to draw")
+	// On a busy machine tasks take long because others run: there the page's own
+	// computing time counts.
+	busy := (cpuTime(t, b) - began) / (frames[5] / 1000)
+	t.Logf("the page's thread computed for %.1f %% of the time", 100*busy)
+	require.Less(t, min(frames[4], busy), 0.2, "the worker does the work: the page has the time to draw")
 	b.Wait("there is a pause button", `!document.getElementById('pause').disabled`)
 	click(b, "#pause")
 	b.Wait("it pauses", text("run-state")+` === 'stopped'`)
+	look(t, b, "real-train")
 	name := pagetest.Eval[string](b, text("run-name"))
 	step := pagetest.Eval[string](b, text("resume"))
 	require.Regexp(t, `^Resume at step \d+$`, step)
@@ -105,7 +132,7 @@ func TestTrainInChromium(t *testing.T) {
 	b.Wait("its curve, too", `document.querySelector('#charts .plot').getAttribute('aria-label').includes('lowest')`)
 	click(b, "#resume")
 	b.Wait("it ends", text("run-state")+` === 'finished'`)
-	require.Contains(t, pagetest.Eval[string](b, text("run-step")), "step 120 of 120")
+	require.Contains(t, pagetest.Eval[string](b, text("run-step")), "step 80 of 80")
 	b.Wait("samples came", `document.querySelectorAll('#samples q').length > 0`)
 
 	// A download has a name and a size.
@@ -131,10 +158,51 @@ func TestMeasureInChromium(t *testing.T) {
 	for _, other := range []string{"kernels", "generate"} {
 		click(b, "#whats input[value="+other+"]")
 	}
+	b.Do(chromedp.Evaluate[chromedp.Void](`document.getElementById('measure-seconds').value = '10'`))
 	click(b, "#measure-start")
 	b.Wait("it is measured", `!document.getElementById('report-box').hidden`)
 	require.Contains(t, pagetest.Eval[string](b, `document.getElementById('report').textContent`), pagetest.Eval[string](b, `document.getElementById('gpu-text').textContent`))
 	require.Contains(t, pagetest.Eval[string](b, `document.getElementById('results').textContent`), "GB/s")
 	look(t, b, "real-measure")
+	b.Clean(server.URL)
+}
+
+// What is dropped on the page is kept there: a text, on which a model can be trained
+// with a tokenizer of its own, and the files of a model's folder, which plays.
+func TestDropInChromium(t *testing.T) {
+	b, server := openPage(t, "train")
+	text := func(id string) string { return `document.getElementById('` + id + `').textContent` }
+	b.Wait("it can be started", `!document.getElementById('start').disabled`)
+	drop := func(view string, files map[string][]byte) {
+		list := ""
+		for name, data := range files {
+			list += fmt.Sprintf("d.items.add(new File([Uint8Array.from(atob(%s), (c) => c.charCodeAt(0))], %s));", pagetest.Quote(base64.StdEncoding.EncodeToString(data)), pagetest.Quote(name))
+		}
+		b.Do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(() => { const d = new DataTransfer(); %s document.getElementById('%s').dispatchEvent(new DragEvent('drop', { dataTransfer: d, bubbles: true, cancelable: true })); })()`, list, view)))
+	}
+	var story strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&story, "On day %d the cat sat on the mat. The dog ran after the cat, and both were happy. ", i)
+	}
+	drop("train", map[string][]byte{"tale.txt": []byte(story.String())})
+	b.Wait("the text is kept and chosen", `document.querySelector('#experiments input:checked')?.value === 'text' && document.getElementById('text').value === 'tale' && !document.getElementById('start').disabled`)
+	for key, value := range map[string]string{"steps": "3", "batch_size": "2", "hidden_size": "32", "intermediate_size": "48", "num_hidden_layers": "1", "seq_len": "32", "vocab_size": "300"} {
+		b.Do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(() => { const i = document.querySelector('#settings input[data-key$=%s]'); i.value = '%s'; i.dispatchEvent(new Event('input')); })()`, key, value)))
+	}
+	click(b, "#start")
+	b.Wait("it ends", text("run-state")+` === 'finished' || `+text("new-error")+` !== ''`)
+	require.Empty(t, pagetest.Eval[string](b, text("new-error")))
+	b.Wait("samples came", `document.querySelectorAll('#samples q').length > 0`)
+
+	model := map[string][]byte{}
+	for _, name := range []string{"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} {
+		data, err := os.ReadFile(filepath.Join("..", "..", "testdata", "tictactoe", name))
+		require.NoError(t, err)
+		model[name] = data
+	}
+	drop("train", model)
+	b.Wait("the model is kept", `[...document.querySelectorAll('#kept li')].length === 3`)
+	click(b, `.views a[href="#talk"]`)
+	b.Wait("one can talk to it", `document.querySelectorAll('#talk-model option').length === 2 && !document.getElementById('talk-send').disabled`)
 	b.Clean(server.URL)
 }

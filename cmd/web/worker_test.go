@@ -41,6 +41,7 @@ var built = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	pages.Close()
 	if wasBuilt {
 		if dir, err := built(); err == nil {
 			os.RemoveAll(filepath.Dir(dir))

@@ -21,6 +21,8 @@
 	const failure = (status, message, more) => Object.assign(new Error(message), { status }, more);
 	const lost = (why) => failure('lost', why);
 	const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+	const WATCH_MS = 2000; // between two looks at whether the browser answers
+	const STALLED_MS = 30_000; // without an answer
 	const LOSS_MS = 1000; // in which the browser says that a device was lost, after it ended what waits for it
 
 	function describe(preference, adapter, gpu) {
@@ -70,6 +72,8 @@
 			this.why = null; // a message, once the device is lost
 			this.fault = null; // the first failure that no answer has reported yet
 			this.waiting = new Set(); // rejects what waits for the device
+			this.answers = 0; // of the browser, so far
+			this.watch();
 			this.unsent = 0;
 			this.staging = null;
 			this.stagingSize = 0;
@@ -84,7 +88,29 @@
 			opened.add(this);
 		}
 
+		// watch reminds the browser of a device that it owes an answer: Chromium has been
+		// seen to deliver one, such as that a kernel is compiled, only with the next
+		// message, which never came because everything waited for it.
+		watch() {
+			let seen = 0, silent = 0;
+			this.watcher = setInterval(() => {
+				const { answers } = this;
+				if (this.waiting.size === 0 || answers !== seen) {
+					if (silent >= STALLED_MS) globalThis.bitnetGPU.onstall?.(0);
+					[seen, silent] = [answers, 0];
+					return;
+				}
+				this.device.pushErrorScope('internal');
+				this.submit([]);
+				this.device.popErrorScope().catch(() => {});
+				silent += WATCH_MS;
+				if (silent >= STALLED_MS) globalThis.bitnetGPU.onstall?.(silent / 1000);
+			}, WATCH_MS);
+			this.watcher.unref?.(); // Node.js would not end
+		}
+
 		lose(why) {
+			clearInterval(this.watcher);
 			this.why ??= why;
 			for (const reject of this.waiting) reject(lost(this.why));
 			opened.delete(this);
@@ -108,6 +134,7 @@
 				if (this.why !== null) throw lost(this.why);
 				throw e;
 			} finally {
+				this.answers++;
 				this.waiting.delete(reject);
 			}
 		}
@@ -341,12 +368,16 @@
 		}
 
 		close() {
+			clearInterval(this.watcher);
 			opened.delete(this);
 			this.device.destroy();
 		}
 	}
 
 	globalThis.bitnetGPU = {
+		// onstall is called when the browser has not answered for so many seconds, again
+		// while that lasts, and with 0 when it does.
+		onstall: null,
 		// missing says why there is no WebGPU here, or nothing.
 		missing() {
 			if (globalThis.navigator?.gpu) return '';

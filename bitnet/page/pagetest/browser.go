@@ -45,23 +45,32 @@ type Browser struct {
 // the time given. flags are those of Chromium's command line in addition to the
 // usual ones: "use-webgpu-adapter=swiftshader".
 func Open(t *testing.T, most time.Duration, flags ...string) *Browser {
-	path := Chromium(t)
 	ctx, cancel := context.WithTimeout(context.Background(), most)
 	t.Cleanup(cancel)
-	// The sandbox needs what containers do not give; this browser sees its own page alone.
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox)
-	for _, f := range flags {
-		name, value, given := strings.Cut(f, "=")
-		if given {
-			options = append(options, chromedp.Flag(name, value))
-		} else {
-			options = append(options, chromedp.Flag(name, true))
-		}
-	}
-	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, options(Chromium(t), flags)...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
+	return watch(t, ctx)
+}
+
+// options are those of the command line.
+func options(path string, flags []string) []chromedp.ExecAllocatorOption {
+	// The sandbox needs what containers do not give; this browser sees its own page alone.
+	all := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox)
+	for _, f := range flags {
+		name, value, given := strings.Cut(f, "=")
+		if given {
+			all = append(all, chromedp.Flag(name, value))
+		} else {
+			all = append(all, chromedp.Flag(name, true))
+		}
+	}
+	return all
+}
+
+// watch keeps what the tab of a context complains about and asks for.
+func watch(t *testing.T, ctx context.Context) *Browser {
 	b := &Browser{Context: ctx, t: t}
 	b.Do(chromedp.EmulateViewport(1280, 900))
 	_, err := chromedp.Call(ctx, network.Enable, network.EnableParams{})
@@ -179,14 +188,16 @@ func (b *Browser) text(v *accessibility.Value) (s string) {
 // variable SCREENSHOTS names, for people to look at.
 func (b *Browser) Shot(name string) {
 	b.t.Helper()
-	dir := os.Getenv("SCREENSHOTS")
-	if dir == "" {
+	if !Shots() {
 		return
 	}
 	picture, err := chromedp.Run(b.Context, chromedp.FullScreenshot(100))
 	require.NoError(b.t, err)
-	require.NoError(b.t, os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644))
+	require.NoError(b.t, os.WriteFile(filepath.Join(os.Getenv("SCREENSHOTS"), name+".png"), picture, 0o644))
 }
+
+// Shots says whether Shot saves pictures.
+func Shots() bool { return os.Getenv("SCREENSHOTS") != "" }
 
 // Quote is a string of JavaScript.
 func Quote(s string) string {

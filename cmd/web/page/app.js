@@ -132,6 +132,13 @@ function showAbout() {
   $('about').showModal();
 }
 
+let stalled = false;
+engine.addEventListener('stalled', ({ detail: { seconds } }) => {
+  if (seconds) trouble('The GPU does not answer', `For ${seconds.toFixed(0)} seconds it has answered nothing. A slow one takes long for its first step. If this lasts, reload the page: what was trained until the last checkpoint is kept.`);
+  else if (stalled) $('trouble').hidden = true;
+  stalled = seconds > 0;
+});
+
 engine.addEventListener('storage', ({ detail }) => {
   if (engine.ready) engine.ready.storage = detail;
 });

@@ -93,8 +93,8 @@ export class Measure {
     $('results').append(el('section', { class: 'panel', 'aria-labelledby': id },
       el('h3', { id }, TITLES[what] ?? what),
       figures.length ? list(rows.slice(0, FIRST)) : el('p', { class: 'empty' }, 'No figures.'),
-      result?.left_out ? el('p', { class: 'dim small' }, `There was no time for more: ${result.left_out}.`) : null,
-      rows.length > FIRST ? el('details', { class: 'fold' }, el('summary', {}, `${rows.length - FIRST} more`), list(rows.slice(FIRST))) : null));
+      rows.length > FIRST ? el('details', { class: 'fold' }, el('summary', {}, `${rows.length - FIRST} more`), list(rows.slice(FIRST))) : null,
+      result?.left_out ? el('p', { class: 'dim small' }, `There was no time for more: ${result.left_out}.`) : null));
     this.app.say(`${TITLES[what] ?? what} is measured`);
   }
 

@@ -150,6 +150,7 @@ onmessage = async ({ data: m }) => {
   }
 };
 
+if (scene.stalled) setTimeout(() => send({ event: 'stalled', seconds: 32 }), 200);
 setTimeout(() => {
   if (scene.failed) send({ event: 'failed', ...scene.failed });
   else if (!scene.silent) send({ event: 'ready', version: 'development', storage, adapter: scene.nogpu ? null : adapter, problem: scene.nogpu ? 'The browser found no GPU for this page.' : '' });

@@ -1,6 +1,8 @@
 // The worker of the page: it gives the Go program a file system and a GPU, starts it,
 // and carries messages between it and the page. ../doc.go describes them.
 'use strict';
+const compiled = compile(); // while the files are mounted
+compiled.catch(() => {}); // start reports it
 importScripts('fs.js', 'gpu.js', 'wasm_exec.js');
 
 const { Files, Memory, Private, resolve } = globalThis.bitnetFiles;
@@ -52,11 +54,14 @@ async function fetched(name) {
 	return answer;
 }
 
-async function program(imports) {
+// compile fetches the program and compiles it, as it comes where the server names its type.
+async function compile() {
 	const answer = await fetched('bitnet.wasm');
-	if (answer.headers.get('Content-Type') === 'application/wasm') return WebAssembly.instantiateStreaming(answer, imports);
-	return WebAssembly.instantiate(await answer.arrayBuffer(), imports);
+	if (answer.headers.get('Content-Type') === 'application/wasm') return WebAssembly.compileStreaming(answer);
+	return WebAssembly.compile(await answer.arrayBuffer());
 }
+
+globalThis.bitnetGPU.onstall = (seconds) => postMessage({ event: 'stalled', seconds });
 
 // What the program calls.
 globalThis.bitnet = {
@@ -133,8 +138,7 @@ async function start() {
 	const go = new Go();
 	go.env = { HOME: '/home', TMPDIR: '/tmp' };
 	go.exit = () => fail('program', 'the program ended: reload the page. What it said last: ' + last());
-	const { instance } = await program(go.importObject);
-	await go.run(instance);
+	await go.run(await WebAssembly.instantiate(await compiled, go.importObject));
 }
 
 // last is the last line that the program wrote.
