@@ -49,6 +49,7 @@ def settings():
     parser.add_argument("--cores", type=int, help="of the CPU, for both")
     parser.add_argument("--modes", nargs="*", choices=MODES, help="of PyTorch; default: all that it can do here")
     parser.add_argument("--python", help="take the PyTorch of this interpreter")
+    parser.add_argument("--markdown", action="store_true", help="also print a table for docs/performance.md")
     parser.add_argument("--json", metavar="FILE", help="write all measurements to a file")
     args = parser.parse_args()
     if not os.access(args.bitnet, os.X_OK):
@@ -161,6 +162,7 @@ def compare(args, torch, what):
     for n in range(args.rounds):
         order = ["bitnet", *modes]
         for m in order if n % 2 == 0 else order[::-1]:
+            print(f"{what}, round {n + 1} of {args.rounds}: {m}", file=sys.stderr, flush=True)
             if m == "bitnet":
                 result = ours(args, what)
                 speeds[m].append(result["tokens_per_sec"])
@@ -180,6 +182,19 @@ def compare(args, torch, what):
     return {"what": what, "device": result["device"], "driver": result["driver"], "bitnet": own, "torch": speeds}
 
 
+def table(results):
+    """The medians, and behind each of PyTorch the median of the ratios, in Markdown."""
+    modes = list(dict.fromkeys(m for r in results for m in r["torch"]))
+    rows = ["| | bitnet | " + " | ".join(modes) + " |", "|---" * (len(modes) + 2) + "|"]
+    for r in results:
+        cells = [r["what"].replace(":", ", ").replace("x", " x "), f"{statistics.median(r['bitnet']):,.0f}"]
+        for m in modes:
+            theirs = r["torch"].get(m)
+            cells.append("-" if not theirs else f"{statistics.median(theirs):,.0f} ({statistics.median([a / b for a, b in zip(r['bitnet'], theirs)]):.2f})")
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
 def main():
     args = settings()
     if args.cores:
@@ -189,6 +204,8 @@ def main():
     lines = environment(args, torch)
     print("\n".join(lines) + f"\n{args.rounds} rounds of {args.repeat} steps, alternately", flush=True)
     all_results = [compare(args, torch, what) for what in args.what]
+    if args.markdown:
+        print("\n" + table(all_results))
     if args.json:
         with open(args.json, "w", encoding="utf-8") as f:
             json.dump({"environment": lines, "rounds": args.rounds, "steps": args.repeat, "results": all_results}, f, indent=1)
