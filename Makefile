@@ -80,7 +80,7 @@ release: tools ## archives, checksums and lists of parts for the systems there i
 bench: tools vulkan ## benchmarks; a part of them: PKG=./graph RUN=MatMul
 	$(DRIVER) go test -timeout $(TIMEOUT) -run '^$$' -bench '$(or $(RUN),.)' -benchmem $(ARGS) $(PKG)
 
-bench-torch: build vulkan ## training steps against PyTorch, in turns; ARGS="--rounds 5 arithmetic:64x64"
+bench-torch: build vulkan ## training steps against the best PyTorch there is, alternately; ARGS="--rounds 5 arithmetic:64x64"
 	$(DRIVER) /usr/bin/env python3 testdata/compare_torch.py $(ARGS)
 
 bench-documents: build vulkan ## memory of preparing and training on 10,000 to 1,000,000 documents; ARGS="--documents 100000 5000000"
