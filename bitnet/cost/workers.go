@@ -58,7 +58,7 @@ const (
 
 // CopyRate is how many bytes per second a worker copies and adds in its memory while it
 // exchanges gradients.
-const CopyRate = 4e9
+const CopyRate = 1.5e9
 
 // copied is how many bytes a worker copies and adds for one exchange: the gradients come
 // from the card and go back, are added, and all that is sent and received passes through
