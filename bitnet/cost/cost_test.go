@@ -199,7 +199,7 @@ func TestSeveralWorkers(t *testing.T) {
 	require.Len(t, s, len(ways))
 	require.Equal(t, "synchronous (mpirun)", s[0].Way)
 	require.InEpsilon(t, 2*3./4*4*1e9/8, s[0].Bytes, 1e-9)
-	e := 0.75e9/0.94e9 + 5*200e-6 + 1e9/4e9
+	e := 0.75e9/0.94e9 + 5*200e-6 + (1.5e9+2*0.75e9)/1.5e9
 	require.InEpsilon(t, e, s[0].Exchange, 1e-9)
 	require.InEpsilon(t, 4*2/(2+0.25*e+(0.75*e-0.6*2/2)), s[0].LargerBatch, 1e-9)
 	require.InEpsilon(t, 2/(0.5+0.25*e+(0.75*e-0.6*0.5)), s[0].SameBatch, 1e-9)
@@ -211,9 +211,13 @@ func TestSeveralWorkers(t *testing.T) {
 	require.InEpsilon(t, 200/(50+wait), s[1].SameBatch, 1e-9)
 	half := r.Scale(alone, Workers{N: 4, Link: 8e9, Format: cluster.BFloat16})
 	require.InEpsilon(t, s[0].Bytes/2, half[0].Bytes, 1e-9)
-	// A fast link hides all but the last bucket.
-	fast := r.Scale(alone, Workers{N: 4, Link: 800e9, Format: cluster.Float32})
+	// A fast link and memory hide all but the last bucket.
+	fast := r.Scale(alone, Workers{N: 4, Link: 800e9, Format: cluster.Float32, Copy: 15e9})
 	require.InEpsilon(t, 4*2/(2+0.25*fast[0].Exchange), fast[0].LargerBatch, 1e-9)
+
+	// Memory of half the speed takes twice as long.
+	slow := r.Scale(alone, Workers{N: 4, Link: 8e9, Format: cluster.Float32, Copy: 0.75e9})
+	require.InEpsilon(t, e+3e9/1.5e9, slow[0].Exchange, 1e-9)
 
 	for text, want := range map[string]float64{"10Gbit": 1e10, "2.5gbit/s": 2.5e9, " 100 Mbit": 1e8} {
 		got, err := ParseLink(text)

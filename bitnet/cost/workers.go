@@ -1,6 +1,7 @@
 package cost
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ type Workers struct {
 	N      int
 	Link   float64        // bits per second that each can send, and receive at the same time
 	Format cluster.Format // of gradients on the way
+	Copy   float64        // bytes per second that each copies and adds in its memory; 0 is CopyRate
 }
 
 // Scaling is what a way to share a run brings.
@@ -51,16 +53,24 @@ func (r Run) Scale(e Estimate, w Workers) []Scaling {
 const (
 	linkShare    = 0.94   // of a link is left of headers (TCP over Ethernet, packets of 1,500 bytes)
 	messageTime  = 100e-6 // of one round of messages, all ranks together
-	hostRate     = 4e9    // bytes per second between card and MPI, in each direction
 	overlapShare = 0.6    // of a micro-batch that runs while earlier gradients are on their way
 )
+
+// CopyRate is how many bytes per second a worker copies and adds in its memory while it
+// exchanges gradients.
+const CopyRate = 1.5e9
+
+// copied is how many bytes a worker copies and adds for one exchange: the gradients come
+// from the card and go back, are added, and all that is sent and received passes through
+// buffers of the network.
+func copied(r Run, sent float64) float64 { return 3*4*float64(r.Params) + 2*sent }
 
 // synchronous sums the gradients of each step over the ranks, in buckets that leave
 // while the backward pass still runs.
 func synchronous(r Run, w Workers, alone float64) Scaling {
 	n := float64(w.N)
 	s := Scaling{Bytes: 2 * (n - 1) / n * float64(w.Format.Bytes()) * float64(r.Params)}
-	copies := 2 * 4 * float64(r.Params) / hostRate
+	copies := copied(r, s.Bytes) / cmp.Or(w.Copy, CopyRate)
 	s.Exchange = 8*s.Bytes/(linkShare*w.Link) + 2*messageTime*float64(r.Buckets) + copies
 	step := func(compute, accum float64) float64 {
 		last := r.LastBucket * s.Exchange

@@ -17,6 +17,7 @@ import (
 // Rules are what the owner of a meeting point decides.
 type Rules struct {
 	LocalSteps    int           // of the fastest worker in a round
+	GrowSteps     int           // of the schedule, over which rounds grow from one local step to LocalSteps; 0: they do not
 	Even          bool          // of every worker: the fastest waits for the others
 	Patience      time.Duration // for the changes of all others, once the first has sent its own
 	Silence       time.Duration // after which a worker counts as gone
@@ -36,6 +37,8 @@ func (r Rules) Check() error {
 	switch {
 	case r.LocalSteps < 1 || r.LocalSteps > maxLocal:
 		return fmt.Errorf("%d local steps: a round has 1 to %d", r.LocalSteps, maxLocal)
+	case r.GrowSteps < 0:
+		return fmt.Errorf("rounds cannot grow over %d steps: give 0 or more", r.GrowSteps)
 	case r.Patience <= 0 || r.Silence <= 0:
 		return fmt.Errorf("the patience %v and the silence %v must be positive", r.Patience, r.Silence)
 	case !(r.OuterRate > 0 && r.OuterRate <= 2) || !(r.OuterMomentum >= 0 && r.OuterMomentum < 1):
@@ -298,7 +301,19 @@ func (m *meeting) round(w *member) []byte {
 }
 
 // local is the most local steps of the round.
-func (m *meeting) local() int { return int(min(int64(m.rules.LocalSteps), m.rec.Total-m.rec.Step)) }
+func (m *meeting) local() int {
+	return int(min(m.rules.localAt(m.rec.Step), m.rec.Total-m.rec.Step))
+}
+
+// localAt is the most local steps of a round that begins after so many steps of the
+// schedule.
+func (r Rules) localAt(step int64) int64 {
+	most := int64(r.LocalSteps)
+	if step >= int64(r.GrowSteps) {
+		return most
+	}
+	return max(1, most*step/int64(r.GrowSteps))
+}
 
 // beat takes a sign of life.
 func (m *meeting) beat(w *member, q *request) []byte {

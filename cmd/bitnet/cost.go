@@ -25,6 +25,7 @@ type costFlags struct {
 	matrix                bool
 	workers               int
 	link                  string
+	copyRate              float64
 }
 
 // costReport is what bitnet cost --json prints.
@@ -89,6 +90,7 @@ or --device this, which measures a few steps. docs/cost.md has every formula.`,
 	fl.Float64Var(&f.price, "price", 0, "price per hour of the device, in any currency")
 	fl.IntVar(&f.workers, "workers", 1, "machines or cards that share the run")
 	fl.StringVar(&f.link, "link", "10Gbit", "what each worker can send per second: 10Gbit, 100Mbit")
+	fl.Float64Var(&f.copyRate, "copy-rate", cost.CopyRate/1e9, "GB/s at which each worker copies and adds gradients in its memory")
 	fl.StringVar(&f.exchange, "exchange", "", "how workers exchange gradients: f32 or bf16 (default f32)")
 	fl.BoolVar(&f.json, "json", false, "print JSON")
 	return c
@@ -113,9 +115,12 @@ func (f *costFlags) scale(r *costReport) error {
 	if err != nil {
 		return usageError{fmt.Errorf("--exchange %w", err)}
 	}
+	if !(f.copyRate > 0 && f.copyRate <= 1e9) {
+		return usageError{fmt.Errorf("--copy-rate %g: it must be more than 0 GB/s", f.copyRate)}
+	}
 	r.Workers, r.Link = f.workers, link
 	for _, e := range r.Estimates {
-		r.Scaling = append(r.Scaling, r.Scale(e, cost.Workers{N: f.workers, Link: link, Format: format})...)
+		r.Scaling = append(r.Scaling, r.Scale(e, cost.Workers{N: f.workers, Link: link, Format: format, Copy: 1e9 * f.copyRate})...)
 	}
 	return nil
 }

@@ -65,6 +65,7 @@ the workers continue.`,
 	fl.StringVar(&o.NATS, "nats", "", "use this NATS server with JetStream instead of the embedded one: nats://HOST:4222")
 	fl.StringVar(&o.Name, "name", swarm.DefaultName, "name of the swarm, where one NATS server has several")
 	fl.IntVar(&o.LocalSteps, "local-steps", o.LocalSteps, "steps that the fastest worker trains between two exchanges")
+	fl.IntVar(&o.GrowSteps, "grow-steps", o.GrowSteps, "let rounds grow from 1 local step to --local-steps over the first N steps (0: all have --local-steps)")
 	fl.BoolVar(&o.Even, "even", false, "let every worker finish its local steps: for machines of equal speed")
 	fl.DurationVar(&o.Patience, "patience", o.Patience, "how long a round waits for the changes of slower workers and links")
 	fl.DurationVar(&o.Silence, "silence", o.Silence, "a worker that gives no sign of life for so long is not waited for")

@@ -8,7 +8,7 @@
 #   hosts.sh list             the addresses, with commas
 #   hosts.sh cut host2        pull the cable; mend host2 puts it back
 #   hosts.sh kill host2       end all that runs there
-#   hosts.sh link 10gbit      other links
+#   hosts.sh link 10gbit      other links; none: as fast as the machine is
 #   hosts.sh down
 #
 # ranks.sh is the example: training across them, with Open MPI and MPICH.
@@ -24,6 +24,10 @@ address() { echo "$network.$((${1#host} + 1))"; }
 # shape LINK RATE DEVICE...: a token bucket as deep as what passes in a tick of the clock.
 shape() {
 	namespace=$1 device=$2 rate=$3
+	if [ "$rate" = none ]; then
+		ip netns exec "$namespace" tc qdisc delete dev "$device" root 2>/dev/null || true
+		return
+	fi
 	bits=$(echo "$rate" | sed 's/gbit$/000000000/; s/mbit$/000000/; s/kbit$/000/')
 	burst=$((bits / 8 / 250))
 	if [ "$burst" -lt 131072 ]; then burst=131072; fi
