@@ -19,6 +19,15 @@ func (p *Param) large() bool { return !p.IsVector() && p.size() >= largeMatrix &
 // shortened reports whether a float matrix has a form in int8.
 func (p *Param) shortened() bool { return !p.ternary && p.codes != nil }
 
+// ReadBytes is how much of a float parameter a pass of inference reads: the form in
+// int8 with its scales where there is one. Rows of embeddings do not count.
+func (p *Param) ReadBytes() int64 {
+	if p.shortened() {
+		return p.codes.bytes() + p.scale.bytes()
+	}
+	return 4 * int64(p.size())
+}
+
 // writeShort writes the form of a matrix in int8 with a scale for each row:
 // scale[r] = max_c |values[r, c]| / 127, code[r, c] = round(values[r, c] / scale[r]).
 func (p *Param) writeShort(values []float32) error {

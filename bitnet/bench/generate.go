@@ -47,7 +47,7 @@ type GenerateRun struct {
 	TokensPerSec    float64 `json:"tokens_per_sec"`
 	StepMS          float64 `json:"step_ms"`           // for a token of each sequence
 	TernaryBytes    int64   `json:"ternary_bytes"`     // that a step reads: projections and their scales
-	FloatBytes      int64   `json:"float_bytes"`       // head and norms
+	FloatBytes      int64   `json:"float_bytes"`       // head, in whichever form it is read, and norms
 	CacheBytes      int64   `json:"cache_bytes"`       // keys and values, at the mean length
 	BytesPerToken   float64 `json:"bytes_per_token"`   // all three, for one token of one sequence
 	GBPerSec        float64 `json:"gb_per_sec"`        // that rate of tokens times those bytes
@@ -220,7 +220,7 @@ func measureGenerate(ctx context.Context, m *model.Model, n int, o GenerateOptio
 		if p.IsTernary() {
 			r.TernaryBytes += 4 * int64(p.Rows) * int64(shaders.Words16(p.Cols)+1)
 		} else {
-			r.FloatBytes += 4 * int64(p.Rows) * int64(p.Cols)
+			r.FloatBytes += p.ReadBytes()
 		}
 	}
 	h := m.Heads()
