@@ -90,9 +90,9 @@ bench-llama: build vulkan ## MODEL=runs/my_run: prompts and new tokens against l
 	@sh testdata/interop/install.sh
 	$(DRIVER) node testdata/compare_llama.mjs $(ARGS) $(MODEL)
 
-interop: tools vulkan ## exports against stock llama.cpp (node, 85 MB download) and PyTorch; the server against the clients of OpenAI and Vercel; logs against TensorBoard
+interop: tools vulkan ## exports against stock llama.cpp (node, 85 MB download) and PyTorch; the server against the clients of OpenAI and Vercel; pushes against Hugging Face's; logs against TensorBoard
 	@sh testdata/interop/install.sh
-	$(DRIVER) go test -timeout $(TIMEOUT) -count=1 -v -run Interop $(ARGS) ./bitnet/export ./bitnet/serve ./bitnet/runs/tensorboard
+	$(DRIVER) go test -timeout $(TIMEOUT) -count=1 -v -run Interop $(ARGS) ./bitnet/export ./bitnet/serve ./bitnet/runs/tensorboard ./data/hub
 
 train-simple: build vulkan ## train a tiny model, in about a minute; STEPS=100
 	$(DRIVER) $(BITNET) train --exp simple $(if $(STEPS),--num-steps $(STEPS)) $(ARGS)

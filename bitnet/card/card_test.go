@@ -24,6 +24,9 @@ train:
     learning_rate: 0.004
     schedule: cosine
     seed: 42
+output:
+    prompts:
+        - '25 + 17 = '
 `
 
 // aRun is a run with a checkpoint of step 10 that holds the model of dir.
@@ -31,7 +34,7 @@ func aRun(t *testing.T, model string) (checkpoint string) {
 	t.Helper()
 	r, err := runs.Create(t.TempDir(), "my_run", []byte(configYAML))
 	require.NoError(t, err)
-	require.NoError(t, r.WriteProvenance(runs.Provenance{Init: "org/base", Device: "Card <b>|x", Command: []string{"bitnet", "--data", "/home/me/secret folder/talks.jsonl"}}))
+	require.NoError(t, r.WriteProvenance(runs.Provenance{Init: "/home/me/.cache/huggingface/hub/models--org--base/snapshots/0123", Device: "Card <b>|x", Command: []string{"bitnet", "--data", "/home/me/secret folder/talks.jsonl"}}))
 	metrics, err := os.ReadFile("../../cmd/bitnet/testdata/run/simple/logs/metrics.jsonl")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(r.Log("metrics"), metrics, 0o644))
@@ -56,13 +59,7 @@ func front(t *testing.T, readme string) map[string]any {
 
 func TestCard(t *testing.T) {
 	model := modelfiletest.Dir(t, false, nil)
-	cache := t.TempDir()
-	t.Setenv("HF_HUB_CACHE", cache)
-	c, err := New(aRun(t, model), About{Repo: "me/mine"})
-	require.NoError(t, err)
-	require.NotContains(t, front(t, string(c.Readme)), "base_model", "it may be a path of this machine")
-	require.NoError(t, os.MkdirAll(filepath.Join(cache, "models--org--base", "snapshots"), 0o755))
-	c, err = New(aRun(t, model), About{Repo: "me/mine", License: "mit", Format: "hf"})
+	c, err := New(aRun(t, model), About{Repo: "me/mine", License: "mit", Format: "hf"})
 	require.NoError(t, err)
 	text := string(c.Readme)
 	require.True(t, Written(c.Readme))
@@ -74,7 +71,7 @@ func TestCard(t *testing.T) {
 		"# mine\n", `chat: talks.jsonl\*3, hub:org/data@v1, text:stories`, "| steps | 10 of 20 |", "| batch | 32 rows of 32 tokens |", "| tokens | 10.2k |",
 		`| device | Card \<b\>\|x |`, "at step 10:", "| validation loss | 2.5 nats over 100 tokens |", "| bits per byte | 1.25 over 300 bytes |",
 		`| exact match | 50.0% of 64 questions (sums \| x 25.0%) |`, "![the run's curves](curves.svg)",
-		"bitnet generate me/mine", "name = \"me/mine\"", "bitnet export me/mine --format gguf", "float masters",
+		`bitnet generate me/mine --prompt "25 + 17 = "`, "name = \"me/mine\"", "bitnet export me/mine --format gguf", "float masters",
 	} {
 		require.Contains(t, text, want)
 	}
@@ -114,4 +111,17 @@ func TestCardRefused(t *testing.T) {
 	require.False(t, Written([]byte("# my own\n")))
 	_, err = New(filepath.Join(t.TempDir(), "nowhere"), About{})
 	require.Error(t, err)
+}
+
+func TestStart(t *testing.T) {
+	for init, want := range map[string][2]string{
+		"":                                    {"", ""},
+		"/x/models--org--a-b/snapshots/0123":  {"org/a-b", "org/a-b"},
+		"runs/base/checkpoints/step_00000160": {"", "the run base (step_00000160)"},
+		"/home/me/secret/model/":              {"", "the model model"},
+		"/x/models--../snapshots/1":           {"", "the model 1"},
+	} {
+		m := model{from: runs.Provenance{Init: init}}
+		require.Equal(t, want, [2]string{m.base(), m.start()}, init)
+	}
 }

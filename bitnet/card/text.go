@@ -59,21 +59,31 @@ func (m *model) front() string {
 // chat says whether the model has a chat template.
 func (m *model) chat() bool { return m.tok != nil && m.tok.ChatTemplate() != "" }
 
-// base is the model on the hub that the run began with, "" for none. A name
-// counts if the hub's cache holds it, so that no path of this machine is taken
-// for one.
+// base is the model on the hub that the run began with, "" for none: provenance
+// has the folder of its snapshot in the hub's cache.
 func (m *model) base() string {
-	if !strings.Contains(m.from.Init, "/") {
+	parts := strings.Split(filepath.ToSlash(m.from.Init), "/")
+	i := slices.Index(parts, "snapshots")
+	if i < 1 {
 		return ""
 	}
-	repo, err := hub.ParseRepo(hub.Model, m.from.Init)
-	if err != nil {
-		return ""
+	name, ok := strings.CutPrefix(parts[i-1], "models--")
+	if repo, err := hub.ParseRepo(hub.Model, strings.Replace(name, "--", "/", 1)); ok && err == nil {
+		return repo.Name
 	}
-	if env, err := hub.FromEnv(); err != nil || !env.Holds(repo) {
-		return ""
+	return ""
+}
+
+// start is what the run began with, in words; "" for fresh weights.
+func (m *model) start() string {
+	if base := m.base(); base != "" || m.from.Init == "" {
+		return base
 	}
-	return repo.Name
+	dir := path.Clean(filepath.ToSlash(m.from.Init))
+	if up := path.Dir(dir); path.Base(up) == "checkpoints" {
+		return fmt.Sprintf("the run %s (%s)", path.Base(path.Dir(up)), path.Base(dir))
+	}
+	return "the model " + path.Base(dir)
 }
 
 // sources are the names of what the run read: of the hub whole, of local files
@@ -175,17 +185,10 @@ func short(n int64) string { return runs.Short.Text(float64(n)) }
 func (m *model) training(curves bool) string {
 	set := func(key string) string { return m.info.Config.Settings["train."+key] }
 	t := m.info.Config.Train
-	start := ""
-	switch {
-	case m.base() != "":
-		start = m.base()
-	case m.from.Init != "":
-		start = "the run or model " + path.Base(filepath.ToSlash(strings.TrimRight(m.from.Init, `/\`)))
-	}
 	out := "## Training\n\n" + rows("Recipe",
 		"experiment", m.info.Config.Name,
 		"data", strings.Join(m.sources(), ", "),
-		"started from", start,
+		"started from", m.start(),
 		"steps", fmt.Sprintf("%s of %s", runs.Whole.Text(float64(m.step)), runs.Whole.Text(float64(t.Steps))),
 		"batch", fmt.Sprintf("%d rows of %d tokens", t.BatchSize*max(t.GradAccum, 1), t.SeqLen),
 		"tokens", m.tokens(),

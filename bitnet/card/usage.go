@@ -3,6 +3,8 @@ package card
 import (
 	"fmt"
 	"strings"
+
+	"gopkg.in/yaml.v3"
 )
 
 // usage says how to use the model in each program that can.
@@ -14,7 +16,7 @@ func (m *model) usage() string {
 	name = word(name)
 	var b strings.Builder
 	b.WriteString("## Use\n\n")
-	talk := "generate " + name + " --prompt \"Once upon a time\""
+	talk := "generate " + name + " --prompt " + quote(m.prompt())
 	if m.chat() {
 		talk = "chat " + name
 	}
@@ -41,7 +43,7 @@ func (m *model) transformers(b *strings.Builder, name string) {
 		b.WriteString("ids = tokenizer.apply_chat_template([{\"role\": \"user\", \"content\": \"Hello\"}],\n" +
 			"                                    add_generation_prompt=True, return_tensors=\"pt\", return_dict=True)\n")
 	} else {
-		b.WriteString("ids = tokenizer(\"Once upon a time\", return_tensors=\"pt\")\n")
+		b.WriteString("ids = tokenizer(" + quote(m.prompt()) + ", return_tensors=\"pt\")\n")
 	}
 	b.WriteString("print(tokenizer.decode(model.generate(**ids, max_new_tokens=64)[0]))\n```\n\n")
 	what := "The weights are float masters: `quantization_config` in `config.json` makes transformers quantise them\nin every forward pass."
@@ -62,6 +64,21 @@ func (m *model) llama(b *strings.Builder, name string) {
 		fmt.Fprintf(b, "llama.cpp computes SiLU for every model of this architecture, and this one has %s: its answers are\nwrong unless yours knows better.\n\n", escape(m.config.HiddenAct))
 	}
 }
+
+// prompt is the first text that the run's samples continued, if it can stand in
+// quotes of any language.
+func (m *model) prompt() string {
+	var prompts []string
+	if yaml.Unmarshal([]byte(m.info.Config.Settings["output.prompts"]), &prompts) == nil && len(prompts) > 0 {
+		p := prompts[0]
+		if p != "" && len(p) < 80 && !strings.ContainsFunc(p, func(r rune) bool { return r < ' ' || r > '~' || strings.ContainsRune("\"\\$`!", r) }) {
+			return p
+		}
+	}
+	return "Once upon a time"
+}
+
+func quote(s string) string { return `"` + s + `"` }
 
 // word is a name as one word in code: what would end the word, the line or the
 // block is left out.

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/modelfile/safetensors"
@@ -64,9 +63,15 @@ func shapeOf(p *graph.Param, rows int) []int {
 }
 
 // LoadMasters reads the masters of a model directory and quantises them. Every
-// tensor must be there, have its shape and hold finite numbers.
+// tensor must be there, have its shape and hold finite numbers; a float model of
+// the Llama form gets the norms that it lacks.
 func (m *Model) LoadMasters(dir string) error {
-	if err := m.LoadForm(filepath.Join(dir, modelfile.WeightsName), Form{Slot: graph.Master}); err != nil {
+	files, err := modelfile.OpenMasters(dir)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	if err := m.loadForm(files, Form{Slot: graph.Master}, nil); err != nil {
 		return err
 	}
 	return m.Params.Quantize(m.dev)
@@ -85,15 +90,14 @@ func (m *Model) LoadExtended(dir string, known, size int) error {
 	if known < 1 || known > min(c.VocabSize, size) || max(c.VocabSize, size) > m.Config.VocabSize {
 		return fmt.Errorf("%s has %d rows of the embedding for %d tokens, which do not fit a model of %d for %d", dir, c.VocabSize, known, m.Config.VocabSize, size)
 	}
-	path := filepath.Join(dir, modelfile.WeightsName)
-	if err := m.loadForm(path, Form{Slot: graph.Master}, m.embed); err != nil {
-		return err
-	}
-	files, err := modelfile.OpenTensors(path)
+	files, err := modelfile.OpenMasters(dir)
 	if err != nil {
 		return err
 	}
 	defer files.Close()
+	if err := m.loadForm(files, Form{Slot: graph.Master}, m.embed); err != nil {
+		return err
+	}
 	cols := m.embed.Cols
 	if err := files.CheckFloats(modelfile.EmbeddingName, []int{c.VocabSize, cols}); err != nil {
 		return err
@@ -122,15 +126,17 @@ func (m *Model) LoadExtended(dir string, known, size int) error {
 }
 
 // LoadForm is the reverse of Save for one form other than the masters.
-func (m *Model) LoadForm(path string, f Form) error { return m.loadForm(path, f, nil) }
-
-// loadForm loads all trained parameters but except, if that is not nil.
-func (m *Model) loadForm(path string, f Form, except *graph.Param) error {
+func (m *Model) LoadForm(path string, f Form) error {
 	files, err := modelfile.OpenTensors(path)
 	if err != nil {
 		return err
 	}
 	defer files.Close()
+	return m.loadForm(files, f, nil)
+}
+
+// loadForm loads all trained parameters but except, if that is not nil.
+func (m *Model) loadForm(files *modelfile.Tensors, f Form, except *graph.Param) error {
 	for _, p := range m.Params.Trained() {
 		if !f.of(p) || p == except {
 			continue

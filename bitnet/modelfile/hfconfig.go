@@ -95,22 +95,17 @@ func ReadHFConfig(dir string) (HFConfig, error) {
 func (c *HFConfig) Packed() bool { return c.Quantization["quantization_mode"] == "offline" }
 
 func (c *HFConfig) check() error {
-	q := c.Quantization
-	if r := c.RopeParameters; r != nil {
-		if r.Type != "" && r.Type != "default" {
-			return fmt.Errorf("rope_type is %.40q, this program reads \"default\"", r.Type)
-		}
-		c.RopeTheta = r.Theta
+	if c.ModelType == "llama" {
+		return errors.New("model_type is \"llama\", a float model: make a ternary one of it with bitnet train --init")
 	}
-	switch {
-	case c.ModelType != "bitnet":
+	if c.ModelType != "bitnet" {
 		return fmt.Errorf("model_type is %.40q, this program reads \"bitnet\"", c.ModelType)
-	case !c.TieWordEmbeddings:
-		return errors.New("tie_word_embeddings is false; this program has one table for both ends")
-	case len(c.RopeScaling) > 0:
-		return errors.New("rope_scaling is given; this program turns every position by the same angles")
-	case c.AttentionBias:
-		return errors.New("attention_bias is true; this program has no biases")
+	}
+	if err := c.checkShared(); err != nil {
+		return err
+	}
+	q := c.Quantization
+	switch {
 	case len(q) == 0:
 		return errors.New("it has no quantization_config, so that nothing would be quantised; if the projections are float masters, add " +
 			`"quantization_config": {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"}`)
@@ -120,15 +115,40 @@ func (c *HFConfig) check() error {
 		return fmt.Errorf("quantization_mode is %.40q; this program reads online and offline", fmt.Sprint(q["quantization_mode"]))
 	case q["use_rms_norm"] == true:
 		return errors.New("quantization_config has use_rms_norm, norms inside of projections, which this program does not have")
-	case c.Heads < 1 || c.KVHeads < 1:
-		return fmt.Errorf("num_attention_heads %d and num_key_value_heads %d must be at least 1", c.Heads, c.KVHeads)
 	}
 	return c.Config.Check()
 }
 
-// ReadTrainable reads config.json of a transformers BitNet directory that
-// can be trained: one with float masters.
+// checkShared refuses what bitnet computes differently, in a ternary model or a
+// float one.
+func (c *HFConfig) checkShared() error {
+	if r := c.RopeParameters; r != nil {
+		if r.Type != "" && r.Type != "default" {
+			return fmt.Errorf("rope_type is %.40q, this program reads \"default\"", r.Type)
+		}
+		c.RopeTheta = r.Theta
+	}
+	switch {
+	case !c.TieWordEmbeddings:
+		return errors.New("tie_word_embeddings is false; this program has one table for both ends")
+	case len(c.RopeScaling) > 0:
+		return errors.New("rope_scaling is given; this program turns every position by the same angles")
+	case c.AttentionBias:
+		return errors.New("attention_bias is true; this program has no biases")
+	case c.Heads < 1 || c.KVHeads < 1:
+		return fmt.Errorf("num_attention_heads %d and num_key_value_heads %d must be at least 1", c.Heads, c.KVHeads)
+	}
+	return nil
+}
+
+// ReadTrainable reads config.json of a transformers directory that can be
+// trained: a BitNet model with float masters, or a float model of the Llama form,
+// of which training makes a BitNet model of that architecture.
 func ReadTrainable(dir string) (Config, error) {
+	if IsLlama(dir) {
+		c, err := readLlama(dir)
+		return c.Config, err
+	}
 	c, err := ReadHFConfig(dir)
 	if err == nil && c.Packed() {
 		err = fmt.Errorf("%s: packed weights cannot be trained; give a directory with float masters, or train an adapter with --lora r=16", filepath.Join(dir, "config.json"))

@@ -122,7 +122,12 @@ func downloadModel(ctx context.Context, repo hub.Repo, note func(string)) (strin
 		return "", err
 	}
 	dir := filepath.Dir(config)
-	if _, err := ReadHFConfig(dir); err != nil {
+	if IsLlama(dir) {
+		_, err = readLlama(dir)
+	} else {
+		_, err = ReadHFConfig(dir)
+	}
+	if err != nil {
 		return "", err // before gigabytes of another architecture
 	}
 	extras := slices.DeleteFunc(slices.Clone(modelExtras), func(name string) bool { _, ok := snap.File(name); return !ok })

@@ -2,9 +2,7 @@ package modelfile
 
 import (
 	"fmt"
-	"maps"
 	"path/filepath"
-	"slices"
 )
 
 // Weights are a model's weights on the host, as inference and the exporters
@@ -40,7 +38,7 @@ func ReadWeights(dir string) (*Weights, error) {
 			return nil, err
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(files.of)) {
+	for _, name := range files.names() {
 		if !known[name] {
 			return nil, fmt.Errorf("%s: tensor %.80q does not belong to this architecture: is the configuration that of a different model?", files.of[name].path, name)
 		}

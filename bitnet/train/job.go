@@ -189,6 +189,9 @@ func (j *Job) openModel() (*tokenizer.Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if j.run == nil && modelfile.IsLlama(j.from) {
+		j.events.note(fmt.Sprintf("%s is a float model: its projections become ternary, with new norms before the projections o and down", printable.String(j.from)))
+	}
 	if difference := got.Difference(j.config.Model); difference != "" {
 		return nil, fmt.Errorf("%s holds a different model than the configuration describes: %s", from, difference)
 	}

@@ -85,12 +85,6 @@ func FromEnv() (Config, error) {
 	return c, nil
 }
 
-// Holds reports whether the cache has something of a repository.
-func (c Config) Holds(repo Repo) bool {
-	_, err := os.Stat(filepath.Join(c.Cache, repo.folder(), "snapshots"))
-	return err == nil
-}
-
 // Client talks to one hub and fills one cache. It may be used by several
 // goroutines, and several processes may share the cache.
 type Client struct {

@@ -24,9 +24,6 @@ type Client struct {
 // FromEnv returns an empty configuration.
 func FromEnv() (Config, error) { return Config{}, nil }
 
-// Holds reports that nothing is in the cache.
-func (Config) Holds(Repo) bool { return false }
-
 // New fails.
 func New(Config) (*Client, error) { return nil, errBrowser }
 

@@ -193,10 +193,12 @@ func (s *Server) serveHub(w http.ResponseWriter, r *http.Request) {
 			type sibling struct {
 				Name string `json:"rfilename"`
 			}
+			name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(api, "/models/"), "/datasets/"), "/revision/")
 			out := struct {
+				ID       string    `json:"id"`
 				SHA      string    `json:"sha"`
 				Siblings []sibling `json:"siblings"`
-			}{SHA: repo.commit}
+			}{ID: name, SHA: repo.commit}
 			for p := range repo.files {
 				out.Siblings = append(out.Siblings, sibling{p})
 			}
@@ -236,8 +238,9 @@ func (s *Server) serveHub(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) serveTree(w http.ResponseWriter, r *http.Request, repo *repo) {
 	type lfs struct {
-		OID  string `json:"oid"`
-		Size int    `json:"size"`
+		OID     string `json:"oid"`
+		Size    int    `json:"size"`
+		Pointer int    `json:"pointerSize"` // of the file that git holds instead
 	}
 	type entry struct {
 		Type string `json:"type"`
@@ -250,7 +253,8 @@ func (s *Server) serveTree(w http.ResponseWriter, r *http.Request, repo *repo) {
 	for p, b := range repo.files {
 		e := entry{"file", gitHash(b), len(b), p, nil}
 		if IsLFS(p) {
-			e.LFS = &lfs{Hash(p, b), len(b)}
+			pointer := fmt.Sprintf("version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n", Hash(p, b), len(b))
+			e.LFS = &lfs{Hash(p, b), len(b), len(pointer)}
 		}
 		all = append(all, e)
 		if dir, _, ok := strings.Cut(p, "/"); ok {
