@@ -14,7 +14,7 @@ import (
 )
 
 // Formats lists the forms in which Export writes a model.
-var Formats = []string{"hf", "hf-packed", "gguf"}
+var Formats = []string{"hf", "hf-packed", "gguf", "peft", "gguf-lora"}
 
 // Options say what Export writes.
 type Options struct {
@@ -30,6 +30,9 @@ type Options struct {
 	// card, before the folder gets its name; source is the model's directory. It
 	// may be nil.
 	Extra func(source, folder string) error
+
+	Adapter string // on the model, found as a model is; "" for none, or that of a run that trained one
+	Merge   bool   // make a model of the model and its adapter
 }
 
 // Result is what Export did.
@@ -47,6 +50,9 @@ type exporter struct {
 	dir     string // the source
 	config  modelfile.HFConfig
 	weights *modelfile.Weights
+	adapter *modelfile.Adapter // nil for none, and once it is merged
+	source  modelfile.Source
+	masters map[string][]float32 // of projections that merging changed; nil for those of the files
 	tok     *tokenizer.Tokenizer // nil for none
 	done    Result
 }
@@ -54,7 +60,8 @@ type exporter struct {
 // Export writes a run's newest checkpoint, a checkpoint or a model for other
 // programs: the folder that transformers reads (hf: float masters, which it
 // quantises at every forward; hf-packed: 2 bits per weight), or llama.cpp's GGUF
-// with a Modelfile for Ollama next to it. Everything is written under a temporary
+// with a Modelfile for Ollama next to it. An adapter alone becomes a folder of PEFT or a
+// GGUF file, or is merged into its model. Everything is written under a temporary
 // name, synced, checked if that is asked for, and renamed.
 func Export(ctx context.Context, path string, o Options) (*Result, error) {
 	if o.Note == nil {
@@ -68,16 +75,25 @@ func Export(ctx context.Context, path string, o Options) (*Result, error) {
 	case o.Type != "" && o.Format != "gguf":
 		return nil, fmt.Errorf("--type works only with --format gguf, not with %s", o.Format)
 	}
-	dir, err := modelfile.Resolve(ctx, o.RunsDir, path, o.Note)
+	source, err := modelfile.ResolveSource(ctx, o.RunsDir, path, o.Adapter, o.Note)
 	if err != nil {
 		return nil, err
 	}
-	e := &exporter{Options: o, dir: dir}
+	dir := source.Dir
+	e := &exporter{Options: o, dir: dir, source: source}
+	if err := e.checkAdapter(path); err != nil {
+		return nil, err
+	}
 	if e.config, err = modelfile.ReadHFConfig(dir); err != nil {
 		return nil, err
 	}
-	if e.weights, err = modelfile.ReadWeights(dir); err != nil {
+	if e.weights, e.adapter, err = modelfile.ReadSource(source); err != nil {
 		return nil, err
+	}
+	if o.Merge {
+		if err := e.merge(); err != nil {
+			return nil, err
+		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); err == nil {
 		if e.tok, err = tokenizer.Load(dir); err != nil {
@@ -87,9 +103,14 @@ func Export(ctx context.Context, path string, o Options) (*Result, error) {
 			return nil, fmt.Errorf("%s: the tokenizer has %d tokens, but the model only %d: they do not belong together", dir, e.tok.Size(), e.config.VocabSize)
 		}
 	}
-	if o.Format == "gguf" {
+	switch o.Format {
+	case "gguf":
 		err = e.gguf()
-	} else {
+	case "peft":
+		err = e.peft()
+	case "gguf-lora":
+		err = e.ggufAdapter()
+	default:
 		err = e.folder()
 	}
 	if err != nil {

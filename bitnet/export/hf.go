@@ -49,7 +49,7 @@ func (e *exporter) writeHF(dir string, packed bool) error {
 		case !t.Ternary:
 			tensors = append(tensors, safetensors.Float32(t.Name, t.Shape, e.weights.Float[t.Name]))
 		case !packed:
-			tensors = append(tensors, masters(files, t))
+			tensors = append(tensors, e.mastersOf(files, t))
 		default:
 			m := e.weights.Ternary[t.Name]
 			if m.Rows%4 != 0 {
@@ -61,6 +61,14 @@ func (e *exporter) writeHF(dir string, packed bool) error {
 		}
 	}
 	return safetensors.Write(filepath.Join(dir, modelfile.WeightsName), tensors, map[string]string{"format": "pt"})
+}
+
+// mastersOf is a float tensor of the source, or what merging made of it.
+func (e *exporter) mastersOf(files *modelfile.Tensors, t modelfile.TensorShape) safetensors.Tensor {
+	if values, ok := e.masters[t.Name]; ok {
+		return safetensors.Float32(t.Name, t.Shape, values)
+	}
+	return masters(files, t)
 }
 
 // masters is a float tensor of the source, in F32: widened, never rounded.
@@ -124,7 +132,9 @@ func (e *exporter) checkHF(dir string, packed bool) error {
 		}
 		n := t.Shape[0] * t.Shape[1]
 		x, y := make([]float32, n), make([]float32, n)
-		if err := a.Floats(t.Name, x); err != nil {
+		if merged, ok := e.masters[t.Name]; ok {
+			copy(x, merged)
+		} else if err := a.Floats(t.Name, x); err != nil {
 			return err
 		}
 		if err := b.Floats(t.Name, y); err != nil {

@@ -229,3 +229,25 @@ func (a *Adapter) readTarget(files *Tensors, c Config, target string, some bool,
 	a.Targets = append(a.Targets, target)
 	return nil
 }
+
+// AddTo adds what an adapter adds to a projection, alpha/r b a, to its weights
+// [out, in] row by row. It does nothing for a projection without one.
+func (a *Adapter) AddTo(weights []float32, projection string) {
+	down, up := a.A[projection], a.B[projection]
+	if down == nil {
+		return
+	}
+	cols := len(down) / a.Rank
+	each(len(weights)/cols, func(n int) {
+		sums := make([]float64, cols)
+		for j := range a.Rank {
+			f := a.Scale() * float64(up[n*a.Rank+j])
+			for k, v := range down[j*cols:][:cols] {
+				sums[k] += f * float64(v)
+			}
+		}
+		for k, v := range sums {
+			weights[n*cols+k] += float32(v)
+		}
+	})
+}

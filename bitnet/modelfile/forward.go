@@ -27,6 +27,12 @@ const (
 // The weights' table of embeddings is the head too; with Halves, Blocks32 and
 // Blocks256 its input is rounded to F16, as llama.cpp does with an F16 table.
 func (w *Weights) Forward(tokens []uint32, r Rounding) ([][]float64, error) {
+	return w.ForwardAdapted(nil, tokens, r)
+}
+
+// ForwardAdapted is Forward with an adapter, whose input and products are not rounded;
+// nil is none.
+func (w *Weights) ForwardAdapted(a *Adapter, tokens []uint32, r Rounding) ([][]float64, error) {
 	c := w.Config
 	if len(tokens) < 1 || len(tokens) > c.MaxPositions {
 		return nil, fmt.Errorf("%d tokens are not 1 to %d, the model's context", len(tokens), c.MaxPositions)
@@ -45,7 +51,9 @@ func (w *Weights) Forward(tokens []uint32, r Rounding) ([][]float64, error) {
 			return rmsNorm(x, w.Float[LayerName(i, name)], c.NormEps)
 		}
 		project := func(name string, x [][]float64) [][]float64 {
-			return w.Ternary[LayerName(i, name)].multiply(x, r)
+			y := w.Ternary[LayerName(i, name)].multiply(x, r)
+			a.addTo(y, x, LayerName(i, name))
+			return y
 		}
 		n := norm("input_layernorm", x)
 		q, k, v := project("self_attn.q_proj", n), project("self_attn.k_proj", n), project("self_attn.v_proj", n)
@@ -109,6 +117,29 @@ func (m *TernaryMatrix) multiply(x [][]float64, r Rounding) [][]float64 {
 		}
 	})
 	return y
+}
+
+// addTo adds the product of an adapter with x [tokens][in] to y [tokens][out].
+func (a *Adapter) addTo(y, x [][]float64, projection string) {
+	if a == nil || a.A[projection] == nil {
+		return
+	}
+	down, up := a.A[projection], a.B[projection]
+	each(len(x), func(t int) {
+		inner := make([]float64, a.Rank)
+		for j := range inner {
+			for k, v := range x[t] {
+				inner[j] += float64(down[j*len(x[t])+k]) * v
+			}
+		}
+		for n := range y[t] {
+			sum := 0.0
+			for j, v := range inner {
+				sum += float64(up[n*a.Rank+j]) * v
+			}
+			y[t][n] += a.Scale() * sum
+		}
+	})
 }
 
 // apply replaces x by what is left of it.

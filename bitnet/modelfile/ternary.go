@@ -23,6 +23,17 @@ func (m *TernaryMatrix) Row(row int, dst []int8) {
 	}
 }
 
+// Floats writes all weights, scaled, row by row.
+func (m *TernaryMatrix) Floats(dst []float32) {
+	each(m.Rows, func(r int) {
+		row := make([]int8, m.Cols)
+		m.Row(r, row)
+		for k, v := range row {
+			dst[r*m.Cols+k] = float32(v) * m.Scale
+		}
+	})
+}
+
 func NewTernaryMatrix(rows, cols int) *TernaryMatrix {
 	m := &TernaryMatrix{Rows: rows, Cols: cols}
 	m.Codes = make([]byte, rows*m.Stride())
@@ -58,8 +69,13 @@ func Quantize(w []float32, rows, cols int) *TernaryMatrix {
 	for _, v := range sums {
 		sum += v
 	}
+	return QuantizeWith(w, rows, cols, float32(max(sum/float64(len(w)), 1e-5)))
+}
+
+// QuantizeWith is Quantize with a scale that is given.
+func QuantizeWith(w []float32, rows, cols int, scale float32) *TernaryMatrix {
 	m := NewTernaryMatrix(rows, cols)
-	m.Scale = float32(max(sum/float64(len(w)), 1e-5))
+	m.Scale = scale
 	s := 1 / m.Scale
 	each(rows, func(r int) {
 		codes := make([]byte, cols)

@@ -24,6 +24,8 @@ func exportCommand() *cobra.Command {
   hf         a folder for transformers with float masters, quantised at every forward
   hf-packed  the same with 2 bits per weight
   gguf       a file for llama.cpp, and a Modelfile for Ollama next to it
+  peft       a LoRA adapter alone, as a folder for PEFT
+  gguf-lora  the same as a file for llama.cpp's --lora
 
 A folder gets a model card: README.md, and the run's curves as curves.svg.
 
@@ -33,7 +35,9 @@ of 32. All hold the ternary weights exactly; the default is the smallest of
 tq2_0, q4_0 and f16 that fits.`,
 		Example: `  bitnet export runs/my_run --format hf -o my-model
   bitnet export runs/my_run --format hf-packed -o my-model-packed --check
-  bitnet export runs/my_run --format gguf --type tq2_0 -o my-model.gguf --check --verify`,
+  bitnet export runs/my_run --format gguf --type tq2_0 -o my-model.gguf --check --verify
+  bitnet export my_lora_run --format gguf-lora -o my-lora.gguf
+  bitnet export my_lora_run --merge --format hf -o merged`,
 		Args: exactly(1, modelArgument),
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.Out == "" {
@@ -77,9 +81,11 @@ tq2_0, q4_0 and f16 that fits.`,
 	}
 	fl := c.Flags()
 	runsDirFlag(fl, &o.RunsDir)
+	loraFlag(fl, &o.Adapter)
+	fl.BoolVar(&o.Merge, "merge", false, "make a model of the model and its LoRA adapter, ternary again")
 	fl.StringVar(&o.Format, "format", "hf", strings.Join(export.Formats, ", "))
 	fl.StringVar(&o.Type, "type", "", "of a GGUF file: "+strings.Join(export.Types, ", "))
-	fl.StringVarP(&o.Out, "output", "o", "", "new folder, or for gguf a file whose name ends in .gguf (required)")
+	fl.StringVarP(&o.Out, "output", "o", "", "new folder, or for gguf and gguf-lora a file whose name ends in .gguf (required)")
 	fl.BoolVar(&o.Check, "check", false, "read the output again, and compare every weight, scale and token")
 	fl.BoolVar(&o.Verify, "verify", false, "print the largest difference of logits between the model and the output")
 	fl.BoolVar(&o.Force, "force", false, "write a GGUF file of a relu2 model, which llama.cpp computes differently")
