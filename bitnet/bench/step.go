@@ -97,16 +97,40 @@ func MeasureStep(ctx context.Context, c *train.Config, dev *gpu.Device, repeat i
 		BatchSize: c.Train.BatchSize, SeqLen: c.Train.SeqLen, GradAccum: c.Train.GradAccum,
 		Tokens: c.Train.BatchSize * c.Train.SeqLen * c.Train.GradAccum, DeviceMemory: dev.Stats().Allocated,
 	}
+	var end time.Time
+	if budget > 0 {
+		end = start.Add(budget)
+	}
+	stopped, err := b.time(ctx, t, dev, max(repeat, 1), end)
+	if err != nil {
+		return nil, err
+	}
+	if b.StepMS == 0 {
+		return nil, stopped
+	}
+	b.GFlops = t.Plan.FlopsPerToken() * b.TokensPerSec / 1e9
+	if stopped != nil {
+		return b, stopped
+	}
+	b.Profile, err = t.Profile()
+	if errors.Is(err, gpu.ErrNoTimestamps) {
+		err = nil
+	}
+	return b, err
+}
+
+// time times steps until all are done, until end, unless that is zero, or until ctx
+// ends, and says of the last that it stopped.
+func (b *Step) time(ctx context.Context, t *train.Trainer, dev *gpu.Device, repeat int, end time.Time) (stopped, err error) {
 	reads := dev.Stats().Reads
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	var steps, host []float64
-	var stopped error
-	for i := range max(repeat, 1) {
+	for i := range repeat {
 		if stopped = ctx.Err(); stopped != nil {
 			break
 		}
-		if budget > 0 && i > 0 && time.Since(start) > budget {
+		if i > 0 && !end.IsZero() && time.Now().After(end) {
 			b.leftOut = fmt.Sprintf("the figures are those of %d of %d steps", i, repeat)
 			break
 		}
@@ -121,7 +145,7 @@ func MeasureStep(ctx context.Context, c *train.Config, dev *gpu.Device, repeat i
 		steps = append(steps, 1e3*time.Since(began).Seconds())
 	}
 	if len(steps) == 0 {
-		return nil, stopped
+		return stopped, nil
 	}
 	runtime.ReadMemStats(&after)
 	b.AllocsPerStep = float64(after.Mallocs-before.Mallocs) / float64(len(steps))
@@ -130,13 +154,5 @@ func MeasureStep(ctx context.Context, c *train.Config, dev *gpu.Device, repeat i
 	slices.Sort(host)
 	b.StepMS, b.FastestMS, b.HostMS = steps[len(steps)/2], steps[0], host[len(host)/2]
 	b.TokensPerSec = 1e3 * float64(b.Tokens) / b.StepMS
-	b.GFlops = t.Plan.FlopsPerToken() * b.TokensPerSec / 1e9
-	if stopped != nil {
-		return b, stopped
-	}
-	b.Profile, err = t.Profile()
-	if errors.Is(err, gpu.ErrNoTimestamps) {
-		err = nil
-	}
-	return b, err
+	return stopped, nil
 }

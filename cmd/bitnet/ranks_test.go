@@ -156,7 +156,7 @@ func TestRanksAddLikeOneProcess(t *testing.T) {
 func TestRanksExchangeBFloat16(t *testing.T) {
 	withRanks(t, func(t *testing.T, l mpitest.Launcher, dir string) {
 		for _, exchange := range []string{"f32", "bf16"} {
-			trainOn(t, l, 2, "--exp", "simple", "--quiet", "--runs-dir", dir, "--run-id", exchange, "--exchange", exchange, "--num-steps", "40", "--log-interval", "1")
+			trainOn(t, l, 2, "--exp", "simple", "--quiet", "--runs-dir", dir, "--run-id", exchange, "--exchange", exchange, "--num-steps", "40", "--log-interval", "1", "--set", "eval_samples=8", "--set", "prompts=[]")
 		}
 		full, half := lossesOf(t, filepath.Join(dir, "f32")), lossesOf(t, filepath.Join(dir, "bf16"))
 		require.InEpsilon(t, full[2], half[2], 1e-2)
@@ -169,7 +169,7 @@ func TestRanksExchangeBFloat16(t *testing.T) {
 // have read.
 func TestRanksResumeWithOthers(t *testing.T) {
 	withRanks(t, func(t *testing.T, l mpitest.Launcher, dir string) {
-		common := []string{"--quiet", "--runs-dir", dir, "--log-interval", "1", "--checkpoint-interval", "4", "--set", "keep_checkpoints=9"}
+		common := []string{"--quiet", "--runs-dir", dir, "--log-interval", "1", "--checkpoint-interval", "4", "--set", "keep_checkpoints=9", "--set", "eval_samples=8", "--set", "prompts=[]"}
 		begin := append(common, "--exp", "simple", "--batch-size", "12")
 		trainOn(t, l, 1, append(begin, "--run-id", "one", "--num-steps", "12")...)
 		run, one := filepath.Join(dir, "run"), filepath.Join(dir, "one")

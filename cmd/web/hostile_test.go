@@ -184,12 +184,12 @@ func TestMeasureInBrowser(t *testing.T) {
 	var m Measured
 	require.Contains(t, p.answer(p.ask(`{do: 'measure', seconds: -1}`), nil), "choose 1 to 600")
 	began := time.Now()
-	id := p.ask(`{do: 'measure', seconds: 1}`)
+	id := p.ask(`{do: 'measure', seconds: 0.01}`)
 	require.Contains(t, p.answer(p.ask(`{do: 'train', experiment: 'simple'}`), nil), "measurement")
 	require.Empty(t, p.answer(id, &m))
 	require.Contains(t, m.Report, "tokens/s")
 	require.Contains(t, m.Report, "training steps of simple")
-	t.Logf("four parts with a second each took %.0f s\n%s", time.Since(began).Seconds(), m.Report)
+	t.Logf("four parts with no time took %.0f s\n%s", time.Since(began).Seconds(), m.Report)
 	require.ElementsMatch(t, measurements, slices.Collect(maps.Keys(m.Results)))
 	for what, result := range m.Results {
 		figures := result.(map[string]any)["figures"].([]any)
@@ -200,7 +200,7 @@ func TestMeasureInBrowser(t *testing.T) {
 		rate := r.(map[string]any)
 		require.True(t, rate["median"] != nil || rate["how"] != nil, "%v has neither a figure nor a reason", rate["name"])
 	}
-	// SwiftShader cannot time all kernels of a step in a second; those with the most
+	// Nothing can time all kernels of a step in 10 ms; those with the most
 	// work are there.
 	require.Contains(t, m.Report, "there was no time for more: ")
 	require.Contains(t, m.Report, "training")
