@@ -259,6 +259,47 @@ def micro_batch(data, step, micro, args):
     return rows[:, :-1], rows[:, 1:]
 
 
+class Muon(torch.optim.Optimizer):
+    """Muon (Jordan et al., 2024) with the scale of Moonlight (arXiv 2502.16982).
+
+    m <- 0.95 m + g; u = g + 0.95 m; p <- p (1 - lr wd) - lr 0.2 sqrt(max(rows, cols)) NS(u)
+    """
+
+    def __init__(self, params):
+        super().__init__(params, {"lr": 0.0, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                m = self.state[p].setdefault("m", torch.zeros_like(p))
+                m.mul_(0.95).add_(p.grad)
+                change = newton_schulz(p.grad + 0.95 * m) * (0.2 * max(p.shape) ** 0.5)
+                p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(change * group["lr"])
+
+
+def newton_schulz(u):
+    """Five steps of x <- 3.4445 x - 4.7750 x^3 + 2.0315 x^5 on u / |u|, where x^3 is x x^T x."""
+    x = u / (u.norm() + 1e-7)
+    if x.shape[0] > x.shape[1]:
+        return newton_schulz(u.T).T
+    for _ in range(5):
+        square = x @ x.T
+        x = 3.4445 * x + (2.0315 * square @ square - 4.7750 * square) @ x
+    return x
+
+
+def optimizers(args, weights):
+    """A list of optimizers; the first group of each decays."""
+    matrices = [w for w in weights.values() if w.dim() == 2]  # the embedding is one of them
+    norms = [w for w in weights.values() if w.dim() == 1]
+    muon = []
+    if args.optimizer == "muon":
+        muon, matrices = matrices[1:], matrices[:1]
+    adamw = torch.optim.AdamW([{"params": matrices}, {"params": norms, "weight_decay": 0.0}], betas=(0.9, 0.95), eps=1e-8)
+    return [adamw] + ([Muon([{"params": muon}])] if muon else [])
+
+
 def train(args):
     config = read_config(args.init)
     if config.form != "online":
@@ -272,24 +313,24 @@ def train(args):
     weights = read_weights(args.init, config, DTYPES[args.dtype])
     for w in weights.values():
         w.requires_grad_()
-    matrices = [w for w in weights.values() if w.dim() == 2]  # the embedding is one of them
-    norms = [w for w in weights.values() if w.dim() == 1]
-    optimizer = torch.optim.AdamW([{"params": matrices}, {"params": norms, "weight_decay": 0.0}], betas=(0.9, 0.95), eps=1e-8)
+    parts = optimizers(args, weights)
     with open(args.out, "w") if args.out else sys.stdout as out:
         for step in range(args.steps):
             lr, wd = learning_rate(step, args.steps, args.lr, args.warmup), weight_decay(step, args.steps, args.wd)
-            optimizer.param_groups[0]["weight_decay"] = wd
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            optimizer.zero_grad()
+            for part in parts:
+                part.param_groups[0]["weight_decay"] = wd
+                for group in part.param_groups:
+                    group["lr"] = lr
+                part.zero_grad()
             total = 0.0
             for micro in range(args.accum):
                 ids, targets = micro_batch(data, step, micro, args)
                 loss = F.cross_entropy(forward(config, weights, ids).flatten(0, 1), targets.flatten()) / args.accum
                 loss.backward()
                 total += loss.item()
-            norm = torch.nn.utils.clip_grad_norm_(matrices + norms, args.clip)
-            optimizer.step()
+            norm = torch.nn.utils.clip_grad_norm_(list(weights.values()), args.clip)
+            for part in parts:
+                part.step()
             print(json.dumps({"step": step, "loss": total, "lr": lr, "wd": wd, "grad_norm": norm.item()}), file=out, flush=True)
     if args.save:
         write_model(args.save, config, {name: w.detach().float().numpy() for name, w in weights.items()})
@@ -421,6 +462,7 @@ def main():
         p.add_argument("--" + name, type=int, default=value)
     for name, value in dict(lr=1.5e-3, wd=0.1, clip=1.0).items():
         p.add_argument("--" + name, type=float, default=value)
+    p.add_argument("--optimizer", choices=["adamw", "muon"], default="adamw", help="muon: for the projections")
     p.add_argument("--dtype", choices=DTYPES, default="f32")
     p.set_defaults(run=train)
 

@@ -101,7 +101,7 @@ type goldenStep struct {
 	GradNorm     float64 `json:"grad_norm"`
 }
 
-func goldenSteps(t *testing.T, name string) []goldenStep {
+func goldenSteps(t *testing.T, name string, n int) []goldenStep {
 	f, err := os.Open(filepath.Join("..", "..", "testdata", "golden", "train", name))
 	require.NoError(t, err)
 	defer f.Close()
@@ -111,14 +111,14 @@ func goldenSteps(t *testing.T, name string) []goldenStep {
 		require.NoError(t, json.Unmarshal(s.Bytes(), &g))
 		out = append(out, g)
 	}
-	require.Len(t, out, 200)
+	require.Len(t, out, n)
 	return out
 }
 
 func TestSchedulesAgainstPyTorch(t *testing.T) {
 	for name, peak := range map[string]float64{"losses.jsonl": 1e-4, "losses_fast.jsonl": 1.5e-3} {
 		c := Optimisation{Steps: 200, WarmupSteps: 20, LearningRate: peak, WeightDecay: 0.1}
-		for _, g := range goldenSteps(t, name) {
+		for _, g := range goldenSteps(t, name, 200) {
 			require.InEpsilon(t, g.LR, c.learningRate(g.Step), 1e-12)
 			require.Equal(t, g.WD, c.weightDecay(g.Step))
 		}

@@ -108,7 +108,7 @@ func TestParityWithPyTorch(t *testing.T) {
 			require.NoError(t, tr.Train(context.Background()))
 			got := metricsOf(t, tr.Run.Dir)
 			worst := 0.0
-			for _, g := range goldenSteps(t, run.file) {
+			for _, g := range goldenSteps(t, run.file, 200) {
 				m := got[g.Step+1]
 				bound := run.loss
 				if g.Step < 10 {
