@@ -86,6 +86,10 @@ func (g *Graph) targetColumn() *Tensor {
 // bits whatever n is: they are computed a few rows at a time, by the one kernel
 // whose sums have the same order for any number of rows. That reads the table
 // once for each few rows.
+//
+// Of a large table for inference it reads the form in int8. The largest logit of a
+// row, and those near it, are then as exact as without; the others differ by no more
+// than half a step between two codes times the sum of |x|.
 func (g *Graph) Logits(x *Tensor, table *Param, n int, alike bool) {
 	if g.logits != nil {
 		g.fail("a graph has one set of logits")
@@ -108,13 +112,23 @@ func (g *Graph) Logits(x *Tensor, table *Param, n int, alike bool) {
 				A: matmul.Operand{Kind: matmul.F32, AlongK: true}, B: matmul.Operand{Kind: matmul.F32, AlongK: true},
 			}
 			if table.shortened() {
-				mm.B.Kind, mm.ColScale = matmul.Int8, true
-				e.run(mm.Source(), chosen, table.codes, table.scale, g.logits[i])
+				e.shortLogits(mm, chosen, table, g.logits[i])
 				continue
 			}
 			e.run(mm.Source(), chosen, table.master, g.logits[i])
 		}
 	}, nil)
+}
+
+// shortLogits computes logits from the table in int8, and those that could be the
+// largest of a row again from the table in f32.
+func (e *emitter) shortLogits(mm matmul.Product, x *Tensor, table *Param, logits *Tensor) {
+	mm.B.Kind, mm.ColScale = matmul.Int8, true
+	e.run(mm.Source(), x, table.codes, table.scale, logits)
+	k := matmul.Near{Target: mm.Target, M: mm.M, N: mm.N, K: mm.K}
+	bound := tensor("bound of the largest", F32, mm.M, 2)
+	e.run(k.Bound(), x, table.scale, logits, bound)
+	e.run(k.Source(), x, table.master, table.scale, bound, logits)
 }
 
 // Losses reads the loss of every position of the last micro-batch, 0 where it

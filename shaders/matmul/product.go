@@ -11,7 +11,7 @@ import (
 //go:embed *.wgsl
 var files embed.FS
 
-var family = shaders.NewFamily("matmul", files, "uniform.wgsl")
+var family = shaders.NewFamily("matmul", files, "uniform.wgsl", "lanes.wgsl")
 
 // Kind is how the elements of an operand are stored.
 type Kind int
