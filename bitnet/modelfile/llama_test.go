@@ -12,6 +12,7 @@ import (
 
 	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/modelfile/modelfiletest"
+	"bitnet/data/hub/hubtest"
 )
 
 // smolConfig is SmolLM2-135M's config.json with sizes of Small.
@@ -182,4 +183,34 @@ func load(dir string) error {
 		}
 	}
 	return nil
+}
+
+// A float model on the hub is downloaded for training; one that cannot be loaded
+// is refused before its weights are.
+func TestLlamaFromTheHub(t *testing.T) {
+	server := hubtest.New(t)
+	t.Setenv("HF_ENDPOINT", server.URL)
+	t.Setenv("HF_HOME", t.TempDir())
+	t.Setenv("HF_HUB_CACHE", "")
+	t.Setenv("HF_HUB_OFFLINE", "")
+	files := func(dir string) map[string][]byte {
+		out := map[string][]byte{}
+		for _, name := range []string{"config.json", modelfile.WeightsName} {
+			b, err := os.ReadFile(filepath.Join(dir, name))
+			require.NoError(t, err)
+			out[name] = b
+		}
+		return out
+	}
+	server.Add("models", "org/float", files(llama(t, nil)))
+	server.Add("models", "org/biased", files(llama(t, func(c map[string]any, _ modelfiletest.Model) { c["mlp_bias"] = true })))
+	dir, err := modelfile.Resolve(t.Context(), "runs", "org/float", func(string) {})
+	require.NoError(t, err)
+	require.NoError(t, load(dir))
+	before := len(server.Requests())
+	_, err = modelfile.Resolve(t.Context(), "runs", "org/biased", func(string) {})
+	require.ErrorContains(t, err, "mlp_bias is true")
+	for _, r := range server.Requests()[before:] {
+		require.NotContains(t, r, "safetensors")
+	}
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -63,6 +65,32 @@ func TestPushAndPullCommands(t *testing.T) {
 	out, err = bitnetOutput(t, "export", "me/game", "--format", "hf-packed", "-o", filepath.Join(t.TempDir(), "packed"))
 	require.NoError(t, err, "every command finds it by its name")
 	require.Contains(t, out, "README.md")
+}
+
+// What a hostile hub lists or sends is refused in one line, and no folder appears.
+func TestPullHostile(t *testing.T) {
+	s := aHub(t)
+	s.Add("models", "org/name", map[string][]byte{"config.json": []byte("{}")})
+	dir := filepath.Join(t.TempDir(), "new")
+	for want, answer := range map[string]string{
+		`file name "../../evil" refused`: `[{"type":"file","path":"../../evil","size":2,"oid":"` + hubtest.Hash("x", []byte("{}")) + `"}]`,
+		"cannot hold both":               `[{"type":"file","path":"A","size":2,"oid":"` + hubtest.Hash("x", []byte("{}")) + `"},{"type":"file","path":"a","size":2,"oid":"` + hubtest.Hash("x", []byte("{}")) + `"}]`,
+		"does not match the hash":        `[{"type":"file","path":"config.json","size":2,"oid":"` + hubtest.Hash("x", []byte("[]")) + `"}]`,
+		"listing of":                     `[{"type":"file","path":"config.json","size":-2,"oid":"x"}]`,
+	} {
+		s.SetFault(func(host string, w http.ResponseWriter, r *http.Request) bool {
+			if !strings.Contains(r.URL.Path, "/tree/") {
+				return false
+			}
+			w.Write([]byte(answer))
+			return true
+		})
+		t.Setenv("HF_HOME", t.TempDir())
+		_, err := bitnetOutput(t, "pull", "org/name", "-o", dir)
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "\n")
+		require.NoDirExists(t, dir)
+	}
 }
 
 func TestPushMistakes(t *testing.T) {

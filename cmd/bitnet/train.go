@@ -80,7 +80,7 @@ docs/cluster.md.`,
 	fl.StringVar(&f.config, "config", "", "configuration file instead of an experiment")
 	fl.StringArrayVar(&f.set, "set", nil, "change a value of the configuration: key=value; may be repeated")
 	fl.StringVar(&f.resume, "resume", "", "resume a run from its newest checkpoint, from its best (RUN@best), or from the checkpoint that is given")
-	fl.StringVar(&f.init, "init", "", "start with the weights and the tokenizer of a run, a model directory or ORG/NAME on the hub, and a new optimizer")
+	fl.StringVar(&f.init, "init", "", "start with the weights and the tokenizer of a run, a model directory or ORG/NAME on the hub (also a float model of the Llama form), and a new optimizer")
 	fl.StringVar(&f.data, "data", "", "what to train on: a text file or folder, or "+catalog.Help())
 	fl.StringVar(&f.tok, "tokenizer", "", "tokenizer of text: a file, a folder, a run or ORG/NAME on the hub (default: train one)")
 	fl.BoolVar(&f.noShuffle, "no-shuffle", false, "read the windows of a token file in order")

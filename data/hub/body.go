@@ -26,12 +26,11 @@ type body struct {
 // attach makes the body that of a request. stop ends the request when the server
 // stalls; the caller calls settled when the answer, or an error, is there.
 func (b *body) attach(c *Client, req *http.Request, stop context.CancelCauseFunc) (settled func()) {
-	open := func() (io.ReadCloser, error) { return b.begin(c, stop), nil }
 	req.ContentLength = b.size
 	req.Body = http.NoBody
 	if b.size > 0 {
 		req.Body = b.begin(c, stop)
-		req.GetBody = open
+		req.GetBody = func() (io.ReadCloser, error) { return b.begin(c, stop), nil }
 	}
 	return func() {
 		b.mu.Lock()

@@ -4,6 +4,7 @@ package hub
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
@@ -49,7 +50,7 @@ func lines(s string) http.Header {
 func fuzzClient(t testing.TB, cache string, f inMemory) *Client {
 	c, err := New(Config{Endpoint: "http://hub.invalid", Cache: cache, Token: "hf_secret", Backoff: time.Nanosecond, Attempts: 2})
 	require.NoError(t, err)
-	c.http.Transport = f
+	c.http.Transport, c.up.Transport = f, f
 	return c
 }
 
@@ -121,6 +122,59 @@ func FuzzDownload(f *testing.F) {
 		got, err := os.ReadFile(p)
 		require.NoError(t, err)
 		require.Equal(t, content, got)
+	})
+}
+
+// Whatever a hub answers to a push, it ends, shows the token to no other host and
+// sends files to http addresses alone; and it succeeds only if the hub lists what
+// was sent.
+func FuzzPush(f *testing.F) {
+	content := []byte("the content")
+	sum := sha256.Sum256(content)
+	sha := hex.EncodeToString(sum[:])
+	commit := strings.Repeat("a", 40)
+	f.Add(`{"sha":"`+commit+`"}`, `[]`, `{"files":[{"path":"a","uploadMode":"lfs"}]}`, `{"objects":[{"oid":"`+sha+`","actions":{"upload":{"href":"http://store.invalid/x","header":{"chunk_size":"6","1":"http://store.invalid/1","2":"http://store.invalid/2"}},"verify":{"href":"http://hub.invalid/v"}}}]}`, `{"commitOid":"`+commit+`"}`, 200)
+	f.Add(`{"sha":"`+commit+`"}`, `[{"type":"file","path":"a","size":11,"oid":"`+sha+`"}]`, `{"files":[{"path":"a","uploadMode":"regular"}]}`, `{"objects":[]}`, `{}`, 412)
+	cache := f.TempDir()
+	repo, err := ParseRepo(Model, "org/name")
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, revision, tree, pre, batch, committed string, code int) {
+		requests := 0
+		c := fuzzClient(t, cache, func(r *http.Request) *http.Response {
+			requests++
+			require.Less(t, requests, 200, "it ends")
+			require.Contains(t, []string{"http", "https"}, r.URL.Scheme)
+			if r.URL.Host != "hub.invalid" {
+				require.Empty(t, r.Header.Get("Authorization"))
+			}
+			if r.Body != nil {
+				io.Copy(io.Discard, r.Body)
+			}
+			say := func(s string) *http.Response { return answer(200, http.Header{}, []byte(s)) }
+			switch p := r.URL.Path; {
+			case r.Method == http.MethodPut:
+				return answer(200, http.Header{"Etag": {"x"}}, nil)
+			case strings.Contains(p, "/revision/"):
+				return say(revision)
+			case strings.Contains(p, "/tree/"):
+				return say(tree)
+			case strings.Contains(p, "/preupload/"):
+				return say(pre)
+			case strings.HasSuffix(p, "/batch"):
+				return say(batch)
+			case strings.Contains(p, "/commit/"):
+				return answer(100+code&0x1ff, http.Header{}, []byte(committed))
+			}
+			return say("{}")
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		done, err := c.Push(ctx, repo, []Source{{Path: "a", Data: content}}, PushOptions{Message: "x"})
+		require.NoError(t, ctx.Err())
+		if err == nil {
+			require.Equal(t, 1, done.Sent+done.Kept+strings.Count(pre, "shouldIgnore"))
+			require.Contains(t, tree, "a")
+		}
 	})
 }
 
