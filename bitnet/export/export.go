@@ -29,6 +29,7 @@ type Options struct {
 
 	Adapter string // on the model, found as a model is; "" for none, or that of a run that trained one
 	Merge   bool   // make a model of the model and its adapter
+	ForLoRA bool   // write a GGUF file to which llama.cpp can add an adapter
 }
 
 // Result is what Export did.
@@ -68,6 +69,8 @@ func Export(ctx context.Context, path string, o Options) (*Result, error) {
 		return nil, fmt.Errorf("--format %s: choose one of %s", o.Format, strings.Join(Formats, ", "))
 	case o.Out == "":
 		return nil, fmt.Errorf("say where to write with --output")
+	case o.ForLoRA && o.Format != "gguf":
+		return nil, fmt.Errorf("--for-lora works only with --format gguf, not with %s", o.Format)
 	case o.Type != "" && o.Format != "gguf":
 		return nil, fmt.Errorf("--type works only with --format gguf, not with %s", o.Format)
 	}

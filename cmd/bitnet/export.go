@@ -30,6 +30,7 @@ tq2_0, q4_0 and f16 that fits.`,
 		Example: `  bitnet export runs/my_run --format hf -o my-model
   bitnet export runs/my_run --format hf-packed -o my-model-packed --check
   bitnet export runs/my_run --format gguf --type tq2_0 -o my-model.gguf --check --verify
+  bitnet export my_model --format gguf --for-lora -o my-model.gguf
   bitnet export my_lora_run --format gguf-lora -o my-lora.gguf
   bitnet export my_lora_run --merge --format hf -o merged`,
 		Args: exactly(1, modelArgument),
@@ -70,6 +71,7 @@ tq2_0, q4_0 and f16 that fits.`,
 	fl.StringVarP(&o.Out, "output", "o", "", "new folder, or for gguf and gguf-lora a file whose name ends in .gguf (required)")
 	fl.BoolVar(&o.Check, "check", false, "read the output again, and compare every weight, scale and token")
 	fl.BoolVar(&o.Verify, "verify", false, "print the largest difference of logits between the model and the output")
+	fl.BoolVar(&o.ForLoRA, "for-lora", false, "write a GGUF file to which llama.cpp can add a LoRA adapter: scales are part of the weights, rounded to 16 bits")
 	fl.BoolVar(&o.Force, "force", false, "write a GGUF file of a relu2 model, which llama.cpp computes differently")
 	return c
 }
