@@ -27,9 +27,10 @@ type Options struct {
 	RunsDir string // where a run's name is looked for
 	Note    func(string)
 
-	Adapter string // on the model, found as a model is; "" for none, or that of a run that trained one
-	Merge   bool   // make a model of the model and its adapter
-	ForLoRA bool   // write a GGUF file to which llama.cpp can add an adapter
+	Adapter string                         // on the model, found as a model is; "" for none, or that of a run that trained one
+	Merge   bool                           // make a model of the model and its adapter
+	Merged  func(*modelfile.Weights) error // gets what merging made, before it is written; may be nil
+	ForLoRA bool                           // write a GGUF file to which llama.cpp can add an adapter
 }
 
 // Result is what Export did.
@@ -90,7 +91,11 @@ func Export(ctx context.Context, path string, o Options) (*Result, error) {
 		return nil, err
 	}
 	if o.Merge {
-		if err := e.merge(); err != nil {
+		err := e.merge()
+		if err == nil && o.Merged != nil {
+			err = o.Merged(e.weights)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -17,6 +17,8 @@ import (
 	"bitnet/bitnet/modelfile/safetensors"
 	"bitnet/bitnet/runs"
 	"bitnet/data"
+	"bitnet/gpu"
+	"bitnet/gpu/driver"
 	"bitnet/graph"
 )
 
@@ -250,4 +252,27 @@ func TestFullRankReachesFullTraining(t *testing.T) {
 	_, adapted := chained(t, base, other, "steps=160", "lora=r=64,alpha=256")
 	t.Logf("loss %.4f of the whole model, %.4f of adapters", full, adapted)
 	require.Less(t, adapted, 1.01*full)
+}
+
+// A step of adapters on a model of the shape of BitNet b1.58 2B4T fits into a card of 12 GB.
+func TestAdaptersOfALargeModelFit(t *testing.T) {
+	c, err := Preset("chat")
+	require.NoError(t, err)
+	for _, s := range []string{"vocab_size=128256", "hidden_size=2560", "intermediate_size=6912", "num_hidden_layers=30", "num_attention_heads=20",
+		"num_key_value_heads=5", "max_position_embeddings=4096", "hidden_act=relu2", "seq_len=256", "batch_size=4", "memory=fast", "lora=r=16,alpha=32,targets=all"} {
+		require.NoError(t, c.Set(s), s)
+	}
+	card := gpu.Adapter{Adapter: driver.Adapter{Name: "a card", Kind: gpu.Discrete, Limits: gpu.Limits{
+		BufferSize: 4<<30 - 4, BindingSize: 4<<30 - 4, OffsetAlignment: 256, StorageBindings: 8,
+		WorkgroupMemory: 32 << 10, WorkgroupInvocations: 256, WorkgroupSizeX: 256, WorkgroupsPerDimension: 65535,
+	}}}
+	m, plan, err := Plan(c, card)
+	require.NoError(t, err)
+	require.InDelta(t, 21.6e6, float64(m.Params.Count()), 0.1e6)
+	var total int64
+	for _, x := range plan.Memory() {
+		t.Logf("%9.2f MiB  %s", float64(x.Bytes)/(1<<20), x.Arena)
+		total += x.Bytes
+	}
+	require.Less(t, total, int64(12e9))
 }

@@ -5,12 +5,18 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"bitnet/bitnet/eval"
 	"bitnet/bitnet/export"
+	"bitnet/bitnet/modelfile"
+	"bitnet/bitnet/task/catalog"
+	"bitnet/bitnet/train"
 )
 
 func exportCommand() *cobra.Command {
 	var o export.Options
+	var m mergeFlags
 	c := &cobra.Command{
 		Use:   "export MODEL",
 		Short: "Write a model for transformers, llama.cpp or Ollama",
@@ -39,6 +45,7 @@ tq2_0, q4_0 and f16 that fits.`,
 				return usageError{fmt.Errorf("say where to write with -o; see %s --help", c.CommandPath())}
 			}
 			o.Note = noteTo(c)
+			o.Merged = m.measure(c, args[0], &o)
 			e, err := export.Export(c.Context(), args[0], o)
 			if err != nil {
 				return err
@@ -65,7 +72,8 @@ tq2_0, q4_0 and f16 that fits.`,
 	fl := c.Flags()
 	runsDirFlag(fl, &o.RunsDir)
 	loraFlag(fl, &o.Adapter)
-	fl.BoolVar(&o.Merge, "merge", false, "make a model of the model and its LoRA adapter, ternary again")
+	fl.BoolVar(&o.Merge, "merge", false, "make a model of the model and its LoRA adapter, ternary again, and print how the loss changes")
+	m.add(fl)
 	fl.StringVar(&o.Format, "format", "hf", strings.Join(export.Formats, ", "))
 	fl.StringVar(&o.Type, "type", "", "of a GGUF file: "+strings.Join(export.Types, ", "))
 	fl.StringVarP(&o.Out, "output", "o", "", "new folder, or for gguf and gguf-lora a file whose name ends in .gguf (required)")
@@ -74,4 +82,38 @@ tq2_0, q4_0 and f16 that fits.`,
 	fl.BoolVar(&o.ForLoRA, "for-lora", false, "write a GGUF file to which llama.cpp can add a LoRA adapter: scales are part of the weights, rounded to 16 bits")
 	fl.BoolVar(&o.Force, "force", false, "write a GGUF file of a relu2 model, which llama.cpp computes differently")
 	return c
+}
+
+// mergeFlags say on what the loss of a merged model is measured.
+type mergeFlags struct {
+	adapterFlags
+	data string
+	rows int
+}
+
+func (f *mergeFlags) add(fl *pflag.FlagSet) {
+	f.adapterFlags.add(fl)
+	fl.StringVar(&f.data, "data", "", "with --merge, data to measure the loss on: "+catalog.Help()+" (default: the run's validation data)")
+	fl.IntVar(&f.rows, "rows", 64, "with --merge, measure on at most N sequences (0: all)")
+}
+
+// measure prints what merging changed of the loss, before anything is written.
+func (f *mergeFlags) measure(c *cobra.Command, path string, o *export.Options) func(*modelfile.Weights) error {
+	return func(merged *modelfile.Weights) error {
+		dev, err := f.open(c)
+		if err != nil {
+			return err
+		}
+		defer dev.Close()
+		e := train.EvalOptions{Options: eval.Options{Rows: f.rows}, RunsDir: o.RunsDir, Adapter: o.Adapter, Note: noteTo(c)}
+		if f.data != "" {
+			e.Data = catalog.Source(f.data, "")
+		}
+		before, after, err := train.MergedLoss(c.Context(), dev, path, e, merged)
+		if err != nil {
+			return fmt.Errorf("measuring the loss of the merged model: %w", err)
+		}
+		fmt.Fprintf(c.OutOrStdout(), "validation loss %.4f with the adapter, %.4f merged: %+.4f over %d tokens\n", before.Mean, after.Mean, after.Mean-before.Mean, before.Tokens)
+		return nil
+	}
 }
