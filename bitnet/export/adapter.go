@@ -122,9 +122,7 @@ func (e *exporter) writePEFT(dir string) error {
 	return modelfile.WriteAdapterConfig(dir, a.LoRA, base)
 }
 
-// ggufAdapter writes the adapter as llama.cpp reads it with --lora, in F32. Where the
-// scale of a projection is applied after the adapter, as llama.cpp does with the tensors
-// NAME.scale of a file, the type of that file says so: then b is divided by it.
+// ggufAdapter writes the adapter as llama.cpp reads it with --lora, in F32.
 func (e *exporter) ggufAdapter() error {
 	path := e.Out
 	if !strings.HasSuffix(path, ".gguf") {
@@ -164,5 +162,6 @@ func (e *exporter) ggufAdapter() error {
 		return fmt.Errorf("placing %s: %w", path, err)
 	}
 	e.wrote(path)
+	e.Note("apply it to the model as bitnet export --format gguf --for-lora writes it")
 	return nil
 }

@@ -22,7 +22,7 @@ func BenchmarkWriteTernary(b *testing.B) {
 		b.Run(fmt.Sprint(t), func(b *testing.B) {
 			b.SetBytes(rows * cols / 4)
 			for b.Loop() {
-				if err := writeTernary(io.Discard, m, t); err != nil {
+				if err := writeTernary(io.Discard, m, t, 1); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -42,8 +42,8 @@ func (e *exporter) compare(got *modelfile.Weights) error {
 			return fmt.Errorf("tensor %s is missing or has a different shape", name)
 		case !bytes.Equal(have.Codes, want.Codes):
 			return fmt.Errorf("tensor %s has different ternary weights", name)
-		case have.Scale != want.Scale && !zero(want):
-			return fmt.Errorf("tensor %s has the scale %g, not %g", name, have.Scale, want.Scale)
+		case have.Scale != e.keptScale(want.Scale) && !zero(want):
+			return fmt.Errorf("tensor %s has the scale %g, not %g", name, have.Scale, e.keptScale(want.Scale))
 		}
 	}
 	e.done.Tensors = len(w.Float) + len(w.Ternary)

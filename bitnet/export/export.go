@@ -31,8 +31,10 @@ type Options struct {
 	// may be nil.
 	Extra func(source, folder string) error
 
-	Adapter string // on the model, found as a model is; "" for none, or that of a run that trained one
-	Merge   bool   // make a model of the model and its adapter
+	Adapter string                         // on the model, found as a model is; "" for none, or that of a run that trained one
+	Merge   bool                           // make a model of the model and its adapter
+	Merged  func(*modelfile.Weights) error // gets what merging made, before it is written; may be nil
+	ForLoRA bool                           // write a GGUF file to which llama.cpp can add an adapter
 }
 
 // Result is what Export did.
@@ -72,6 +74,8 @@ func Export(ctx context.Context, path string, o Options) (*Result, error) {
 		return nil, fmt.Errorf("--format %s: choose one of %s", o.Format, strings.Join(Formats, ", "))
 	case o.Out == "":
 		return nil, fmt.Errorf("say where to write with --output")
+	case o.ForLoRA && o.Format != "gguf":
+		return nil, fmt.Errorf("--for-lora works only with --format gguf, not with %s", o.Format)
 	case o.Type != "" && o.Format != "gguf":
 		return nil, fmt.Errorf("--type works only with --format gguf, not with %s", o.Format)
 	}
@@ -91,7 +95,11 @@ func Export(ctx context.Context, path string, o Options) (*Result, error) {
 		return nil, err
 	}
 	if o.Merge {
-		if err := e.merge(); err != nil {
+		err := e.merge()
+		if err == nil && o.Merged != nil {
+			err = o.Merged(e.weights)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -187,8 +187,15 @@ func (e *exporter) writeGGUF(path, name string, vocab *ggufVocab) error {
 		switch {
 		case s.Ternary:
 			m := e.weights.Ternary[s.Name]
-			to.Type, to.Data = t.tensor, func(w io.Writer) error { return writeTernary(w, m, t.tensor) }
-			if t.tensor != gguf.F32 {
+			scale, apart := m.Scale, t.tensor != gguf.F32 && !e.ForLoRA
+			if err := e.checkScale(s.Name, scale); err != nil {
+				return err
+			}
+			if apart {
+				scale = 1
+			}
+			to.Type, to.Data = t.tensor, func(w io.Writer) error { return writeTernary(w, m, t.tensor, scale) }
+			if apart {
 				tensors = append(tensors, ggufFloats(ggufName(s.Name)+".scale", []int{1}, []float32{m.Scale}))
 			}
 		case s.Name == modelfile.EmbeddingName && e.halfEmbedding():
@@ -226,13 +233,27 @@ func writeHalves(w io.Writer, values []float32) error {
 	return nil
 }
 
-// writeGGUF writes the matrix with its scale in F32, and in the other types
-// with a scale of 1: those could hold it only as a half.
-func writeTernary(w io.Writer, m *modelfile.TernaryMatrix, t gguf.Type) error {
-	scale := m.Scale
-	if t != gguf.F32 {
-		scale = 1
+// keptScale is what a file holds of a scale. With ForLoRA it is part of the weights,
+// where all types but F32 have only a half for it: llama.cpp applies the scales next to
+// them to the sum of a product and that of its adapter, or in later versions not.
+func (e *exporter) keptScale(scale float32) float32 {
+	if e.ForLoRA && e.done.Type != "f32" {
+		return gguf.Float(gguf.Half(scale))
 	}
+	return scale
+}
+
+// checkScale refuses a scale that a half cannot hold well.
+func (e *exporter) checkScale(name string, scale float32) error {
+	if kept := e.keptScale(scale); math.Abs(float64(kept)/float64(scale)-1) > 1e-3 {
+		return fmt.Errorf("the scale %g of %s does not fit the 16 bits that it has with --for-lora: use --type f32", scale, name)
+	}
+	return nil
+}
+
+// writeTernary writes the matrix with a scale. Types other than F32 can hold it only as a
+// half, so that it is 1 where the scale is a tensor of its own.
+func writeTernary(w io.Writer, m *modelfile.TernaryMatrix, t gguf.Type, scale float32) error {
 	row, codes := make([]int8, m.Cols), make([]byte, m.Cols)
 	var out []byte
 	for r := range m.Rows {

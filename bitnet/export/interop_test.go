@@ -53,9 +53,14 @@ type llamaAnswer struct {
 }
 
 func askLlama(t *testing.T, model string, texts []string, ids, greedy []uint32, count int, chats ...[]infer.Message) llamaAnswer {
+	return askLlamaWith(t, model, "", texts, ids, greedy, count, chats...)
+}
+
+// askLlamaWith is askLlama with a file of an adapter.
+func askLlamaWith(t *testing.T, model, lora string, texts []string, ids, greedy []uint32, count int, chats ...[]infer.Message) llamaAnswer {
 	installation, dir := llamaInstallation(t), t.TempDir()
 	logits, job := filepath.Join(dir, "logits"), filepath.Join(dir, "job.json")
-	text, err := json.Marshal(map[string]any{"model": model, "texts": texts, "ids": ids, "greedy": greedy, "count": count, "logits": logits, "chats": chats})
+	text, err := json.Marshal(map[string]any{"model": model, "lora": lora, "texts": texts, "ids": ids, "greedy": greedy, "count": count, "logits": logits, "chats": chats})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(job, text, 0o644))
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
@@ -131,6 +136,7 @@ func TestInterop(t *testing.T) {
 		t.Run("pytorch", func(t *testing.T) { interopPyTorch(t, run) })
 		t.Run("chat", func(t *testing.T) { interopChat(t, run) })
 	})
+	t.Run("adapter", interopAdapter)
 }
 
 // How far llama.cpp may be from our own forward. With its rounding of the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -39,20 +40,11 @@ func Evaluate(ctx context.Context, dev *gpu.Device, path string, o EvalOptions) 
 	if err != nil {
 		return runs.Eval{}, err
 	}
-	dir := source.Dir
 	c, step, err := evalConfig(source, o.Data)
 	if err != nil {
 		return runs.Eval{}, err
 	}
-	var own *tokenizer.Tokenizer
-	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); err == nil {
-		if own, err = tokenizer.Load(dir); err != nil {
-			return runs.Eval{}, err
-		}
-	}
-	t, err := catalog.Open(ctx, task.Options{
-		Settings: c.Data, Seq: c.Train.SeqLen, Seed: c.Train.Seed, Vocab: c.Model.VocabSize, Own: own, Whole: o.Data != "", Note: o.Note,
-	})
+	t, err := openEvaluation(ctx, source.Dir, c, o)
 	if err != nil {
 		return runs.Eval{}, err
 	}
@@ -64,6 +56,70 @@ func Evaluate(ctx context.Context, dev *gpu.Device, path string, o EvalOptions) 
 	e, err := eval.Once(ctx, m, t, c.Train.BatchSize, c.Train.SeqLen, catalog.Packed(c.Data.Source), o.Options)
 	e.Step = step
 	return e, err
+}
+
+// openEvaluation opens the data that a model is measured on.
+func openEvaluation(ctx context.Context, dir string, c *Config, o EvalOptions) (_ task.Task, err error) {
+	var own *tokenizer.Tokenizer
+	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); err == nil {
+		if own, err = tokenizer.Load(dir); err != nil {
+			return nil, err
+		}
+	}
+	return catalog.Open(ctx, task.Options{
+		Settings: c.Data, Seq: c.Train.SeqLen, Seed: c.Train.Seed, Vocab: c.Model.VocabSize, Own: own, Whole: o.Data != "", Note: o.Note,
+	})
+}
+
+// MergedLoss measures what merging an adapter into its model changed: the validation loss
+// of the model with its adapter, as Evaluate finds it, and that of the merged weights.
+func MergedLoss(ctx context.Context, dev *gpu.Device, path string, o EvalOptions, merged *modelfile.Weights) (before, after infer.Loss, err error) {
+	source, err := modelfile.ResolveSource(ctx, o.RunsDir, path, o.Adapter, o.Note)
+	if err != nil {
+		return before, after, err
+	}
+	c, _, err := evalConfig(source, o.Data)
+	if err != nil {
+		return before, after, err
+	}
+	w, a, err := modelfile.ReadSource(source)
+	if err != nil {
+		return before, after, err
+	}
+	if before, err = lossOf(ctx, dev, source.Dir, c, o, w, a); err == nil {
+		after, err = lossOf(ctx, dev, source.Dir, c, o, merged, nil)
+	}
+	return before, after, err
+}
+
+// lossOf is the validation loss of weights, with an adapter if it is not nil.
+func lossOf(ctx context.Context, dev *gpu.Device, dir string, c *Config, o EvalOptions, w *modelfile.Weights, a *modelfile.Adapter) (infer.Loss, error) {
+	t, err := openEvaluation(ctx, dir, c, o)
+	if err != nil {
+		return infer.Loss{}, err
+	}
+	src, err := t.Validation()
+	if err != nil {
+		return infer.Loss{}, err
+	}
+	if src == nil {
+		return infer.Loss{}, fmt.Errorf("%s has no validation data: name data with --data", c.Data.Source)
+	}
+	m, err := infer.Load(dev, w, a)
+	if err != nil {
+		return infer.Loss{}, err
+	}
+	defer m.Release()
+	scorer, err := infer.NewScorer(m, c.Train.BatchSize, c.Train.SeqLen, catalog.Packed(c.Data.Source))
+	if err != nil {
+		return infer.Loss{}, err
+	}
+	defer scorer.Release()
+	rows := int64(o.Rows)
+	if rows == 0 {
+		rows = math.MaxInt64
+	}
+	return scorer.Loss(ctx, src, rows, nil)
 }
 
 // evalConfig is the configuration that a model is measured with, and its step.

@@ -5,16 +5,22 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"bitnet/bitnet/card"
+	"bitnet/bitnet/eval"
 	"bitnet/bitnet/export"
+	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/share"
+	"bitnet/bitnet/task/catalog"
+	"bitnet/bitnet/train"
 )
 
 func exportCommand() *cobra.Command {
 	var o export.Options
 	about := card.About{}
 	noCard := false
+	var m mergeFlags
 	c := &cobra.Command{
 		Use:   "export MODEL",
 		Short: "Write a model for transformers, llama.cpp or Ollama",
@@ -36,6 +42,7 @@ tq2_0, q4_0 and f16 that fits.`,
 		Example: `  bitnet export runs/my_run --format hf -o my-model
   bitnet export runs/my_run --format hf-packed -o my-model-packed --check
   bitnet export runs/my_run --format gguf --type tq2_0 -o my-model.gguf --check --verify
+  bitnet export my_model --format gguf --for-lora -o my-model.gguf
   bitnet export my_lora_run --format gguf-lora -o my-lora.gguf
   bitnet export my_lora_run --merge --format hf -o merged`,
 		Args: exactly(1, modelArgument),
@@ -56,6 +63,7 @@ tq2_0, q4_0 and f16 that fits.`,
 					return share.WriteCard(source, folder, about)
 				}
 			}
+			o.Merged = m.measure(c, args[0], &o)
 			e, err := export.Export(c.Context(), args[0], o)
 			if err != nil {
 				return err
@@ -82,14 +90,50 @@ tq2_0, q4_0 and f16 that fits.`,
 	fl := c.Flags()
 	runsDirFlag(fl, &o.RunsDir)
 	loraFlag(fl, &o.Adapter)
-	fl.BoolVar(&o.Merge, "merge", false, "make a model of the model and its LoRA adapter, ternary again")
+	fl.BoolVar(&o.Merge, "merge", false, "make a model of the model and its LoRA adapter, ternary again, and print how the loss changes")
+	m.add(fl)
 	fl.StringVar(&o.Format, "format", "hf", strings.Join(export.Formats, ", "))
 	fl.StringVar(&o.Type, "type", "", "of a GGUF file: "+strings.Join(export.Types, ", "))
 	fl.StringVarP(&o.Out, "output", "o", "", "new folder, or for gguf and gguf-lora a file whose name ends in .gguf (required)")
 	fl.BoolVar(&o.Check, "check", false, "read the output again, and compare every weight, scale and token")
 	fl.BoolVar(&o.Verify, "verify", false, "print the largest difference of logits between the model and the output")
+	fl.BoolVar(&o.ForLoRA, "for-lora", false, "write a GGUF file to which llama.cpp can add a LoRA adapter: scales are part of the weights, rounded to 16 bits")
 	fl.BoolVar(&o.Force, "force", false, "write a GGUF file of a relu2 model, which llama.cpp computes differently")
 	fl.StringVar(&about.License, "license", "", "license in the model card, by the hub's identifier: mit, apache-2.0, cc-by-4.0, other, ...")
 	fl.BoolVar(&noCard, "no-card", false, "write no model card (README.md, curves.svg) into the folder of hf and hf-packed")
 	return c
+}
+
+// mergeFlags say on what the loss of a merged model is measured.
+type mergeFlags struct {
+	adapterFlags
+	data string
+	rows int
+}
+
+func (f *mergeFlags) add(fl *pflag.FlagSet) {
+	f.adapterFlags.add(fl)
+	fl.StringVar(&f.data, "data", "", "with --merge, data to measure the loss on: "+catalog.Help()+" (default: the run's validation data)")
+	fl.IntVar(&f.rows, "rows", 64, "with --merge, measure on at most N sequences (0: all)")
+}
+
+// measure prints what merging changed of the loss, before anything is written.
+func (f *mergeFlags) measure(c *cobra.Command, path string, o *export.Options) func(*modelfile.Weights) error {
+	return func(merged *modelfile.Weights) error {
+		dev, err := f.open(c)
+		if err != nil {
+			return err
+		}
+		defer dev.Close()
+		e := train.EvalOptions{Options: eval.Options{Rows: f.rows}, RunsDir: o.RunsDir, Adapter: o.Adapter, Note: noteTo(c)}
+		if f.data != "" {
+			e.Data = catalog.Source(f.data, "")
+		}
+		before, after, err := train.MergedLoss(c.Context(), dev, path, e, merged)
+		if err != nil {
+			return fmt.Errorf("measuring the loss of the merged model: %w", err)
+		}
+		fmt.Fprintf(c.OutOrStdout(), "validation loss %.4f with the adapter, %.4f merged: %+.4f over %d tokens\n", before.Mean, after.Mean, after.Mean-before.Mean, before.Tokens)
+		return nil
+	}
 }

@@ -1,6 +1,6 @@
 // What stock llama.cpp makes of a GGUF file, for the interop test.
 //   node llama.mjs INSTALLATION JOB.json
-// The job: {model, texts: [text], ids: [id], greedy: [id], count, logits: file, chats: [[{role, content}]]}.
+// The job: {model, lora: file of an adapter or "", texts: [text], ids: [id], greedy: [id], count, logits: file, chats: [[{role, content}]]}.
 // Prints {tokens: [[id] of each text], back: [each text again], next: [count ids after greedy], vocab,
 // chats: [{ids, answer: [up to count ids, to the end of the turn]} of each conversation, by the file's own template]},
 // and writes the logits after each of ids to the file, as little-endian float32 [ids, vocab].
@@ -20,7 +20,8 @@ const back = tokens.map((ids) => model.detokenize(ids, true));
 
 // Keys and values in full: the cache's own rounding is not what is compared.
 const context = await model.createContext({
-    contextSize: 256, threads: 1, flashAttention: false, experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32"
+    contextSize: 256, threads: 1, flashAttention: false, experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32",
+    ...(job.lora ? {lora: {adapters: [{filePath: job.lora, scale: 1}]}} : {})
 });
 const sequence = context.getSequence();
 const withLogits = (id) => [id, {generateNext: {logits: true}}];
