@@ -144,9 +144,11 @@ func (x *toy) run(ctx context.Context, address, token string, total int64) error
 					local[i] += 0.02 * (x.target[i] - local[i])
 				}
 				done++
+				time.Sleep(x.pause)
 				waiting = time.Now()
+			} else {
+				time.Sleep(time.Millisecond)
 			}
-			time.Sleep(max(x.pause, time.Millisecond))
 			if w.Due(done) || time.Since(waiting) > idle {
 				break
 			}

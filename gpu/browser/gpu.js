@@ -73,6 +73,7 @@
 			this.fault = null; // the first failure that no answer has reported yet
 			this.waiting = new Set(); // rejects what waits for the device
 			this.answers = 0; // of the browser, so far
+			this.stalled = false;
 			this.watch();
 			this.unsent = 0;
 			this.staging = null;
@@ -88,29 +89,41 @@
 			opened.add(this);
 		}
 
-		// watch reminds the browser of a device that it owes an answer: Chromium has been
-		// seen to deliver one, such as that a kernel is compiled, only with the next
-		// message, which never came because everything waited for it.
+		// watch reminds the browser of a device that it owes an answer. A training in
+		// Chromium was seen to wait for ever for its first step. The cause is not known;
+		// an answer that comes only with the next message would explain it, because all
+		// waited for it and sent none.
 		watch() {
 			let seen = 0, silent = 0;
 			this.watcher = setInterval(() => {
 				const { answers } = this;
 				if (this.waiting.size === 0 || answers !== seen) {
-					if (silent >= STALLED_MS) globalThis.bitnetGPU.onstall?.(0);
 					[seen, silent] = [answers, 0];
+					this.stall(0);
 					return;
 				}
 				this.device.pushErrorScope('internal');
 				this.submit([]);
 				this.device.popErrorScope().catch(() => {});
 				silent += WATCH_MS;
-				if (silent >= STALLED_MS) globalThis.bitnetGPU.onstall?.(silent / 1000);
+				if (silent >= STALLED_MS) this.stall(silent / 1000);
 			}, WATCH_MS);
 			this.watcher.unref?.(); // Node.js would not end
 		}
 
-		lose(why) {
+		unwatch() {
 			clearInterval(this.watcher);
+			this.stall(0);
+		}
+
+		// stall reports that nothing was answered for so many seconds, or that this is over.
+		stall(seconds) {
+			if (seconds || this.stalled) globalThis.bitnetGPU.onstall?.(seconds);
+			this.stalled = seconds > 0;
+		}
+
+		lose(why) {
+			this.unwatch();
 			this.why ??= why;
 			for (const reject of this.waiting) reject(lost(this.why));
 			opened.delete(this);
@@ -368,7 +381,7 @@
 		}
 
 		close() {
-			clearInterval(this.watcher);
+			this.unwatch();
 			opened.delete(this);
 			this.device.destroy();
 		}
