@@ -162,12 +162,14 @@ func packFolder(name string, o Options) (*Parcel, error) {
 	ggufs := slices.DeleteFunc(slices.Clone(p.Files), func(s hub.Source) bool { return !strings.HasSuffix(s.Path, ".gguf") })
 	isModel := p.has("config.json")
 	switch {
-	case !isModel && len(ggufs) == 0:
-		return nil, fmt.Errorf("%s holds no model: it has neither a config.json nor a .gguf file", printable.String(name))
+	case !isModel && len(ggufs) == 0 && !p.has("adapter_config.json"):
+		return nil, fmt.Errorf("%s holds no model: it has no config.json, adapter_config.json or .gguf file", printable.String(name))
 	case p.has(card.Name) && o.License != "":
 		return nil, fmt.Errorf("%s has a %s already: write the license there, and leave out --license", printable.String(name), card.Name)
 	case o.NoCard || p.has(card.Name):
 		return p, nil
+	case !isModel && o.License != "":
+		return nil, fmt.Errorf("%s has no config.json, so no model card is written for the license: put a %s into it, and leave out --license", printable.String(name), card.Name)
 	case !isModel:
 		o.Note(fmt.Sprintf("there is no config.json, so no model card is written: put a %s into %s", card.Name, printable.String(name)))
 		return p, nil

@@ -125,6 +125,19 @@ func client(t *testing.T, s *hubtest.Server) *hub.Client {
 	return c
 }
 
+// An adapter has no model card of its own, so its folder is pushed as it is.
+func TestPackAdapter(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "adapter_config.json"), []byte("{}"), 0o644))
+	var notes []string
+	p, err := Pack(t.Context(), dir, Options{Note: func(s string) { notes = append(notes, s) }})
+	require.NoError(t, err)
+	require.Equal(t, []string{"adapter_config.json"}, paths(p))
+	require.Len(t, notes, 1)
+	_, err = Pack(t.Context(), dir, Options{License: "mit"})
+	require.ErrorContains(t, err, "no model card")
+}
+
 // A card that a person changed on the hub is not replaced; one that bitnet wrote is.
 func TestKeepReadme(t *testing.T) {
 	s := hubtest.New(t)
