@@ -31,6 +31,7 @@ type Step struct {
 	AllocsPerStep float64        `json:"allocs_per_step"`
 	ReadsPerStep  int64          `json:"reads_per_step"`
 	DeviceMemory  int64          `json:"device_memory_bytes"`
+	PeakMemory    int64          `json:"peak_memory_bytes"` // the most since the device was opened
 	Profile       []graph.Timing `json:"profile,omitempty"`
 }
 
@@ -114,6 +115,7 @@ func MeasureStep(ctx context.Context, c *train.Config, dev *gpu.Device, repeat i
 	}
 	runtime.ReadMemStats(&after)
 	b.AllocsPerStep = float64(after.Mallocs-before.Mallocs) / float64(len(steps))
+	b.PeakMemory = dev.Stats().Peak
 	b.ReadsPerStep = (dev.Stats().Reads - reads) / int64(len(steps))
 	slices.Sort(steps)
 	slices.Sort(host)
