@@ -39,6 +39,7 @@ func (d *Device) NewBuffer(label string, size int64) (*Buffer, error) {
 	}
 	d.stats.Buffers++
 	d.stats.Allocated += size
+	d.stats.Peak = max(d.stats.Peak, d.stats.Allocated)
 	return &Buffer{device: d, id: id, label: label, size: size}, nil
 }
 

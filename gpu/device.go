@@ -29,6 +29,7 @@ type Stats struct {
 	Compiled     int64 // kernels
 	Buffers      int64 // alive now
 	Allocated    int64 // bytes of the buffers alive now
+	Peak         int64 // the most that Allocated has been
 }
 
 // Adapter is the adapter that was opened.

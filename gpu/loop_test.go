@@ -69,10 +69,11 @@ func TestStats(t *testing.T) {
 	require.NoError(t, p.Run())
 	require.NoError(t, p.Run())
 	require.NoError(t, x.Read(0, make([]byte, 40)))
-	require.Equal(t, gpu.Stats{Runs: 2, Dispatches: 6, Reads: 1, Writes: 2, BytesRead: 40, BytesWritten: 16, Compiled: 1, Buffers: 2, Allocated: 68}, d.Stats())
+	require.Equal(t, gpu.Stats{Runs: 2, Dispatches: 6, Reads: 1, Writes: 2, BytesRead: 40, BytesWritten: 16, Compiled: 1, Buffers: 2, Allocated: 68, Peak: 68}, d.Stats())
 	x.Release()
 	require.EqualValues(t, 1, d.Stats().Buffers)
 	require.EqualValues(t, 4, d.Stats().Allocated)
+	require.EqualValues(t, 68, d.Stats().Peak)
 }
 
 func TestTime(t *testing.T) {

@@ -32,6 +32,7 @@ type Step struct {
 	AllocsPerStep float64        `json:"allocs_per_step"`
 	ReadsPerStep  int64          `json:"reads_per_step"`
 	DeviceMemory  int64          `json:"device_memory_bytes"`
+	PeakMemory    int64          `json:"peak_memory_bytes"` // the most since the device was opened
 	Profile       []graph.Timing `json:"profile,omitempty"`
 	leftOut       string
 }
@@ -149,6 +150,7 @@ func (b *Step) time(ctx context.Context, t *train.Trainer, dev *gpu.Device, repe
 	}
 	runtime.ReadMemStats(&after)
 	b.AllocsPerStep = float64(after.Mallocs-before.Mallocs) / float64(len(steps))
+	b.PeakMemory = dev.Stats().Peak
 	b.ReadsPerStep = (dev.Stats().Reads - reads) / int64(len(steps))
 	slices.Sort(steps)
 	slices.Sort(host)

@@ -95,6 +95,29 @@ func fileOf(t testing.TB, dir string) (both []byte) {
 	return both
 }
 
+// What --dry-run says is the most that steps and checkpoints hold. Evaluations and
+// samples come on top of it.
+func TestPlannedMemoryIsThePeak(t *testing.T) {
+	for _, row := range [][]string{{"memory=fast"}, {"memory=low"}, {"memory=low", "moments=8bit"}} {
+		t.Run(strings.Join(row, " "), func(t *testing.T) {
+			dev := modeltest.Device(t)
+			c := deepConfig(t, row...)
+			_, plan, err := Plan(c, dev.Adapter())
+			require.NoError(t, err)
+			var planned int64
+			for _, m := range plan.Memory() {
+				planned += m.Bytes
+			}
+			require.Zero(t, dev.Stats().Peak)
+			tr := begin(t, c, dev, Start{RunsDir: t.TempDir(), RunID: "r"}, Events{})
+			require.NoError(t, tr.Advance())
+			require.NoError(t, tr.Advance())
+			require.NoError(t, dev.Wait())
+			require.InEpsilon(t, planned, dev.Stats().Peak, 0.03)
+		})
+	}
+}
+
 func held(t *Trainer) (n int64) {
 	for _, m := range t.Plan.Memory() {
 		n += m.Bytes

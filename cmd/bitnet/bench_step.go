@@ -44,8 +44,8 @@ func benchStepCommand() *cobra.Command {
 		}, func(out io.Writer) {
 			fmt.Fprintf(out, "%s, step of %d x %d x %d tokens: median %.1f ms of %d (fastest %.1f), %.0f tokens/s, %.2f GFLOP/s\n",
 				b.Experiment, b.BatchSize, b.SeqLen, b.GradAccum, b.StepMS, repeat, b.FastestMS, b.TokensPerSec, b.GFlops)
-			fmt.Fprintf(out, "first step, including compilation, %.1f s; device memory %d MiB; host %.2f ms per step; %.1f allocations, %d readbacks per step\n",
-				b.FirstStepS, b.DeviceMemory>>20, b.HostMS, b.AllocsPerStep, b.ReadsPerStep)
+			fmt.Fprintf(out, "first step, including compilation, %.1f s; device memory %d MiB (at most %d); host %.2f ms per step; %.1f allocations, %d readbacks per step\n",
+				b.FirstStepS, b.DeviceMemory>>20, b.PeakMemory>>20, b.HostMS, b.AllocsPerStep, b.ReadsPerStep)
 			if b.Profile == nil {
 				fmt.Fprintln(out, "this adapter has no timestamps: no profile by kernel (bench kernels needs none)")
 				return
