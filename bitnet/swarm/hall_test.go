@@ -111,7 +111,7 @@ func (m *mate) give(weights []float32, steps int) error {
 
 // end ends a round.
 func (h *hall) end(steps int) error {
-	rate, momentum := h.rules.OuterRate, h.rules.OuterMomentum
+	rate, momentum := h.rules.outer(h.total)
 	if h.exact {
 		o := h.outer
 		for i, x := range h.mean {
@@ -236,6 +236,24 @@ func TestOneWorkerIsARunAlone(t *testing.T) {
 	rounded := (&hall{rules: rules}).train(t, 1, c)
 	t.Logf("alone %.5f, exact %.5f, int8 %.5f", loss(alone), loss(exact), loss(rounded))
 	require.InEpsilon(t, loss(alone), loss(rounded), 0.02)
+}
+
+// The momentum is what the number of rounds can bear, and what the user says goes.
+func TestOuterOptimizerByRounds(t *testing.T) {
+	r := DefaultRules()
+	r.LocalSteps = 50
+	for steps, want := range map[int64][2]float64{1: {1, 0}, 500: {1, 0}, 1200: {1, 0.5}, 3000: {0.775, 0.8}, 6000: {0.7, 0.9}, 1e9: {0.7, 0.9}} {
+		rate, momentum := r.outer(steps)
+		require.InDelta(t, want[0], rate, 1e-9, "%d steps", steps)
+		require.InDelta(t, want[1], momentum, 1e-9, "%d steps", steps)
+	}
+	r.OuterRate, r.OuterMomentum = 0.3, 0.2
+	rate, momentum := r.outer(6000)
+	require.Equal(t, [2]float64{0.3, 0.2}, [2]float64{rate, momentum})
+	require.NoError(t, r.Check())
+	require.NoError(t, DefaultRules().Check())
+	r.OuterRate = -0.5
+	require.Error(t, r.Check())
 }
 
 // Rounds grow from one local step to all.

@@ -23,13 +23,13 @@ type Rules struct {
 	Silence       time.Duration // after which a worker counts as gone
 	MostWorkers   int
 	MostParameter int64   // of the model that the first worker brings
-	OuterRate     float64 // of the outer optimizer
-	OuterMomentum float64
+	OuterRate     float64 // of the outer optimizer; or Auto
+	OuterMomentum float64 // or Auto
 }
 
 // DefaultRules are those of bitnet swarm serve.
 func DefaultRules() Rules {
-	return Rules{LocalSteps: 100, Patience: 2 * time.Minute, Silence: 15 * time.Second, MostWorkers: 64, MostParameter: 1_000_000_000, OuterRate: OuterRate, OuterMomentum: OuterMomentum}
+	return Rules{LocalSteps: 100, Patience: 2 * time.Minute, Silence: 15 * time.Second, MostWorkers: 64, MostParameter: 1_000_000_000, OuterRate: Auto, OuterMomentum: Auto}
 }
 
 // Check says what is wrong with the rules.
@@ -41,7 +41,7 @@ func (r Rules) Check() error {
 		return fmt.Errorf("rounds cannot grow over %d steps: give 0 or more", r.GrowSteps)
 	case r.Patience <= 0 || r.Silence <= 0:
 		return fmt.Errorf("the patience %v and the silence %v must be positive", r.Patience, r.Silence)
-	case !(r.OuterRate > 0 && r.OuterRate <= 2) || !(r.OuterMomentum >= 0 && r.OuterMomentum < 1):
+	case !(r.OuterRate == Auto || r.OuterRate > 0 && r.OuterRate <= 2) || !(r.OuterMomentum == Auto || r.OuterMomentum >= 0 && r.OuterMomentum < 1):
 		return fmt.Errorf("the outer rate %g must be above 0 and at most 2, and the outer momentum %g in [0, 1)", r.OuterRate, r.OuterMomentum)
 	case r.MostWorkers < 1:
 		return fmt.Errorf("%d workers: at least one must be allowed", r.MostWorkers)

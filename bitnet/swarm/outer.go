@@ -4,12 +4,38 @@ import (
 	"math"
 )
 
-// Defaults of the outer optimizer, as DiLoCo found them best (arXiv 2311.08105,
-// section 3): stochastic gradient descent with Nesterov's momentum.
+// The outer optimizer as DiLoCo found it best (arXiv 2311.08105, section 3) for runs of
+// hundreds of rounds: stochastic gradient descent with Nesterov's momentum.
 const (
 	OuterRate     = 0.7
 	OuterMomentum = 0.9
 )
+
+// Auto as the rate or the momentum of the outer optimizer leaves the choice to
+// Rules.outer.
+const Auto = -1
+
+// fewRounds is 1/(1 - momentum) as a share of the rounds of a run, at most: momentum
+// averages over so many, and what it carries on at the end is lost.
+const fewRounds = 1. / 12
+
+// outer gives rate and momentum for a run of so many steps. By default a run of 120
+// rounds or more has those of DiLoCo, and shorter ones less momentum,
+//
+//	momentum = 1 - 12/rounds,  rate = 1.375 - 0.75 momentum
+//
+// between 0.9 and 0, 0.7 and 1. (docs/swarm.md has what was measured.)
+func (r Rules) outer(steps int64) (rate, momentum float64) {
+	rate, momentum = r.OuterRate, r.OuterMomentum
+	if momentum == Auto {
+		rounds := float64(steps) / float64(r.LocalSteps)
+		momentum = min(max(1-1/(fewRounds*rounds), 0), OuterMomentum)
+	}
+	if rate == Auto {
+		rate = min(OuterRate+0.75*(OuterMomentum-momentum), 1)
+	}
+	return rate, momentum
+}
 
 // outer is the outer optimizer with the weights that it changes.
 type outer struct {

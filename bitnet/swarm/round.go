@@ -82,8 +82,9 @@ func (m *meeting) end() {
 	}
 	m.change = make([]byte, blocksLen(int(r.Parameters))) // nothing changes if nobody counts
 	if len(shares) > 0 {
+		rate, momentum := m.rules.outer(r.Total)
 		var err error
-		if m.change, round.Change, err = m.outer.step(shares, m.rules.OuterRate, m.rules.OuterMomentum); err != nil {
+		if m.change, round.Change, err = m.outer.step(shares, rate, momentum); err != nil {
 			m.failed = fmt.Errorf("round %d: %w", r.Round, err)
 			return
 		}

@@ -69,8 +69,8 @@ the workers continue.`,
 	fl.BoolVar(&o.Even, "even", false, "let every worker finish its local steps: for machines of equal speed")
 	fl.DurationVar(&o.Patience, "patience", o.Patience, "how long a round waits for the changes of slower workers and links")
 	fl.DurationVar(&o.Silence, "silence", o.Silence, "a worker that gives no sign of life for so long is not waited for")
-	fl.Float64Var(&o.OuterRate, "outer-rate", o.OuterRate, "learning rate of the outer optimizer, which applies the mean of the changes")
-	fl.Float64Var(&o.OuterMomentum, "outer-momentum", o.OuterMomentum, "its Nesterov momentum")
+	fl.Float64Var(&o.OuterRate, "outer-rate", o.OuterRate, "learning rate of the outer optimizer, which applies the mean of the changes; -1: 0.7, up to 1 in a run of few rounds")
+	fl.Float64Var(&o.OuterMomentum, "outer-momentum", o.OuterMomentum, "its Nesterov momentum; -1: 0.9, less in a run of few rounds")
 	fl.IntVar(&o.MostWorkers, "max-workers", o.MostWorkers, "at most N workers at a time")
 	fl.Int64Var(&o.MostParameter, "max-parameters", o.MostParameter, "largest model that the first worker may bring")
 	return c

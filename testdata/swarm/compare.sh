@@ -21,7 +21,7 @@ config() {
 		model: {vocab_size: 320, hidden_size: 32, intermediate_size: 96, num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 1,
 		        max_position_embeddings: 64, hidden_act: silu, rms_norm_eps: 1.0e-5, rope_theta: 10000}
 		data: {source: "text:$PWD/text", dir: "$PWD/shards", held_out: 0.05, shuffle: true}
-		train: {steps: $steps, batch_size: 8, seq_len: 64, grad_accum: 1, learning_rate: ${LR:-2.0e-3}, warmup_steps: 50, weight_decay: 0.1,
+		train: {steps: $steps, batch_size: 8, seq_len: 64, grad_accum: 1, learning_rate: ${LR:-4.0e-3}, warmup_steps: 50, weight_decay: 0.1,
 		        weight_decay_late: 0, beta1: 0.9, beta2: 0.95, eps: 1.0e-8, max_grad_norm: 1.0, seed: $seed, precision: f32}
 		output: {log_interval: 50, eval_interval: 0, sample_interval: 0, checkpoint_interval: 0, checkpoint_minutes: 0, keep_checkpoints: 1,
 		         eval_samples: $1, prompts: []}
