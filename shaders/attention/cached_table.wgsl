@@ -25,7 +25,8 @@ const LOWEST = -3.4e38;
 {{write "o: array<vec4<f32>>"}}
 {{template "uniform"}}
 {{- range $h := $heads}}
-var<workgroup> lanes{{$h}}: array<f32, {{$.Threads}}>; // scores, then shares of the keys of a block
+var<workgroup> scores{{$h}}: array<f32, {{$.Threads}}>; // of the keys of a block
+var<workgroup> shares{{$h}}: array<f32, {{$.Threads}}>;
 {{- end}}
 
 @compute @workgroup_size({{.Threads}})
@@ -59,38 +60,34 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 		let seen = first + local < end;
 {{- range $h := $heads}}
 		s{{$h}} = select(LOWEST, s{{$h}} * SCALE, seen);
-		lanes{{$h}}[local] = s{{$h}};
+		scores{{$h}}[local] = s{{$h}};
 {{- end}}
 		workgroupBarrier();
 {{- range $h := $heads}}
 		let old{{$h}} = m{{$h}};
-		m{{$h}} = max(m{{$h}}, {{template "largest of" (args "Name" (printf "lanes%d" $h) "N" $.Threads)}});
+		m{{$h}} = max(m{{$h}}, {{template "largest of" (args "Name" (printf "scores%d" $h) "N" $.Threads)}});
 		let keep{{$h}} = exp(old{{$h}} - m{{$h}});
 		l{{$h}} *= keep{{$h}};
 	{{- range $s := $slots}}
 		sum{{$h}}_{{$s}} *= keep{{$h}};
 	{{- end}}
+		shares{{$h}}[local] = select(0.0, exp(s{{$h}} - m{{$h}}), seen);
 {{- end}}
 		workgroupBarrier();
-{{- range $h := $heads}}
-		lanes{{$h}}[local] = select(0.0, exp(s{{$h}} - m{{$h}}), seen);
-{{- end}}
-		workgroupBarrier();
-		for (var j = 0u; j < often(LANES); j++) {
+		for (var j = 0u; j < min(often(LANES), end - first); j++) {
 			let u = uniform1(j);
-			let start = base + min(first + j, end - 1u) * KV_HEADS * D4;
+			let start = base + (first + j) * KV_HEADS * D4;
 {{- range $s := $slots}}
 			let value{{$s}} = values[start + min(local + {{mul $s $.Threads}}u, D4 - 1u)];
 {{- end}}
 {{- range $h := $heads}}
-			let p{{$h}} = lanes{{$h}}[u];
+			let p{{$h}} = shares{{$h}}[u];
 			l{{$h}} += p{{$h}};
 	{{- range $s := $slots}}
 			sum{{$h}}_{{$s}} += p{{$h}} * value{{$s}};
 	{{- end}}
 {{- end}}
 		}
-		workgroupBarrier();
 	}
 {{- range $s := $slots}}
 	if (local + {{mul $s $.Threads}}u < D4) {
