@@ -37,6 +37,7 @@ their validation documents.
 		Example: `  bitnet eval bitnet_arithmetic_20260101_120000
   bitnet eval runs/my_run/checkpoints/step_00002000 --json
   bitnet eval my_run --data other-texts/
+  bitnet eval my_model --adapter my_lora_run --data other-texts/
   bitnet eval my_run --data tokens:ids.u16 --logprobs out.jsonl`,
 		Args: exactly(1, modelArgument),
 		RunE: func(c *cobra.Command, args []string) (err error) {
