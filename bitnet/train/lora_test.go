@@ -282,18 +282,19 @@ func TestAdaptersOfALargeModelFit(t *testing.T) {
 func TestChatAdapters(t *testing.T) {
 	dev := modeltest.Device(t)
 	base := baseModel(t, 264)
-	lora := []string{"lora=r=4", "epochs=1"}
+	small := []string{"epochs=1", "eval_interval=100", "eval_samples=1"}
+	lora := append([]string{"lora=r=4,targets=q,v"}, small...)
 	_, err := Prepare(t.Context(), chatConfig(t, base, lora...), Start{RunsDir: t.TempDir(), Init: base}, Events{})
 	require.ErrorContains(t, err, "has no chat template, and --lora leaves the embedding as it is")
 
-	whole := begin(t, chatConfig(t, base, "epochs=1"), dev, Start{RunsDir: t.TempDir(), RunID: "whole", Init: base}, Events{})
+	whole := begin(t, chatConfig(t, base, small...), dev, Start{RunsDir: t.TempDir(), RunID: "whole", Init: base}, Events{})
 	require.NoError(t, whole.Train(context.Background()))
 	whole.Close()
 	talks := whole.Run.Checkpoints()[0]
 	run := begin(t, chatConfig(t, talks, lora...), dev, Start{RunsDir: t.TempDir(), RunID: "adapted", Init: talks}, Events{})
 	require.NoError(t, run.Train(context.Background()))
 	run.Close()
-	e, err := Evaluate(t.Context(), dev, run.Run.Dir, EvalOptions{Options: eval.Options{Rows: 4}})
+	e, err := Evaluate(t.Context(), dev, run.Run.Dir, EvalOptions{Options: eval.Options{Rows: 1}})
 	require.NoError(t, err)
 	require.NotEmpty(t, e.Scores)
 	best, err := run.Run.Best()
