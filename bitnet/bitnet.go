@@ -132,6 +132,7 @@ func trainOnce(ctx context.Context, c *Config, o TrainOptions, note func(string)
 // OpenOptions say how a model is opened.
 type OpenOptions struct {
 	RunsDir string // where a run's name is looked for
+	Adapter string // LoRA adapter on the model; "" for none, or that of a run that trained one
 	Device  Device
 	Context int          // most tokens of a text; 0 for the model's context, up to 4096
 	Note    func(string) // gets a line for what is skipped and downloaded
@@ -154,7 +155,7 @@ func Open(ctx context.Context, path string, o OpenOptions) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := infer.Open(ctx, dev, o.RunsDir, path, o.Note)
+	m, err := infer.OpenAdapted(ctx, dev, o.RunsDir, path, o.Adapter, o.Note)
 	if err != nil {
 		dev.Close()
 		return nil, err

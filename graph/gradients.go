@@ -30,7 +30,7 @@ func (p *Plan) Gradients(n int) []GradientRange {
 	var out []GradientRange
 	for s := range ends {
 		first := 0
-		for _, q := range p.graph.params.trained() {
+		for _, q := range p.graph.params.Trained() {
 			at, _ := slices.BinarySearch(ends, final[q]+1) // the segment that ends with the call, or later
 			if at == s {
 				out = extendRange(out, q, first, s)
@@ -60,7 +60,7 @@ func extendRange(list []GradientRange, q *Param, first, segment int) []GradientR
 // each parameter. A parameter that the graph does not use is not in it.
 func (p *Plan) finalCalls() map[*Param]int {
 	owner := map[*Tensor]*Param{}
-	for _, q := range p.graph.params.trained() {
+	for _, q := range p.graph.params.Trained() {
 		owner[q.grad] = q
 	}
 	final := map[*Param]int{}

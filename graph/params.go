@@ -105,8 +105,8 @@ func (ps *Params) Freeze() {
 	}
 }
 
-// trained are the parameters that are not frozen, in the order of All.
-func (ps *Params) trained() []*Param {
+// Trained lists the parameters that are not frozen, in the order of All.
+func (ps *Params) Trained() []*Param {
 	if !ps.frozen {
 		return ps.list
 	}
@@ -119,9 +119,6 @@ func (ps *Params) trained() []*Param {
 	return out
 }
 
-// Trained lists the parameters that are not frozen, in the order of All.
-func (ps *Params) Trained() []*Param { return ps.trained() }
-
 func (ps *Params) fail(err error) {
 	if ps.err == nil {
 		ps.err = err
@@ -132,7 +129,7 @@ func (ps *Params) fail(err error) {
 func (ps *Params) All() []*Param { return ps.list }
 
 // Count is the number of trained values.
-func (ps *Params) Count() int64 { return count(ps.trained()) }
+func (ps *Params) Count() int64 { return count(ps.Trained()) }
 
 // Total is the number of all values, frozen ones included.
 func (ps *Params) Total() int64 { return count(ps.list) }
@@ -279,7 +276,7 @@ func (ps *Params) flat(s Slot, first int, values []float32, copy func(*gpu.Buffe
 		done = at
 		return err
 	}
-	for _, p := range ps.trained() {
+	for _, p := range ps.Trained() {
 		if at == len(values) {
 			break
 		}

@@ -20,6 +20,9 @@ import (
 	"bitnet/graph"
 )
 
+// ErrNoData says that nothing is known of the data that a model was trained on.
+var ErrNoData = errors.New("its data is unknown: name data to measure it on with --data")
+
 // EvalOptions say what a model is measured on.
 type EvalOptions struct {
 	eval.Options
@@ -135,7 +138,7 @@ func evalConfig(source modelfile.Source, data string) (*Config, int64, error) {
 	case err == nil:
 		step = max(runs.CheckpointStep(dir), 0)
 	case errors.Is(err, os.ErrNotExist) && data == "":
-		return nil, 0, fmt.Errorf("%s has no %s, so its data is unknown: name data to measure it on with --data", dir, configName)
+		return nil, 0, fmt.Errorf("%s has no %s, so %w", dir, configName, ErrNoData)
 	case errors.Is(err, os.ErrNotExist):
 		c = &Config{Train: Optimisation{BatchSize: 8, SeqLen: min(256, hf.MaxPositions)}}
 	default:

@@ -107,7 +107,7 @@ func readFrozen(dir string) (modelfile.Config, error) {
 
 // keepsVocabulary refuses tokens that a frozen embedding does not know.
 func (j *Job) keepsVocabulary(tok *tokenizer.Tokenizer) error {
-	if j.base == "" || tok == nil || j.own != nil && tok.Size() <= j.own.Size() {
+	if j.base == "" || tok == nil || j.own == nil || tok.Size() <= j.own.Size() {
 		return nil
 	}
 	return &ConfigError{fmt.Errorf("%s has no chat template, and --lora leaves the embedding as it is, so that the tokens of one cannot be learned: "+

@@ -276,3 +276,34 @@ func TestAdaptersOfALargeModelFit(t *testing.T) {
 	}
 	require.Less(t, total, int64(12e9))
 }
+
+// Adapters learn conversations on a model that has a chat template. One without would
+// need new rows of the embedding, which is frozen.
+func TestChatAdapters(t *testing.T) {
+	dev := modeltest.Device(t)
+	base := baseModel(t, 264)
+	small := []string{"epochs=1", "eval_interval=100", "eval_samples=1"}
+	lora := append([]string{"lora=r=4,targets=q,v"}, small...)
+	_, err := Prepare(t.Context(), chatConfig(t, base, lora...), Start{RunsDir: t.TempDir(), Init: base}, Events{})
+	require.ErrorContains(t, err, "has no chat template, and --lora leaves the embedding as it is")
+
+	whole := begin(t, chatConfig(t, base, small...), dev, Start{RunsDir: t.TempDir(), RunID: "whole", Init: base}, Events{})
+	require.NoError(t, whole.Train(context.Background()))
+	whole.Close()
+	talks := whole.Run.Checkpoints()[0]
+	run := begin(t, chatConfig(t, talks, lora...), dev, Start{RunsDir: t.TempDir(), RunID: "adapted", Init: talks}, Events{})
+	require.NoError(t, run.Train(context.Background()))
+	run.Close()
+	e, err := Evaluate(t.Context(), dev, run.Run.Dir, EvalOptions{Options: eval.Options{Rows: 1}})
+	require.NoError(t, err)
+	require.NotEmpty(t, e.Scores)
+	best, err := run.Run.Best()
+	require.NoError(t, err)
+	require.NotNil(t, best.Kept)
+	m, err := infer.Open(t.Context(), dev, filepath.Dir(run.Run.Dir), "adapted@best", func(string) {})
+	require.NoError(t, err)
+	defer m.Release()
+	f, err := infer.FindChatFormat("", m.Tokenizer)
+	require.NoError(t, err)
+	require.Equal(t, infer.ChatML, f.Name)
+}

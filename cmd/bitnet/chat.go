@@ -37,6 +37,7 @@ continues your text instead of answering.
 ` + modelHelp + "\n\n" + chatHelp,
 		Example: `  bitnet chat
   bitnet chat bitnet_tinystories_20260101_120000 --temp 0.6
+  bitnet chat my_model --adapter my_lora_run
   echo "25 + 17 = " | bitnet chat my_run --temp 0`,
 		Args: atMost(1, "one model"),
 	}

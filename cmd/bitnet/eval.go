@@ -45,6 +45,7 @@ HF_TOKEN and HF_HUB_OFFLINE as for huggingface_hub), or from --suite-data.
 		Example: `  bitnet eval bitnet_arithmetic_20260101_120000
   bitnet eval runs/my_run/checkpoints/step_00002000 --json
   bitnet eval my_run --data other-texts/
+  bitnet eval my_model --adapter my_lora_run --data other-texts/
   bitnet eval my_run --data tokens:ids.u16 --logprobs out.jsonl
 
   # all public test sets, and a quick look at two of them

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -38,7 +39,12 @@ A folder gets a model card: README.md, and the run's curves as curves.svg.
 The types of a GGUF file's projections: f32 and f16, tq2_0 (2.06 bits) and tq1_0
 (1.69 bits) for widths that are multiples of 256, q4_0 (4.5 bits) for multiples
 of 32. All hold the ternary weights exactly; the default is the smallest of
-tq2_0, q4_0 and f16 that fits.`,
+tq2_0, q4_0 and f16 that fits.
+
+A LoRA adapter (--adapter, or a run that trained one) stays a file of its own with peft
+and gguf-lora; llama.cpp adds it to a model that was exported with --for-lora. With
+--merge the other formats write a model that has it in its ternary weights, which loses
+what is smaller than a rounding: the loss before and after is printed.`,
 		Example: `  bitnet export runs/my_run --format hf -o my-model
   bitnet export runs/my_run --format hf-packed -o my-model-packed --check
   bitnet export runs/my_run --format gguf --type tq2_0 -o my-model.gguf --check --verify
@@ -130,6 +136,10 @@ func (f *mergeFlags) measure(c *cobra.Command, path string, o *export.Options) f
 			e.Data = catalog.Source(f.data, "")
 		}
 		before, after, err := train.MergedLoss(c.Context(), dev, path, e, merged)
+		if errors.Is(err, train.ErrNoData) {
+			noteTo(c)("the change of the loss is not measured: name data with --data")
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("measuring the loss of the merged model: %w", err)
 		}

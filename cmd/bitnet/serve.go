@@ -43,6 +43,7 @@ finishes the current answers and stops.
 		Example: `  bitnet serve runs/my_run
   bitnet serve runs/my_run --addr 127.0.0.1:9000 --name my-model
   bitnet serve my_run --addr 0.0.0.0:8080 --api-key-file key.txt --allow-host my-machine
+  bitnet serve my_model --adapter my_lora_run
   bitnet serve my_run --parallel 16 --context 2048 --log requests.jsonl
   curl http://127.0.0.1:8080/v1/completions -H 'Content-Type: application/json' -d '{"prompt": "Once upon a time"}'`,
 		Args: exactly(1, modelArgument),
