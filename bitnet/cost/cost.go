@@ -85,10 +85,10 @@ func OfConfig(c *train.Config, a gpu.Adapter, tokens int64) (Run, error) {
 	r := Run{
 		Name: c.Name, Params: m.Params.Count(), Tokens: tokens,
 		TokenFlops: plan.FlopsPerToken(), Dispatches: plan.Dispatches(t.GradAccum), UpdateFlops: plan.UpdateFlops(),
-		StepTokens: int64(t.BatchSize) * int64(t.SeqLen) * int64(t.GradAccum),
+		StepTokens: c.Tokens() / int64(t.Steps), // the mean, where steps grow
 	}
 	if tokens == 0 {
-		r.Tokens = r.StepTokens * int64(t.Steps)
+		r.Tokens = c.Tokens()
 	}
 	r.GradAccum, r.Buckets = t.GradAccum, train.Buckets(r.Params)
 	ranges := plan.Gradients(r.Buckets)

@@ -14,6 +14,7 @@ const (
 	GradNorm
 	LR
 	WeightDecay
+	StepTokens
 	StepTimeMS
 	TokensPerSec
 	TokensSeen
@@ -85,6 +86,11 @@ var table = [numKeys]Metric{
 	WeightDecay: {
 		Name: "wd", Title: "weight decay", Format: Plain, Tag: "train/weight_decay",
 		Status: StatusLine{Label: "settings", Text: "weight decay %s"},
+	},
+	StepTokens: { // only of runs whose steps grow
+		Name: "step_tokens", Title: "tokens per step", Format: Short, Tag: "train/step_tokens",
+		Panel:  Panel{Title: "tokens per step", FromZero: true},
+		Status: StatusLine{Label: "settings", Text: "%s tokens per step"},
 	},
 	StepTimeMS: {
 		Name: "step_time_ms", Title: "time per step", Format: Millis, Tag: "speed/step_time_ms",

@@ -126,7 +126,7 @@ func (p *Plan) row(pt *point, round int) Row {
 	r.Value = runs.Number(sum / float64(len(values)))
 	r.Lowest, r.Highest = runs.Number(slices.Min(values)), runs.Number(slices.Max(values))
 	r.Steps = first.ends[round]
-	r.Tokens = int64(r.Steps) * first.config.TokensPerStep()
+	r.Tokens = first.config.TokensBetween(0, int64(r.Steps))
 	return r
 }
 

@@ -124,7 +124,7 @@ func (s *Sweep) next(b Budget) (leg *Leg, release func(), wait bool, err error) 
 				release()
 				return nil, nil, true, nil
 			}
-			more := int64(e.ends[round]-e.reached()) * e.config.TokensPerStep()
+			more := e.config.TokensBetween(int64(e.reached()), int64(e.ends[round]))
 			if !e.record.started && b.Trials > 0 && begun >= b.Trials || b.Tokens > 0 && tokens+more > b.Tokens {
 				release()
 				return nil, nil, false, ErrBudget
@@ -148,7 +148,7 @@ func spent(points []*point) (begun int, tokens int64) {
 			if e.record.started {
 				begun++
 			}
-			tokens += int64(e.reached()) * e.config.TokensPerStep()
+			tokens += e.config.TokensBetween(0, int64(e.reached()))
 		}
 	}
 	return begun, tokens

@@ -38,9 +38,10 @@ type Optimisation struct {
 	Epochs           float64     `yaml:"epochs"`     // of the data, instead of steps; 0: as many steps as Steps says
 	BatchSize        int         `yaml:"batch_size"` // sequences per micro-batch
 	SeqLen           int         `yaml:"seq_len"`
-	GradAccum        int         `yaml:"grad_accum"` // micro-batches per step
-	Optimizer        string      `yaml:"optimizer"`  // adamw or muon
-	Moments          string      `yaml:"moments"`    // of the optimizer: f32 or 8bit
+	GradAccum        int         `yaml:"grad_accum"`   // micro-batches per step
+	BatchGrowth      string      `yaml:"batch_growth"` // FACTOR@SHARE,...: so many times grad_accum from a share of the steps on; "": never
+	Optimizer        string      `yaml:"optimizer"`    // adamw or muon
+	Moments          string      `yaml:"moments"`      // of the optimizer: f32 or 8bit
 	LearningRate     float64     `yaml:"learning_rate"`
 	WarmupSteps      int         `yaml:"warmup_steps"`
 	Schedule         Schedule    `yaml:"schedule"`          // two-stage, trapezoid or cosine
@@ -271,6 +272,13 @@ func (c *Config) check() error {
 	if err := t.checkSchedule(); err != nil {
 		return err
 	}
+	g, err := parseGrowth(t.BatchGrowth, t.Steps)
+	if err != nil {
+		return err
+	}
+	if tokens := c.tokensPerStep() * float64(g.most()); tokens > mostTokens {
+		return fmt.Errorf("train.batch_growth %s makes steps of %.3g tokens: at most %d are possible", t.BatchGrowth, tokens, mostTokens)
+	}
 	if err := t.checkOptimizer(); err != nil {
 		return err
 	}
@@ -292,14 +300,14 @@ func (c *Config) check() error {
 	return nil
 }
 
-// TokensPerStep is how many tokens a step reads.
+// TokensPerStep is how many tokens a step reads, before train.batch_growth makes it larger.
 func (c *Config) TokensPerStep() int64 {
 	t := c.Train
 	return int64(t.BatchSize) * int64(t.SeqLen) * int64(t.GradAccum)
 }
 
 // Tokens is how many tokens all steps read.
-func (c *Config) Tokens() int64 { return c.TokensPerStep() * int64(c.Train.Steps) }
+func (c *Config) Tokens() int64 { return c.TokensBetween(0, int64(c.Train.Steps)) }
 
 // LimitWarmup shortens the warm-up to a tenth of the steps, for a preset that
 // is run for fewer steps than it was made for.

@@ -72,6 +72,9 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 	if start.Peers != nil && c.Train.OnAnomaly == runs.RollBack {
 		return nil, &ConfigError{errors.New("a worker of a swarm cannot return to an earlier checkpoint: leave out --on-anomaly rollback")}
 	}
+	if start.Peers != nil && c.Train.BatchGrowth != "" {
+		return nil, &ConfigError{errors.New("the steps of a swarm are of one size: leave out train.batch_growth")}
+	}
 	if start.Peers != nil && start.Group.Size() > 1 {
 		return nil, errors.New("a worker of a swarm is one process: leave out --swarm, or start it without mpirun")
 	}
@@ -231,7 +234,7 @@ func (j *Job) settleSteps() error {
 		return &ConfigError{fmt.Errorf("train.epochs is %g, but it is not known beforehand how many rows %s has: give --num-steps instead", c.Train.Epochs, c.Data.Source)}
 	}
 	per := int64(c.Train.BatchSize) * int64(c.Train.GradAccum)
-	steps := (counted.Rows(c.Train.Epochs) + per - 1) / per
+	steps := c.stepsFor(counted.Rows(c.Train.Epochs))
 	if steps > math.MaxInt32 {
 		return &ConfigError{fmt.Errorf("train.epochs %g are %d steps: give --num-steps", c.Train.Epochs, steps)}
 	}

@@ -97,8 +97,11 @@ func (t *Trainer) measure(withShares bool) error {
 	m.Set(runs.GradNorm, float64(last.GradNorm))
 	m.Set(runs.LR, c.learningRate(t.state.Step-1))
 	m.Set(runs.WeightDecay, c.weightDecay(t.state.Step-1))
+	if c.BatchGrowth != "" {
+		m.Set(runs.StepTokens, float64(t.Config.TokensBetween(t.state.Step-1, t.state.Step)))
+	}
 	m.Set(runs.StepTimeMS, 1000*took/timed)
-	m.Set(runs.TokensPerSec, timed*float64(t.TokensPerStep())/took)
+	m.Set(runs.TokensPerSec, float64(t.Config.TokensBetween(t.state.Step-int64(timed), t.state.Step))/took)
 	m.Set(runs.TokensSeen, float64(t.state.TokensSeen))
 	m.Set(runs.Memory, float64(t.dev.Stats().Allocated))
 	if waited != nil {

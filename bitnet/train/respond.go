@@ -188,7 +188,7 @@ func (t *Trainer) skipBatches() error {
 		next = batchesOf(&t.state, step-1) + 1
 	}
 	for ; next < batchesOf(&t.state, step); next++ {
-		if err := t.readBatches(t.batches); err != nil {
+		if err := t.readBatches(t.stepBatches(step)); err != nil {
 			return err
 		}
 	}
@@ -202,7 +202,7 @@ func (t *Trainer) reread(step int64) ([]*data.Batch, error) {
 	if err := t.task.Train().Seek(t.watch.starts[step%graph.HistorySlots]); err != nil {
 		return nil, err
 	}
-	batches := make([]*data.Batch, len(t.batches))
+	batches := make([]*data.Batch, len(t.stepBatches(step)))
 	for i := range batches {
 		batches[i] = data.NewBatch(t.batches[i].Rows, t.batches[i].Seq)
 	}

@@ -149,8 +149,8 @@ func (t *Optimisation) stageBoundary(done int64) bool {
 	return t.Steps > 1 && (done == second || done == second+1)
 }
 
-// Schedule gives learning rate and weight decay over the steps as a run of this
-// configuration would log them: the lines of about so many steps, the first and
+// Schedule gives learning rate, weight decay and the tokens of a step, where they
+// grow, over the steps as a run of this configuration would log them: the lines of about so many steps, the first and
 // the last among them.
 func (c *Config) Schedule(lines int) []runs.Metrics {
 	var list []runs.Metrics
@@ -160,6 +160,9 @@ func (c *Config) Schedule(lines int) []runs.Metrics {
 		m := runs.Metrics{Step: step + 1}
 		m.Set(runs.LR, c.Train.learningRate(step))
 		m.Set(runs.WeightDecay, c.Train.weightDecay(step))
+		if c.Train.BatchGrowth != "" {
+			m.Set(runs.StepTokens, float64(c.TokensBetween(step, step+1)))
+		}
 		list = append(list, m)
 	}
 	for step := int64(0); step < last; step += each {

@@ -28,7 +28,8 @@ type Trainer struct {
 	model   *model.Model
 	task    task.Task
 	program *graph.Program
-	batches []*data.Batch // of a step, those of all ranks
+	batches []*data.Batch // of the largest step, those of all ranks
+	growth  growth
 	state   runs.State
 	saved   int64 // step of the newest checkpoint, -1 for none
 	savedAt time.Time
@@ -100,7 +101,8 @@ func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error
 	if catalog.Packed(c.Data.Source) {
 		newBatch = data.NewPackedBatch
 	}
-	for range t.share.Accum * t.group.Size() {
+	t.growth = c.Train.growth()
+	for range t.share.Accum * t.growth.most() * t.group.Size() {
 		t.batches = append(t.batches, newBatch(t.share.Rows, c.Train.SeqLen))
 	}
 	if err := t.joinRanks(); err != nil {
@@ -220,7 +222,7 @@ func (t *Trainer) Close() {
 // Step is how many steps are finished.
 func (t *Trainer) Step() int64 { return t.state.Step }
 
-// TokensPerStep is how many tokens a step reads.
+// TokensPerStep is that of the configuration.
 func (t *Trainer) TokensPerStep() int64 { return t.Config.TokensPerStep() }
 
 // Advance starts one optimizer step on the device. It allocates nothing and
@@ -231,11 +233,12 @@ func (t *Trainer) Advance() error {
 		return err
 	}
 	t.watch.starts[t.state.Step%graph.HistorySlots] = t.task.Train().Position()
-	if err := t.readBatches(t.batches); err != nil {
+	batches := t.stepBatches(t.state.Step)
+	if err := t.readBatches(batches); err != nil {
 		return err
 	}
 	counted := 0 // on all ranks
-	for _, b := range t.batches {
+	for _, b := range batches {
 		for _, id := range b.Targets {
 			if id != data.Ignore {
 				counted++
@@ -246,7 +249,8 @@ func (t *Trainer) Advance() error {
 		Step: t.state.Step, Absent: t.state.Absent, LearningRate: c.learningRate(t.state.Step), WeightDecay: c.weightDecay(t.state.Step),
 		LossTokens: counted, MaxNorm: c.MaxGradNorm, Beta1: c.Beta1, Beta2: c.Beta2,
 	})
-	own := t.batches[t.group.Rank()*t.share.Accum:][:t.share.Accum]
+	each := len(batches) / t.group.Size()
+	own := batches[t.group.Rank()*each:][:each]
 	last := len(own) - 1
 	for i, b := range own {
 		if err == nil {
@@ -268,9 +272,14 @@ func (t *Trainer) Advance() error {
 		return err
 	}
 	t.state.Step++
-	t.state.TokensSeen += int64(len(t.batches) * len(t.batches[0].Inputs))
+	t.state.TokensSeen += int64(len(batches) * len(batches[0].Inputs))
 	t.state.Position = t.task.Train().Position()
 	return nil
+}
+
+// stepBatches are the batches of a step, from 0.
+func (t *Trainer) stepBatches(step int64) []*data.Batch {
+	return t.batches[:t.share.Accum*t.growth.at(step)*t.group.Size()]
 }
 
 func (t *Trainer) readBatches(batches []*data.Batch) error {

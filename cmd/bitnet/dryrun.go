@@ -29,10 +29,13 @@ func dryRun(out io.Writer, cfg *train.Config, a gpu.Adapter) error {
 		fmt.Fprintf(out, "parameters          %d\n", all)
 	}
 	fmt.Fprintf(out, "tokens per step     %d (%d sequences x %d tokens x %d micro-batches)\n", t.BatchSize*t.SeqLen*t.GradAccum, t.BatchSize, t.SeqLen, t.GradAccum)
+	if t.BatchGrowth != "" {
+		fmt.Fprintf(out, "batch growth        %s: steps of %d tokens at the end\n", t.BatchGrowth, cfg.TokensBetween(int64(t.Steps)-1, int64(t.Steps)))
+	}
 	if t.Epochs > 0 {
 		fmt.Fprintf(out, "total tokens        those of %g epochs of the data\n", t.Epochs)
 	} else {
-		fmt.Fprintf(out, "total tokens        %d\n", int64(t.BatchSize*t.SeqLen*t.GradAccum)*int64(t.Steps))
+		fmt.Fprintf(out, "total tokens        %d\n", cfg.Tokens())
 	}
 	fmt.Fprintf(out, "dispatches per step %d\n", plan.Dispatches(t.GradAccum))
 	fmt.Fprintf(out, "MFLOP per token     %.1f, forward and backward\n", plan.FlopsPerToken()/1e6)

@@ -71,7 +71,7 @@ been trained, or of runs. --set and --num-steps show what a change would do.`,
 			var sources []chart.Source
 			var err error
 			if schedule {
-				o.Keys = []runs.Key{runs.LR, runs.WeightDecay}
+				o.Keys = []runs.Key{runs.LR, runs.WeightDecay, runs.StepTokens}
 				sources, err = schedules(c, &planned, runsDir, args)
 			} else if list, err = findRuns(runsDir, args); err == nil {
 				sources, err = loadAll(list, o.Axis)
@@ -107,7 +107,7 @@ been trained, or of runs. --set and --num-steps show what a change would do.`,
 	c.Flags().Float64Var(&smooth, "smooth", 0, "smooth curves of what is noisy; --smooth=W sets how much, from 0 to below 1")
 	c.Flags().Lookup("smooth").NoOptDefVal = "0.9"
 	c.Flags().BoolVar(&compare, "compare", false, "also print how the runs differ: in settings, and at their last common step")
-	c.Flags().BoolVar(&schedule, "schedule", false, "draw the planned learning rate and weight decay of runs, or of --exp or --config")
+	c.Flags().BoolVar(&schedule, "schedule", false, "draw the planned learning rate, weight decay and growth of the batch of runs, or of --exp or --config")
 	c.Flags().StringVar(&planned.exp, "exp", "", "with --schedule: an experiment: "+strings.Join(train.Presets(), ", "))
 	c.Flags().StringVar(&planned.config, "config", "", "with --schedule: a configuration file")
 	c.Flags().StringArrayVar(&planned.set, "set", nil, "with --schedule: change a value of the configuration: key=value; may be repeated")

@@ -219,7 +219,7 @@ func (p *progress) end(t *train.Trainer, err error) error {
 	case err == nil && t.Step() < int64(c.Steps):
 		p.line("stopped early at step %d of %d", t.Step(), c.Steps)
 	case err == nil:
-		tokens := steps * t.TokensPerStep()
+		tokens := t.Config.TokensBetween(p.first, t.Step())
 		p.line("done: %s steps, %s tokens in %s", thousands(steps), thousands(tokens), brief(took))
 	case errors.Is(err, context.Canceled):
 		p.line("stopped at step %d of %d", t.Step(), c.Steps)

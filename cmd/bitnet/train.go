@@ -36,7 +36,7 @@ type trainFlags struct {
 	seed                                 uint64
 	noShuffle, partial, dryRun           bool
 	quiet, json                          bool
-	onAnomaly, exchange                  string
+	onAnomaly, exchange, size            string
 	tensorboard                          bool
 	swarmFlags
 
@@ -65,6 +65,7 @@ docs/cluster.md.`,
   bitnet train --exp arithmetic --num-steps 5000 --batch-size 64
   bitnet train --exp arithmetic --set model.hidden_act=relu2 --dry-run
   bitnet train --exp text --data my-texts/
+  bitnet train --exp text --data my-texts/ --size small
   bitnet train --exp tinystories --dry-run
   bitnet train --exp chat --init bitnet_tinystories_20260101_120000 --data talks.jsonl --epochs 3
   bitnet train --exp chat --init my_model --lora r=16,alpha=32,targets=all --data talks.jsonl --memory low
@@ -77,6 +78,7 @@ docs/cluster.md.`,
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.exp, "exp", "", "experiment: "+strings.Join(train.Presets(), ", "))
+	fl.StringVar(&f.size, "size", "", "with --exp text, a model and as many steps as train in about an hour on this machine: "+strings.Join(train.Sizes(), ", ")+" (default: the preset's model and steps)")
 	fl.StringVar(&f.config, "config", "", "configuration file instead of an experiment")
 	fl.StringArrayVar(&f.set, "set", nil, "change a value of the configuration: key=value; may be repeated")
 	fl.StringVar(&f.resume, "resume", "", "resume a run from its newest checkpoint, from its best (RUN@best), or from the checkpoint that is given")
@@ -126,6 +128,11 @@ func (f *trainFlags) configuration(c *cobra.Command) (*train.Config, error) {
 	cfg, err := f.base(c)
 	if err != nil {
 		return nil, err
+	}
+	if f.size != "" {
+		if err := cfg.Resize(f.size); err != nil {
+			return nil, err
+		}
 	}
 	f.override(c, cfg)
 	if f.init != "" {
@@ -320,7 +327,9 @@ func runTraining(c *cobra.Command, f *trainFlags) error {
 		return err
 	}
 	var t *train.Trainer
-	t, err = f.train(c, group)
+	if err = f.checkSize(group); err == nil {
+		t, err = f.train(c, group)
+	}
 	return leave(c, group, t, err)
 }
 
@@ -358,6 +367,9 @@ func (f *trainFlags) train(c *cobra.Command, group *cluster.Group) (t *train.Tra
 	device.Turn = group.Local()
 	adapter, err := device.Choose()
 	if err != nil {
+		return nil, err
+	}
+	if err := f.fit(c, cfg); err != nil {
 		return nil, err
 	}
 	out := c.OutOrStdout()
