@@ -246,9 +246,9 @@ def golden(config, weights, data):
 
 # --- files ---------------------------------------------------------------------------
 
-def write_json(path, value):
+def write_json(path, value, indent=1):
     with open(path, "w") as f:
-        json.dump(value, f, indent=1, ensure_ascii=False)
+        json.dump(value, f, indent=indent, ensure_ascii=False)
         f.write("\n")
 
 
@@ -313,7 +313,7 @@ def main():
     for task, task_rows in data.items():
         with open(os.path.join(OUT, task + ".jsonl"), "w") as f:
             f.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in task_rows)
-    write_json(os.path.join(OUT, "golden.json"), result)
+    write_json(os.path.join(OUT, "golden.json"), result, indent=None)
 
 
 def same(a, b, where):

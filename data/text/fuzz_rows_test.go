@@ -26,11 +26,16 @@ func FuzzParquetRows(f *testing.F) {
 		b, err := os.ReadFile(write(f, rows, 2, parquet.DataPageVersion(version)))
 		require.NoError(f, err)
 		f.Add(b)
+		lists := []questionRow{{ID: 1, Label: 2, Endings: []string{"a", ""}, Counts: []int64{-1}, Choices: choices{[]string{"b"}, []string{"B"}}}, {Delta: 7}}
+		b, err = os.ReadFile(write(f, lists, 1, parquet.DataPageVersion(version)))
+		require.NoError(f, err)
+		f.Add(b)
 	}
+	columns := []string{"messages", "source", "id", "label", "delta", "endings", "counts", "choices"}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n := 0
-		o := Options{MaxDocument: 1 << 14}.withDefaults()
-		err := parquetRows(context.Background(), bytes.NewReader(b), int64(len(b)), []string{"messages", "source"}, o, func(r Row, err error) bool {
+		o := Options{MaxDocument: 1 << 14, Integers: true}.withDefaults()
+		err := parquetRows(context.Background(), bytes.NewReader(b), int64(len(b)), columns, o, func(r Row, err error) bool {
 			require.True(t, json.Valid(r.JSON))
 			require.Less(t, len(r.JSON), 20<<14)
 			n++

@@ -174,7 +174,7 @@ type questionRow struct {
 func TestRowsOfListsAndNumbers(t *testing.T) {
 	columns := []string{"id", "label", "delta", "small", "endings", "bare", "counts", "choices"}
 	var rows []questionRow
-	for i := range 300 {
+	for i := range 120 {
 		r := questionRow{
 			ID: int32(-i - 1), Label: int64(i%3) - 1, Delta: int64(i*i) - 1<<40, Small: int32(5 - i*7),
 			Endings: []string{}, Bare: []string{}, Counts: []int64{}, Choices: choices{[]string{}, []string{}},
@@ -189,7 +189,7 @@ func TestRowsOfListsAndNumbers(t *testing.T) {
 		rows = append(rows, r)
 	}
 	for _, version := range []int{1, 2} {
-		path := write(t, rows, 100, parquet.DataPageVersion(version), parquet.PageBufferSize(400))
+		path := write(t, rows, 50, parquet.DataPageVersion(version), parquet.PageBufferSize(400))
 		got, _, err := rowsOfFile(path, columns, Options{Integers: true})
 		require.NoError(t, err)
 		require.Len(t, got, len(rows))
@@ -204,7 +204,7 @@ func TestRowsOfListsAndNumbers(t *testing.T) {
 
 		whole, err := os.ReadFile(path)
 		require.NoError(t, err)
-		for at := 4; at < len(whole); at += 97 {
+		for at := 4; at < len(whole); at += 211 {
 			bad := bytes.Clone(whole)
 			bad[at] ^= 0x5a
 			rowsOfFile(file(t, "bad.parquet", string(bad)), columns, Options{Integers: true, MaxDocument: 1 << 16})
