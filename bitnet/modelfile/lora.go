@@ -47,6 +47,8 @@ func ParseLoRA(text string) (LoRA, error) {
 			alpha, err = strconv.ParseFloat(value, 64)
 		case "targets":
 			targets = append(targets, value)
+		case "":
+			return wrong("%q does not say what it is", item)
 		default:
 			return wrong("there is no value %q", key)
 		}
