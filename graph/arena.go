@@ -18,6 +18,7 @@ type arena struct {
 	align int64   // of what append places, if more than alignment
 	sizes []int64 // of the slabs
 	slabs []*gpu.Buffer
+	lent  []bool // which of them belong to another arena
 }
 
 func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
@@ -93,23 +94,29 @@ func (a *arena) pack(tensors []*Tensor) error {
 	return nil
 }
 
-// allocate makes the slabs' buffers, zeroed. With an error nothing stays
-// allocated.
-func (a *arena) allocate(dev *gpu.Device) error {
+// allocate makes the slabs' buffers, zeroed, but for those that other has and that
+// are large enough; other may be nil. With an error nothing stays allocated.
+func (a *arena) allocate(dev *gpu.Device, other *arena) error {
 	for i, n := range a.sizes {
+		if other != nil && i < len(other.slabs) && other.sizes[i] >= n {
+			a.slabs, a.lent = append(a.slabs, other.slabs[i]), append(a.lent, true)
+			continue
+		}
 		b, err := dev.NewBuffer(fmt.Sprintf("%s %d", a.name, i), n)
 		if err != nil {
 			a.release()
 			return fmt.Errorf("allocating %d MiB for %s: %w", n>>20, a.name, err)
 		}
-		a.slabs = append(a.slabs, b)
+		a.slabs, a.lent = append(a.slabs, b), append(a.lent, false)
 	}
 	return nil
 }
 
 func (a *arena) release() {
-	for _, b := range a.slabs {
-		b.Release()
+	for i, b := range a.slabs {
+		if !a.lent[i] {
+			b.Release()
+		}
 	}
-	a.slabs = nil
+	a.slabs, a.lent = nil, nil
 }

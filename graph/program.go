@@ -13,6 +13,7 @@ import (
 type Program struct {
 	plan   *Plan
 	dev    *gpu.Device
+	lender *Program     // whose activations' memory it uses; nil for its own
 	micro  *gpu.Program // forward, and in training backward
 	update *gpu.Program // the optimizer; nil outside training
 	step   *gpu.Program // micro and update in one; nil outside training
@@ -27,7 +28,20 @@ type Program struct {
 // Compile allocates the plan's buffers and compiles its kernels. The
 // parameters must be allocated on the same device. With an error, nothing stays
 // allocated.
-func (p *Plan) Compile(dev *gpu.Device) (_ *Program, err error) {
+func (p *Plan) Compile(dev *gpu.Device) (*Program, error) { return p.compile(dev, nil) }
+
+// CompileOver is Compile on the device of another program, in the memory of that
+// one's activations as far as they are large enough: an evaluation needs none of
+// its own beside training. The two may run in turn, since no activation of a
+// program is read after its run; the lender must be released last.
+func (p *Plan) CompileOver(lender *Program) (*Program, error) {
+	if err := lender.ready(); err != nil {
+		return nil, err
+	}
+	return p.compile(lender.dev, lender)
+}
+
+func (p *Plan) compile(dev *gpu.Device, lender *Program) (_ *Program, err error) {
 	g := p.graph
 	switch {
 	case g.err != nil:
@@ -43,17 +57,22 @@ func (p *Plan) Compile(dev *gpu.Device) (_ *Program, err error) {
 	if g.begins != nil {
 		end = g.begins.offset + g.begins.bytes()
 	}
-	r := &Program{plan: p, dev: dev, segments: map[int][]*Segment{}, staging: make([]uint32, end/4)}
+	r := &Program{plan: p, dev: dev, lender: lender, segments: map[int][]*Segment{}, staging: make([]uint32, end/4)}
 	defer func() {
 		if err != nil {
 			r.Release()
 			p.compiled = false
 		}
 	}()
-	for _, a := range []*arena{g.inputs, p.activations} {
-		if err := a.allocate(dev); err != nil {
-			return nil, err
-		}
+	if err := g.inputs.allocate(dev, nil); err != nil {
+		return nil, err
+	}
+	var lent *arena
+	if lender != nil {
+		lent = lender.plan.activations
+	}
+	if err := p.activations.allocate(dev, lent); err != nil {
+		return nil, err
 	}
 	if err := g.writeConstants(); err != nil {
 		return nil, err
@@ -96,6 +115,9 @@ func (r *Program) Release() {
 func (r *Program) ready() error {
 	if r.released {
 		return errors.New("the program was released and cannot be used any more")
+	}
+	if r.lender != nil && r.lender.released {
+		return errors.New("the program whose memory this one uses was released before it")
 	}
 	if err := r.plan.graph.err; err != nil {
 		return err
@@ -270,7 +292,7 @@ func (ps *Params) once(dev *gpu.Device, e *emitter, label string) error {
 	if err != nil {
 		return err
 	}
-	if err := scratch.allocate(dev); err != nil {
+	if err := scratch.allocate(dev, nil); err != nil {
 		return err
 	}
 	defer scratch.release()

@@ -14,6 +14,7 @@ import (
 	"bitnet/bitnet/task"
 	"bitnet/data"
 	"bitnet/data/tokenizer"
+	"bitnet/graph"
 )
 
 // Evaluator evaluates one model again and again. What it runs on the device is
@@ -28,9 +29,10 @@ type Evaluator struct {
 }
 
 // New makes an evaluator of a model, which may be in training, over batches of
-// rows x seq tokens, packed if the task's are.
-func New(m *model.Model, t task.Task, rows, seq int, packed bool) (*Evaluator, error) {
-	scorer, err := infer.NewScorer(m, rows, seq, packed)
+// rows x seq tokens, packed if the task's are. training is the program that trains
+// the model, in whose memory the loss is then computed, or nil.
+func New(m *model.Model, t task.Task, rows, seq int, packed bool, training *graph.Program) (*Evaluator, error) {
+	scorer, err := infer.NewScorer(m, rows, seq, packed, training)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +151,7 @@ func Once(ctx context.Context, m *model.Model, t task.Task, rows, seq int, packe
 	if err != nil {
 		return runs.Eval{}, err
 	}
-	e, err := New(m, t, rows, seq, packed)
+	e, err := New(m, t, rows, seq, packed, nil)
 	if err != nil {
 		return runs.Eval{}, err
 	}

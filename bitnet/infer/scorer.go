@@ -43,13 +43,19 @@ type Scorer struct {
 }
 
 // NewScorer compiles the forward pass for batches of rows x seq tokens. The rows
-// of a packed source hold several documents.
-func NewScorer(m *model.Model, rows, seq int, packed bool) (*Scorer, error) {
+// of a packed source hold several documents. training is the program that trains
+// the model, in whose memory the scorer then computes, or nil.
+func NewScorer(m *model.Model, rows, seq int, packed bool, training *graph.Program) (*Scorer, error) {
 	plan, err := m.PlanLoss(rows, seq, packed)
 	if err != nil {
 		return nil, err
 	}
-	program, err := plan.Compile(m.Device())
+	var program *graph.Program
+	if training != nil {
+		program, err = plan.CompileOver(training)
+	} else {
+		program, err = plan.Compile(m.Device())
+	}
 	if err != nil {
 		return nil, err
 	}

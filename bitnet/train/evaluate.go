@@ -113,7 +113,7 @@ func lossOf(ctx context.Context, dev *gpu.Device, dir string, c *Config, o EvalO
 		return infer.Loss{}, err
 	}
 	defer m.Release()
-	scorer, err := infer.NewScorer(m, c.Train.BatchSize, c.Train.SeqLen, catalog.Packed(c.Data.Source))
+	scorer, err := infer.NewScorer(m, c.Train.BatchSize, c.Train.SeqLen, catalog.Packed(c.Data.Source), nil)
 	if err != nil {
 		return infer.Loss{}, err
 	}

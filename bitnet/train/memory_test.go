@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -10,10 +11,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"bitnet/bitnet/infer"
+	"bitnet/bitnet/model"
 	"bitnet/bitnet/model/modeltest"
 	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/runs"
 	"bitnet/gpu"
+	"bitnet/graph"
 )
 
 func deepConfig(t testing.TB, set ...string) *Config {
@@ -95,8 +99,47 @@ func fileOf(t testing.TB, dir string) (both []byte) {
 	return both
 }
 
-// What --dry-run says is the most that steps and checkpoints hold. Evaluations and
-// samples come on top of it.
+// The validation loss is computed in the memory of the step: it takes none of its own
+// but for a batch, and neither the loss nor the steps after it are other than with it.
+func TestEvaluationsUseTheMemoryOfTheStep(t *testing.T) {
+	dev := modeltest.Device(t)
+	for _, memory := range []string{"memory=fast", "memory=low"} {
+		train := func(evaluate bool) []byte {
+			tr := begin(t, deepConfig(t, memory), dev, Start{RunsDir: t.TempDir(), RunID: "r"}, Events{})
+			require.NoError(t, tr.Advance())
+			if evaluate {
+				loss := func(training *graph.Program) (infer.Loss, int64) {
+					before := dev.Stats().Allocated
+					s, err := infer.NewScorer(tr.model, tr.share.Rows, tr.Config.Train.SeqLen, false, training)
+					require.NoError(t, err)
+					defer s.Release()
+					took := dev.Stats().Allocated - before
+					src, err := tr.task.Validation()
+					require.NoError(t, err)
+					l, err := s.Loss(t.Context(), src, 40, nil)
+					require.NoError(t, err)
+					return l, took
+				}
+				want, own := loss(nil)
+				got, shared := loss(tr.program)
+				require.Equal(t, want, got)
+				require.Less(t, shared, own/4)
+			}
+			for tr.Step() < 6 {
+				require.NoError(t, tr.Advance())
+			}
+			path := filepath.Join(t.TempDir(), "weights")
+			require.NoError(t, tr.model.Save(path, model.Form{Slot: graph.Master}))
+			text, err := os.ReadFile(path)
+			require.NoError(t, err)
+			return text
+		}
+		require.True(t, bytes.Equal(train(false), train(true)), memory)
+	}
+}
+
+// What --dry-run says is the most that steps, checkpoints and the validation loss hold.
+// Samples and the problems of an examination come on top of it.
 func TestPlannedMemoryIsThePeak(t *testing.T) {
 	for _, row := range [][]string{{"memory=fast"}, {"memory=low"}, {"memory=low", "moments=8bit"}} {
 		t.Run(strings.Join(row, " "), func(t *testing.T) {

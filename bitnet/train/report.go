@@ -172,7 +172,7 @@ func (t *Trainer) evaluate(ctx context.Context) error {
 		return err
 	}
 	if t.evaluator == nil {
-		if t.evaluator, err = eval.New(t.model, t.task, t.share.Rows, t.Config.Train.SeqLen, catalog.Packed(t.Config.Data.Source)); err != nil {
+		if t.evaluator, err = eval.New(t.model, t.task, t.share.Rows, t.Config.Train.SeqLen, catalog.Packed(t.Config.Data.Source), t.program); err != nil {
 			return err
 		}
 		t.evaluator.Spread(t.group)

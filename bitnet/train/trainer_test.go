@@ -136,7 +136,7 @@ func TestLogProbsAgainstPyTorch(t *testing.T) {
 	require.NoError(t, m.Allocate(dev))
 	defer m.Release()
 	require.NoError(t, m.LoadMasters(filepath.Join(golden, "init")))
-	e, err := infer.NewScorer(m, 8, 32, false)
+	e, err := infer.NewScorer(m, 8, 32, false, nil)
 	require.NoError(t, err)
 	defer e.Release()
 	src, err := data.OpenTokens(filepath.Join(golden, "tokens.u16"), false, false, 0, 32, c.VocabSize)

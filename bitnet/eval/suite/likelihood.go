@@ -27,7 +27,7 @@ func likelihoods(ctx context.Context, m *model.Model, requests []request, most i
 		return answers, nil
 	}
 	p := newPacker(requests, most)
-	scorer, err := infer.NewScorer(m, p.rows(), p.seq, true)
+	scorer, err := infer.NewScorer(m, p.rows(), p.seq, true, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func TestPackingKeepsTheLoss(t *testing.T) {
 	for _, target := range []shaders.Target{graph.TargetOf(dev.Adapter()), shaders.CPU} {
 		m := modeltest.Random(t, dev, modeltest.Tiny(x.tok.Size(), seq), target)
 		losses := func(pack, packed bool) (all []float64) {
-			scorer, err := infer.NewScorer(m, 2, seq, packed)
+			scorer, err := infer.NewScorer(m, 2, seq, packed, nil)
 			require.NoError(t, err)
 			defer scorer.Release()
 			_, err = scorer.Loss(t.Context(), source(pack), math.MaxInt64, func(p infer.TokenLogProb) error {
