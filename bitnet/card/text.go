@@ -10,6 +10,8 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"bitnet/bitnet/runs"
+	"bitnet/bitnet/task"
+	"bitnet/bitnet/task/catalog"
 	"bitnet/data/hub"
 	"bitnet/data/printable"
 )
@@ -99,8 +101,8 @@ func (m *model) sources() []string {
 		s = strings.TrimSpace(s)
 		name, weight, weighted := strings.Cut(s, "*")
 		prefix := ""
-		if after, ok := strings.CutPrefix(name, "text:"); ok {
-			prefix, name = "text:", after
+		if kind, after, ok := strings.Cut(name, ":"); ok && slices.ContainsFunc(catalog.Kinds(), func(k task.Kind) bool { return k.Name == kind }) {
+			prefix, name = kind+":", after
 		}
 		if repo, ok := strings.CutPrefix(name, "hub:"); ok {
 			name = "hub:" + repo

@@ -135,6 +135,22 @@ func TestOutlierIsLeftOut(t *testing.T) {
 	require.Len(t, left, 1)
 	require.Contains(t, left[0], "w3: its change has a norm of 200")
 	require.EqualValues(t, 1, m.members["3"].LeftOut)
+
+	// Nobody else is there: its changes count before long.
+	m.rec.Norms = []float64{1, 1.2, 0.9}
+	for _, key := range []string{"0", "1", "2"} {
+		delete(m.members, key)
+	}
+	rounds := 0
+	for counted = nil; len(counted) == 0; rounds++ {
+		counted, _ = m.judge()
+	}
+	require.Equal(t, 6, rounds, "10, 20, 40, 80, 160 and 320 times the median")
+	m.members["3"].got.norm = 1
+	m.judge()
+	m.members["3"].got.norm = 200
+	counted, _ = m.judge()
+	require.Empty(t, counted, "the bound is as before")
 }
 
 // Without the token nobody gets in, and with it nobody gets further than to the

@@ -66,13 +66,14 @@ type meeting struct {
 	weights string // hash of outer.weights
 	change  []byte // what led from the round before to these weights; nil if unknown
 
-	members map[string]*member // by key
-	founder string             // key of the worker that is asked for plan and weights
-	asked   time.Time          // last sign of life of the founder
-	began   time.Time          // of the round
-	closing time.Time          // when the first worker had done all local steps; zero before
-	said    map[string]time.Time
-	failed  error // the state could not be kept: the meeting point stops
+	members  map[string]*member // by key
+	outliers int                // rounds in a row in which all changes were too far away
+	founder  string             // key of the worker that is asked for plan and weights
+	asked    time.Time          // last sign of life of the founder
+	began    time.Time          // of the round
+	closing  time.Time          // when the first worker had done all local steps; zero before
+	said     map[string]time.Time
+	failed   error // the state could not be kept: the meeting point stops
 }
 
 // member is a worker that is there.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -127,10 +128,12 @@ func (m *meeting) keepRound() {
 }
 
 // judge says whose changes count, in the order of their keys, and who is left out
-// and why.
+// and why. Where all changes of a round are too far away, the next may be twice as far:
+// the only worker of a swarm is not refused for ever.
 func (m *meeting) judge() (counted []*member, left []string) {
 	r := m.rec
-	limit := m.normLimit()
+	limit := min(m.normLimit()*math.Pow(2, float64(m.outliers)), mostNorm)
+	far := false
 	for _, id := range slices.Sorted(maps.Keys(m.members)) {
 		w := m.members[id]
 		why := ""
@@ -139,7 +142,8 @@ func (m *meeting) judge() (counted []*member, left []string) {
 			counted = append(counted, w)
 			continue
 		case w.got != nil:
-			why = fmt.Sprintf("its change has a norm of %.3g, more than %d times the median", w.got.norm, mostTimes)
+			far = true
+			why = fmt.Sprintf("its change has a norm of %.3g, and at most %.3g counts", w.got.norm, limit)
 		case w.refused != "":
 			why = w.refused
 		case w.began != r.Round || w.late:
@@ -154,6 +158,12 @@ func (m *meeting) judge() (counted []*member, left []string) {
 		if len(left) < 16 {
 			left = append(left, w.Name+": "+why)
 		}
+	}
+	switch {
+	case len(counted) > 0:
+		m.outliers = 0
+	case far:
+		m.outliers++
 	}
 	return counted, left
 }

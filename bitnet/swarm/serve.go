@@ -76,6 +76,9 @@ func Serve(ctx context.Context, o ServeOptions) error {
 	if err := sub.SetPendingLimits(-1, 256<<20); err != nil {
 		return err
 	}
+	if err := nc.FlushTimeout(connectTime); err != nil { // until then the server knows of nobody who answers
+		return fmt.Errorf("telling the NATS server of the meeting point: %w", err)
+	}
 	if m.rec != nil {
 		o.Log(fmt.Sprintf("continuing at round %d, step %d of %d", m.rec.Round, m.rec.Step, m.rec.Total))
 	}
