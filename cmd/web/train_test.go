@@ -330,7 +330,7 @@ func TestPlayInBrowser(t *testing.T) {
 			largest = max(largest, math.Abs(want.Cells[i]-got.Squares[i]))
 		}
 	}
-	require.Less(t, largest, 0.01, "int8 activations round at other places")
+	require.Less(t, largest, 0.03, "int8 activations round at other places")
 	t.Logf("50 positions: the same moves; largest difference of a probability %.2g", largest)
 	p.clean()
 }
