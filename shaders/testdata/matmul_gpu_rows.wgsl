@@ -29,9 +29,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 	let lane = local % LANES;
 	let column = min(n, N - 1u) * WORDS;
 	var s0 = 0;
-	for (var step = lane; step < WORDS; step += LANES) {
-		let k = step;
-		let word = signed_codes(b[column + step]);
+	for (var k = lane; k < WORDS; k += LANES) {
+		let word = signed_codes(b[column + k]);
 		let w0 = i32(word << 30u) >> 30u;
 		let w1 = i32(word << 28u) >> 30u;
 		let w2 = i32(word << 26u) >> 30u;
