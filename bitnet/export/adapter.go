@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -83,17 +82,7 @@ func (e *exporter) peft() error {
 	if err := e.writePEFT(f.Dir); err != nil {
 		return fmt.Errorf("writing %s: %w", e.Out, err)
 	}
-	names, err := os.ReadDir(f.Dir)
-	if err != nil {
-		return err
-	}
-	if err := f.Place(); err != nil {
-		return fmt.Errorf("placing %s: %w", e.Out, err)
-	}
-	for _, n := range names {
-		e.wrote(filepath.Join(e.Out, n.Name()))
-	}
-	return nil
+	return e.place(f)
 }
 
 func (e *exporter) writePEFT(dir string) error {

@@ -154,7 +154,12 @@ func (e *exporter) folder() (err error) {
 	if err := e.reread(func() (*modelfile.Weights, error) { return modelfile.ReadWeights(tmp) }, func() error { return e.checkHF(tmp, packed) }); err != nil {
 		return err
 	}
-	names, err := os.ReadDir(tmp)
+	return e.place(f)
+}
+
+// place gives a folder its name, and notes what it holds.
+func (e *exporter) place(f *atomicfile.Folder) error {
+	names, err := os.ReadDir(f.Dir)
 	if err != nil {
 		return err
 	}

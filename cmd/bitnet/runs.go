@@ -188,6 +188,16 @@ func runsRenameCommand(f *runsFlags) *cobra.Command {
 	}
 }
 
+// labels finds a run and what is written on it.
+func (f *runsFlags) labels(name string) (*runs.Run, runs.Labels, error) {
+	r, err := runs.Find(f.runsDir, name)
+	if err != nil {
+		return nil, runs.Labels{}, err
+	}
+	l, err := r.Labels()
+	return r, l, err
+}
+
 func runsNoteCommand(f *runsFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "note RUN [TEXT]",
@@ -203,11 +213,7 @@ func runsNoteCommand(f *runsFlags) *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			r, err := runs.Find(f.runsDir, args[0])
-			if err != nil {
-				return err
-			}
-			l, err := r.Labels()
+			r, l, err := f.labels(args[0])
 			if err != nil {
 				return err
 			}
@@ -239,11 +245,7 @@ func runsTagCommand(f *runsFlags) *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			r, err := runs.Find(f.runsDir, args[0])
-			if err != nil {
-				return err
-			}
-			l, err := r.Labels()
+			r, l, err := f.labels(args[0])
 			if err != nil {
 				return err
 			}
