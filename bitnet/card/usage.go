@@ -65,8 +65,8 @@ func (m *model) llama(b *strings.Builder, name string) {
 	}
 }
 
-// prompt is the first text that the run's samples continued, if it can stand in
-// quotes of any language.
+// prompt is the first prompt of the run's samples, if it needs no escaping between
+// double quotes in a shell or in Python.
 func (m *model) prompt() string {
 	var prompts []string
 	if yaml.Unmarshal([]byte(m.info.Config.Settings["output.prompts"]), &prompts) == nil && len(prompts) > 0 {

@@ -75,7 +75,7 @@ func TestFollow(t *testing.T) {
 	require.True(t, math.IsNaN(float64(f.Anomalies[0].Value)))
 	require.Equal(t, []Score{{Name: "exact match", Value: 0.5, Unit: Share}}, f.Evals[0].Scores)
 
-	// A resumed run writes its logs anew, up to a checkpoint, and goes on.
+	// A resumed run writes its logs again, up to a checkpoint, and goes on.
 	next := r.Log("metrics") + ".tmp"
 	put(t, next, metricsLines(1, 2))
 	require.NoError(t, os.Rename(next, r.Log("metrics")))

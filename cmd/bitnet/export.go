@@ -56,7 +56,7 @@ what is smaller than a rounding: the loss before and after is printed.`,
 			if o.Out == "" {
 				return usageError{fmt.Errorf("say where to write with -o; see %s --help", c.CommandPath())}
 			}
-			if about.License != "" && (noCard || o.Format == "gguf") {
+			if about.License != "" && (noCard || o.Format != "hf" && o.Format != "hf-packed") {
 				return usageError{fmt.Errorf("--license is for the model card, which only the folder of hf and hf-packed has, without --no-card")}
 			}
 			if err := card.CheckLicense(about.License); err != nil {

@@ -75,7 +75,7 @@ func TestChatCommand(t *testing.T) {
 	require.Contains(t, lines[3], "/nonsense")
 	require.Contains(t, lines[4], "saved")
 	require.Contains(t, lines[5], "nothing saved")
-	require.Equal(t, lines[0], lines[6], "after /reset the conversation begins anew")
+	require.Equal(t, lines[0], lines[6], "after /reset the conversation begins again")
 	require.Contains(t, out, "/reset")
 	require.Equal(t, 1, strings.Count(out, "Ctrl-C stops an answer"), "nothing is answered after /quit")
 	b, err := os.ReadFile(saved)

@@ -108,7 +108,7 @@ func openModel(ctx context.Context, c *call) (any, error) {
 			return err
 		}
 		out = Model{
-			Run: c.Run, Parameters: o.Params.Count(), Context: o.session.Context(), Vocab: o.Config.VocabSize,
+			Run: c.Run, Parameters: o.Params.Total(), Context: o.session.Context(), Vocab: o.Config.VocabSize,
 			Chat: format.Name, Prompt: c.firstPrompt(o), Sampling: infer.DefaultSampling(),
 		}
 		return nil

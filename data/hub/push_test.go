@@ -264,7 +264,7 @@ func (s *swallow) Header() http.Header         { return s.header }
 func (s *swallow) WriteHeader(int)             {}
 func (s *swallow) Write(b []byte) (int, error) { return len(b), nil }
 
-// An address that has expired is asked for anew.
+// An address that has expired is asked for again.
 func TestPushExpiredAddress(t *testing.T) {
 	s, c := pushHub(t, nil)
 	files, sources := pushFiles(t)

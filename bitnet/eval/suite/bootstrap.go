@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// bootstrapRounds is how often lm-eval draws a sample anew, and bootstrapChunk how
+// bootstrapRounds is how often lm-eval draws a sample again, and bootstrapChunk how
 // many draws share a random generator, whose seed is the number of the chunk.
 const (
 	bootstrapRounds = 100_000

@@ -53,7 +53,7 @@ func Run(ctx context.Context, m *infer.Model, tasks []Task, o Options) (*Results
 		o.Progress = func(Progress) {}
 	}
 	begun := time.Now()
-	r := &Results{Model: m.Dir, Parameters: m.Params.Count(), Device: m.Device().Adapter().Name, Context: m.Config.MaxPositions, Limit: o.Limit, Begun: begun}
+	r := &Results{Model: m.Dir, Parameters: m.Params.Total(), Device: m.Device().Adapter().Name, Context: m.Config.MaxPositions, Limit: o.Limit, Begun: begun}
 	var all []*prepared
 	total := int64(0)
 	for _, t := range tasks {
