@@ -2,7 +2,6 @@ package export
 
 import (
 	"context"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,7 +11,7 @@ import (
 	"bitnet/bitnet/infer"
 	"bitnet/bitnet/model/modeltest"
 	"bitnet/bitnet/modelfile"
-	"bitnet/bitnet/modelfile/safetensors"
+	"bitnet/bitnet/modelfile/modelfiletest"
 	"bitnet/data/tokenizer"
 )
 
@@ -20,35 +19,7 @@ import (
 const tictactoe = "../../testdata/tictactoe"
 
 // randomAdapter writes an adapter of tictactoe that changes its logits a good deal.
-func randomAdapter(t *testing.T) string {
-	dir := t.TempDir()
-	w, err := modelfile.ReadWeights(tictactoe)
-	require.NoError(t, err)
-	l, err := modelfile.ParseLoRA("r=3,alpha=6")
-	require.NoError(t, err)
-	rng := rand.New(rand.NewPCG(5, 6))
-	var tensors []safetensors.Tensor
-	for _, s := range w.Config.Tensors() {
-		if !s.Ternary {
-			continue
-		}
-		values := func(n int, scale float64) []float32 {
-			out := make([]float32, n)
-			for i := range out {
-				out[i] = float32(scale * rng.NormFloat64())
-			}
-			return out
-		}
-		nameA, nameB := modelfile.AdapterNames(s.Name)
-		scale := float64(w.Ternary[s.Name].Scale)
-		tensors = append(tensors,
-			safetensors.Float32(nameA, []int{3, s.Shape[1]}, values(3*s.Shape[1], 1)),
-			safetensors.Float32(nameB, []int{s.Shape[0], 3}, values(3*s.Shape[0], 0.1*scale)))
-	}
-	require.NoError(t, safetensors.Write(filepath.Join(dir, modelfile.AdapterWeightsName), tensors, modelfile.AdapterMetadata(w.Hash())))
-	require.NoError(t, modelfile.WriteAdapterConfig(dir, l, "somewhere/else"))
-	return dir
-}
+func randomAdapter(t *testing.T) string { return modelfiletest.Adapter(t, tictactoe, "somewhere/else") }
 
 // The adapter that was written is the one that was read, alone and as part of a model.
 func TestExportAdapter(t *testing.T) {

@@ -98,11 +98,9 @@ func isFolder(name string) (bool, error) {
 	return true, nil
 }
 
-// packModel exports a model into a temporary folder.
+// packModel exports a model, or the adapter of a run that trained one, into a
+// temporary folder. A card is about a model: an adapter gets none.
 func packModel(ctx context.Context, name string, o Options) (p *Parcel, err error) {
-	if o.Format == "" {
-		o.Format = "hf"
-	}
 	made, err := os.MkdirTemp("", "bitnet-push-")
 	if err != nil {
 		return nil, fmt.Errorf("making a folder for the files to push: %w; set TMPDIR to a folder with room", err)
@@ -117,21 +115,50 @@ func packModel(ctx context.Context, name string, o Options) (p *Parcel, err erro
 	if err != nil {
 		return nil, err
 	}
+	adapter := modelfile.IsAdapter(source)
+	if err := o.fit(name, adapter); err != nil {
+		return nil, err
+	}
 	folder := filepath.Join(made, "model")
 	out := folder
-	if o.Format == "gguf" {
+	switch o.Format {
+	case "gguf":
 		out = filepath.Join(folder, "model.gguf")
+	case "gguf-lora":
+		out = filepath.Join(folder, "adapter.gguf")
 	}
 	_, err = export.Export(ctx, source, export.Options{Format: o.Format, Type: o.Type, Out: out, RunsDir: o.RunsDir, Note: o.Note})
 	if err != nil {
 		return nil, err
 	}
-	if !o.NoCard {
+	switch {
+	case o.NoCard:
+	case adapter:
+		o.Note("no model card is written for an adapter: the hub's page can be edited")
+	default:
 		if err := WriteCard(source, folder, card.About{Repo: o.Repo, License: o.License, Format: o.Format, GGUF: "model.gguf"}); err != nil {
 			return nil, err
 		}
 	}
 	return p, p.addFolder(folder)
+}
+
+// fit chooses the format if none was given, and refuses what does not fit a model or
+// an adapter.
+func (o *Options) fit(name string, adapter bool) error {
+	alone := []string{"peft", "gguf-lora"} // formats of adapters
+	switch {
+	case o.Format == "" && adapter:
+		o.Format = "peft"
+	case o.Format == "":
+		o.Format = "hf"
+	case adapter && !slices.Contains(alone, o.Format):
+		return fmt.Errorf("%s is an adapter: push it with --format peft or gguf-lora, or make a model of it first, with bitnet export --merge", printable.String(name))
+	}
+	if adapter && o.License != "" {
+		return errors.New("the license is in the model card, and an adapter gets none: leave out --license")
+	}
+	return nil
 }
 
 // WriteCard writes the model card of the model in source into folder.

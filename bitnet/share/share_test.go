@@ -33,14 +33,19 @@ func aRun(t *testing.T) *runs.Run {
 	t.Helper()
 	r, err := runs.Create(t.TempDir(), "my_run", []byte("name: simple\n"))
 	require.NoError(t, err)
-	model := modelfiletest.Dir(t, false, nil)
+	checkpoint(t, r, modelfiletest.Dir(t, false, nil))
+	return r
+}
+
+// checkpoint writes one of step 10 with the files of a folder.
+func checkpoint(t *testing.T, r *runs.Run, files string) {
+	t.Helper()
 	require.NoError(t, runs.WriteCheckpoint(r.CheckpointDir(10), runs.State{Step: 10}, func(tmp string) error {
-		if err := os.CopyFS(tmp, os.DirFS(model)); err != nil {
+		if err := os.CopyFS(tmp, os.DirFS(files)); err != nil {
 			return err
 		}
 		return os.WriteFile(filepath.Join(tmp, "optimizer.safetensors"), []byte("x"), 0o644)
 	}))
-	return r
 }
 
 func TestPackRun(t *testing.T) {
@@ -123,6 +128,29 @@ func client(t *testing.T, s *hubtest.Server) *hub.Client {
 	c, err := hub.New(hub.Config{Endpoint: s.URL, Cache: t.TempDir(), Token: "hf_write", Backoff: time.Millisecond})
 	require.NoError(t, err)
 	return c
+}
+
+// Of a run that trained an adapter, the adapter is pushed, and a model only where one
+// is made of both first.
+func TestPackRunWithAdapter(t *testing.T) {
+	base := modelfiletest.Dir(t, false, nil)
+	r, err := runs.Create(t.TempDir(), "my_lora", []byte("name: simple\n"))
+	require.NoError(t, err)
+	checkpoint(t, r, modelfiletest.Adapter(t, base, base))
+	for format, want := range map[string][]string{
+		"":          {"adapter_config.json", "adapter_model.safetensors"},
+		"peft":      {"adapter_config.json", "adapter_model.safetensors"},
+		"gguf-lora": {"adapter.gguf"},
+	} {
+		p, err := Pack(t.Context(), r.Dir, Options{Format: format})
+		require.NoError(t, err)
+		require.Equal(t, want, paths(p))
+		require.NoError(t, p.Close())
+	}
+	_, err = Pack(t.Context(), r.Dir, Options{Format: "hf"})
+	require.ErrorContains(t, err, "bitnet export --merge")
+	_, err = Pack(t.Context(), r.Dir, Options{License: "mit"})
+	require.ErrorContains(t, err, "leave out --license")
 }
 
 // An adapter has no model card of its own, so its folder is pushed as it is.

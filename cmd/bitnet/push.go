@@ -120,7 +120,7 @@ huggingface_hub keeps it, or from --token-file. HF_ENDPOINT names a different hu
 	}
 	fl := c.Flags()
 	runsDirFlag(fl, &o.RunsDir)
-	fl.StringVar(&o.Format, "format", "", "of a run: "+strings.Join(export.Formats, ", ")+" (default hf)")
+	fl.StringVar(&o.Format, "format", "", "of a run: "+strings.Join(export.Formats, ", ")+" (default hf, or peft for an adapter)")
 	fl.StringVar(&o.Type, "type", "", "of a GGUF file: "+strings.Join(export.Types, ", "))
 	fl.StringVar(&o.License, "license", "", "license in the model card, by the hub's identifier: mit, apache-2.0, cc-by-4.0, other, ...")
 	fl.BoolVar(&o.NoCard, "no-card", false, "write no model card")

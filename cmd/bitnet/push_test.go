@@ -109,6 +109,7 @@ func TestPushMistakes(t *testing.T) {
 		{[]string{"pull", "a/b/c"}, "is not the name of a model"},
 		{[]string{"pull", "me/game", "--downloads", "0"}, "must be 1 or more"},
 		{[]string{"export", shipped, "--format", "gguf", "-o", "x.gguf", "--license", "mit"}, "--license is for the model card"},
+		{[]string{"export", shipped, "--format", "peft", "-o", "x", "--license", "mit"}, "--license is for the model card"},
 	} {
 		_, err := bitnetOutput(t, x.args...)
 		require.ErrorContains(t, err, x.want, x.args)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -122,5 +123,38 @@ func Dir(t testing.TB, packed bool, change func(c *modelfile.HFConfig, m Model))
 	tok, err := tokenizer.Characters("abc")
 	require.NoError(t, err)
 	require.NoError(t, tok.Save(dir))
+	return dir
+}
+
+// Adapter writes a random adapter of a model directory, of rank 3, that changes its
+// logits a good deal, and says that it was trained on base.
+func Adapter(t testing.TB, model, base string) string {
+	t.Helper()
+	dir := t.TempDir()
+	w, err := modelfile.ReadWeights(model)
+	require.NoError(t, err)
+	l, err := modelfile.ParseLoRA("r=3,alpha=6")
+	require.NoError(t, err)
+	rng := rand.New(rand.NewPCG(5, 6))
+	var tensors []safetensors.Tensor
+	for _, s := range w.Config.Tensors() {
+		if !s.Ternary {
+			continue
+		}
+		values := func(n int, scale float64) []float32 {
+			out := make([]float32, n)
+			for i := range out {
+				out[i] = float32(scale * rng.NormFloat64())
+			}
+			return out
+		}
+		nameA, nameB := modelfile.AdapterNames(s.Name)
+		scale := float64(w.Ternary[s.Name].Scale)
+		tensors = append(tensors,
+			safetensors.Float32(nameA, []int{3, s.Shape[1]}, values(3*s.Shape[1], 1)),
+			safetensors.Float32(nameB, []int{s.Shape[0], 3}, values(3*s.Shape[0], 0.1*scale)))
+	}
+	require.NoError(t, safetensors.Write(filepath.Join(dir, modelfile.AdapterWeightsName), tensors, modelfile.AdapterMetadata(w.Hash())))
+	require.NoError(t, modelfile.WriteAdapterConfig(dir, l, base))
 	return dir
 }
