@@ -94,9 +94,13 @@ func (a *arena) pack(tensors []*Tensor) error {
 	return nil
 }
 
-// allocate makes the slabs' buffers, zeroed, but for those that other has and that
-// are large enough; other may be nil. With an error nothing stays allocated.
-func (a *arena) allocate(dev *gpu.Device, other *arena) error {
+// allocate makes the slabs' buffers, zeroed. With an error nothing stays
+// allocated.
+func (a *arena) allocate(dev *gpu.Device) error { return a.allocateOver(dev, nil) }
+
+// allocateOver is allocate but for the slabs that other has and that are large enough;
+// other may be nil.
+func (a *arena) allocateOver(dev *gpu.Device, other *arena) error {
 	for i, n := range a.sizes {
 		if other != nil && i < len(other.slabs) && other.sizes[i] >= n {
 			a.slabs, a.lent = append(a.slabs, other.slabs[i]), append(a.lent, true)

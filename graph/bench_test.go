@@ -145,7 +145,7 @@ func BenchmarkUpdate(b *testing.B) {
 		ps.emitQuantize(e)
 		scratch, err := layOut(e)
 		require.NoError(b, err)
-		require.NoError(b, scratch.allocate(dev, nil))
+		require.NoError(b, scratch.allocate(dev))
 		for _, c := range e.calls {
 			program, err := assemble(dev, c.src.Label, []call{c})
 			require.NoError(b, err)

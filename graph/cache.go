@@ -43,7 +43,7 @@ func (c *Cache) Allocate(dev *gpu.Device) error {
 	if len(c.memory.slabs) > 0 {
 		return errors.New("the cache is allocated already")
 	}
-	return c.memory.allocate(dev, nil)
+	return c.memory.allocate(dev)
 }
 
 // Release frees the buffers.

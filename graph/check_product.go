@@ -207,7 +207,7 @@ func runAlone(dev *gpu.Device, a *arena, target shaders.Target, tensors []*Tenso
 			return err
 		}
 	}
-	if err := a.allocate(dev, nil); err != nil {
+	if err := a.allocate(dev); err != nil {
 		return err
 	}
 	if err := poisonAll(a); err != nil {

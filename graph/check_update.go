@@ -45,7 +45,7 @@ func newUpdateRun(dev *gpu.Device, target shaders.Target, opt Optimizer, shapes 
 	if r.scratch, err = layOut(e); err != nil {
 		return nil, err
 	}
-	if err := r.scratch.allocate(dev, nil); err != nil {
+	if err := r.scratch.allocate(dev); err != nil {
 		return nil, err
 	}
 	if err := poisonAll(r.scratch); err != nil {

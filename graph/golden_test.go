@@ -414,7 +414,7 @@ func TestGoldenAdamW(t *testing.T) {
 			ps.emitUpdate(e, AdamW{0.9, 0.95, 1e-8})
 			scratch, err := layOut(e)
 			require.NoError(t, err)
-			require.NoError(t, scratch.allocate(dev, nil))
+			require.NoError(t, scratch.allocate(dev))
 			program, err := assemble(dev, "update", e.calls)
 			require.NoError(t, err)
 			lr, wd := g.floats(c+"lr"), g.floats(c+"weight_decay")

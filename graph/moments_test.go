@@ -37,7 +37,7 @@ func newMoments8Test(t *testing.T, dev *gpu.Device, target shaders.Target) *mome
 	m.ps.emitUpdate(e, testAdamW8)
 	scratch, err := layOut(e)
 	require.NoError(t, err)
-	require.NoError(t, scratch.allocate(dev, nil))
+	require.NoError(t, scratch.allocate(dev))
 	t.Cleanup(scratch.release)
 	fillPoison(t, scratch)
 	m.program, err = assemble(dev, "update", e.calls)

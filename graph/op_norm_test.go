@@ -80,7 +80,7 @@ func TestGatedGradientInPlace(t *testing.T) {
 						scratch, err := layOut(e)
 						require.NoError(t, err)
 						for _, a := range []*arena{scratch, g.inputs} {
-							require.NoError(t, a.allocate(dev, nil))
+							require.NoError(t, a.allocate(dev))
 							defer a.release()
 						}
 						require.NoError(t, ps.Allocate(dev))

@@ -64,14 +64,14 @@ func (p *Plan) compile(dev *gpu.Device, lender *Program) (_ *Program, err error)
 			p.compiled = false
 		}
 	}()
-	if err := g.inputs.allocate(dev, nil); err != nil {
+	if err := g.inputs.allocate(dev); err != nil {
 		return nil, err
 	}
 	var lent *arena
 	if lender != nil {
 		lent = lender.plan.activations
 	}
-	if err := p.activations.allocate(dev, lent); err != nil {
+	if err := p.activations.allocateOver(dev, lent); err != nil {
 		return nil, err
 	}
 	if err := g.writeConstants(); err != nil {
@@ -292,7 +292,7 @@ func (ps *Params) once(dev *gpu.Device, e *emitter, label string) error {
 	if err != nil {
 		return err
 	}
-	if err := scratch.allocate(dev, nil); err != nil {
+	if err := scratch.allocate(dev); err != nil {
 		return err
 	}
 	defer scratch.release()

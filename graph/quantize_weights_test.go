@@ -55,7 +55,7 @@ func TestQuantizeWeights(t *testing.T) {
 				require.Len(t, e.calls, 3*c.runs)
 				scratch, err := layOut(e)
 				require.NoError(t, err)
-				require.NoError(t, scratch.allocate(dev, nil))
+				require.NoError(t, scratch.allocate(dev))
 				defer scratch.release()
 				program, err := assemble(dev, "quantize", e.calls)
 				require.NoError(t, err)

@@ -49,7 +49,7 @@ func (ps *Params) NewShareCounter(dev *gpu.Device) (*ShareCounter, error) {
 		return s, e.err
 	}
 	s.rows = make([]uint32, 3*largest)
-	err := s.kept.allocate(dev, nil)
+	err := s.kept.allocate(dev)
 	if err == nil {
 		s.program, err = assemble(dev, e.op, e.calls)
 	}

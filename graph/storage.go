@@ -183,7 +183,7 @@ func (ps *Params) Allocate(dev *gpu.Device) error {
 	}
 	ps.allocated = true
 	for _, a := range ps.arenas() {
-		if err := a.allocate(dev, nil); err != nil {
+		if err := a.allocate(dev); err != nil {
 			ps.Release()
 			return err
 		}

@@ -155,3 +155,10 @@ func ReadTrainable(dir string) (Config, error) {
 	}
 	return c.Config, err
 }
+
+// ReadFrozen reads config.json of a transformers directory that adapters can be trained
+// on: a BitNet model, packed or with float masters.
+func ReadFrozen(dir string) (Config, error) {
+	c, err := ReadHFConfig(dir)
+	return c.Config, err
+}

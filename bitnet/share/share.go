@@ -223,19 +223,7 @@ const maxFiles = 10_000
 // addFolder adds the files of a folder and of those in it. Hidden ones are left
 // out.
 func (p *Parcel) addFolder(dir string) error {
-	err := filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if file != dir && strings.HasPrefix(d.Name(), ".") {
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if d.IsDir() {
-			return nil
-		}
+	err := plainfile.Below(dir, func(file string, _ fs.DirEntry) error {
 		rel, err := filepath.Rel(dir, file)
 		if err != nil {
 			return err

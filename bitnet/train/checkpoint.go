@@ -24,11 +24,11 @@ const (
 var moments = []model.Form{{Slot: graph.FirstMoment, Prefix: "m."}, {Slot: graph.SecondMoment, Prefix: "v."}}
 
 // CheckpointBytes is how much a checkpoint of a model that Plan has planned takes:
-// its weights, and the moments that its optimizer keeps, 4 bytes each. The other
-// files are small.
+// the weights that are trained, and the moments that its optimizer keeps, 4 bytes
+// each. The other files are small.
 func CheckpointBytes(m *model.Model) int64 {
 	var n int64
-	for _, p := range m.Params.All() {
+	for _, p := range m.Params.Trained() {
 		forms := int64(1)
 		for _, f := range moments {
 			if p.Keeps(f.Slot) {

@@ -36,4 +36,11 @@ func TestCheckpointBytes(t *testing.T) {
 		require.InDelta(t, all, sizes[set], 6000, "%s: the headers", set)
 	}
 	require.Less(t, sizes["optimizer=muon"], sizes["optimizer=adamw"]*9/10, "no second moment of ternary weights")
+
+	c := tiny(t)
+	require.NoError(t, c.Set("lora=r=2"))
+	m, _, err := Plan(c, dev.Adapter())
+	require.NoError(t, err)
+	require.Equal(t, 12*m.Params.Count(), CheckpointBytes(m), "of adapters, without their model")
+	require.Less(t, m.Params.Count(), m.Params.Total())
 }

@@ -186,7 +186,7 @@ func (j *Job) stillNewest() error {
 func (j *Job) openModel() (*tokenizer.Tokenizer, error) {
 	from, read := j.from, modelfile.ReadTrainable
 	if j.base != "" {
-		from, read = j.base, readFrozen
+		from, read = j.base, modelfile.ReadFrozen
 	}
 	got, err := read(from)
 	if err != nil {

@@ -99,12 +99,6 @@ func sameAdapters(checkpoint string, l *modelfile.LoRA) error {
 	return nil
 }
 
-// readFrozen reads the architecture of a model of any form.
-func readFrozen(dir string) (modelfile.Config, error) {
-	c, err := modelfile.ReadHFConfig(dir)
-	return c.Config, err
-}
-
 // keepsVocabulary refuses tokens that a frozen embedding does not know.
 func (j *Job) keepsVocabulary(tok *tokenizer.Tokenizer) error {
 	if j.base == "" || tok == nil || j.own == nil || tok.Size() <= j.own.Size() {

@@ -162,8 +162,7 @@ func (f *trainFlags) architecture(cfg *train.Config) (modelfile.Config, error) {
 	if cfg.Train.LoRA == "" && !f.sets("lora") {
 		return modelfile.ReadTrainable(f.init)
 	}
-	c, err := modelfile.ReadHFConfig(f.init)
-	return c.Config, err
+	return modelfile.ReadFrozen(f.init)
 }
 
 // base is the configuration that the other flags change: that of the run to

@@ -71,29 +71,6 @@ func (*Transfer) Wait(context.Context, int) (string, error) { return "", errBrow
 // Progress is that of no download.
 func (*Transfer) Progress() (bytes meter.Reading, ready int) { return meter.Reading{}, 0 }
 
-// Source is a file to push.
-type Source struct {
-	Path, Local string
-	Data        []byte
-}
-
-// PushOptions say how files are pushed.
-type PushOptions struct {
-	Message  string
-	Private  bool
-	Parallel int
-	Note     func(string)
-	Meter    *meter.Meter
-}
-
-// Pushed is what a push did.
-type Pushed struct {
-	Commit, Page string
-	Created      bool
-	Sent, Kept   int
-	SentBytes    int64
-}
-
 // Push fails.
 func (*Client) Push(context.Context, Repo, []Source, PushOptions) (*Pushed, error) {
 	return nil, errBrowser

@@ -8,8 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 	"unicode/utf8"
 
 	"bitnet/data/plainfile"
@@ -44,18 +42,9 @@ func Find(ctx context.Context, paths ...string) ([]Found, error) {
 			continue
 		}
 		before := len(all)
-		err = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
-			if err == nil {
-				err = ctx.Err()
-			}
-			if err != nil {
+		err = plainfile.Below(root, func(p string, d fs.DirEntry) error {
+			if err := ctx.Err(); err != nil {
 				return err
-			}
-			if p != root && strings.HasPrefix(d.Name(), ".") {
-				if d.IsDir() {
-					return fs.SkipDir
-				}
-				return nil
 			}
 			if !d.Type().IsRegular() {
 				return nil

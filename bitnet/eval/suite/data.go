@@ -13,6 +13,7 @@ import (
 	"bitnet/data/disk"
 	"bitnet/data/hub"
 	"bitnet/data/meter"
+	"bitnet/data/plainfile"
 	"bitnet/data/printable"
 	"bitnet/data/text"
 )
@@ -146,16 +147,7 @@ func (t Task) splitName() string {
 
 // filesBelow lists the files below a folder, with slashes, hidden ones left out.
 func filesBelow(root string) (paths []string, err error) {
-	err = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if p != root && strings.HasPrefix(d.Name(), ".") {
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
+	err = plainfile.Below(root, func(p string, _ fs.DirEntry) error {
 		if info, err := os.Stat(p); err == nil && info.Mode().IsRegular() {
 			rel, err := filepath.Rel(root, p)
 			if err != nil {
