@@ -135,20 +135,17 @@ func prepare(ctx context.Context, stdout, stderr io.Writer, names []string, out,
 		last = p
 	}
 	begun := time.Now()
-	done := make(chan struct{})
-	var reporting sync.WaitGroup
-	reporting.Go(func() {
-		status(stderr, done, func() string {
-			mu.Lock()
-			defer mu.Unlock()
-			d, fetched := c.Downloads()
-			return strings.Join(prepareParts(last, d, fetched, c.Needs.Files), "; ")
-		})
+	var m *shard.Manifest
+	err = watched(stderr, func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		d, fetched := c.Downloads()
+		return strings.Join(prepareParts(last, d, fetched, c.Needs.Files), "; ")
+	}, func() (err error) {
+		c.Start(ctx)
+		m, err = shard.Prepare(ctx, out, o)
+		return err
 	})
-	c.Start(ctx)
-	m, err := shard.Prepare(ctx, out, o)
-	close(done)
-	reporting.Wait()
 	if err != nil {
 		return err
 	}
@@ -198,6 +195,17 @@ func status(w io.Writer, done <-chan struct{}, line func() string) {
 			}
 		}
 	}
+}
+
+// watched shows a line that changes while work goes on.
+func watched(w io.Writer, line func() string, work func() error) error {
+	done := make(chan struct{})
+	var showing sync.WaitGroup
+	showing.Go(func() { status(w, done, line) })
+	err := work()
+	close(done)
+	showing.Wait()
+	return err
 }
 
 func dataInfoCommand() *cobra.Command {

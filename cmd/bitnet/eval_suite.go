@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bitnet/bitnet/eval/suite"
+	"bitnet/bitnet/infer"
 )
 
 // suiteFlags say which test sets a model is measured on.
@@ -88,9 +89,7 @@ func (f *suiteFlags) run(c *cobra.Command, m *modelFlags, path string, asJSON bo
 		o.Each = func(s suite.Sample) error { return enc.Encode(s) }
 		defer func() { err = errors.Join(err, w.Flush(), file.Close()) }()
 	}
-	done := f.showProgress(c, &o)
-	results, err := suite.Run(c.Context(), model, tasks, o)
-	done()
+	results, err := runShown(c, model, tasks, o)
 	if err != nil {
 		return err
 	}
@@ -109,8 +108,8 @@ func (f *suiteFlags) run(c *cobra.Command, m *modelFlags, path string, asJSON bo
 	return nil
 }
 
-// showProgress shows how far a run is until the function that it returns is called.
-func (f *suiteFlags) showProgress(c *cobra.Command, o *suite.Options) (end func()) {
+// runShown runs tasks, and shows how far it is.
+func runShown(c *cobra.Command, model *infer.Model, tasks []suite.Task, o suite.Options) (results *suite.Results, err error) {
 	var mu sync.Mutex
 	var last suite.Progress
 	o.Progress = func(p suite.Progress) {
@@ -118,19 +117,15 @@ func (f *suiteFlags) showProgress(c *cobra.Command, o *suite.Options) (end func(
 		defer mu.Unlock()
 		last = p
 	}
-	done := make(chan struct{})
-	var shown sync.WaitGroup
-	shown.Go(func() {
-		status(c.ErrOrStderr(), done, func() string {
-			mu.Lock()
-			defer mu.Unlock()
-			return suiteLine(last)
-		})
+	err = watched(c.ErrOrStderr(), func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return suiteLine(last)
+	}, func() (err error) {
+		results, err = suite.Run(c.Context(), model, tasks, o)
+		return err
 	})
-	return func() {
-		close(done)
-		shown.Wait()
-	}
+	return results, err
 }
 
 // suiteLine words the state of a run; "" before anything is known.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -169,17 +168,6 @@ func push(c *cobra.Command, client *hub.Client, repo hub.Repo, parcel *share.Par
 	}
 	fmt.Fprintln(out, done.Page)
 	return nil
-}
-
-// watched shows a line that changes while work goes on.
-func watched(w io.Writer, line func() string, work func() error) error {
-	done := make(chan struct{})
-	var showing sync.WaitGroup
-	showing.Go(func() { status(w, done, line) })
-	err := work()
-	close(done)
-	showing.Wait()
-	return err
 }
 
 // transferLine is how far a transfer is.
