@@ -223,7 +223,7 @@ func planned(c *train.Config, a gpu.Adapter) (ScalePoint, error) {
 	if err != nil {
 		return ScalePoint{}, err
 	}
-	p := ScalePoint{Tokens: c.Train.BatchSize * c.Train.SeqLen * c.Train.GradAccum}
+	p := ScalePoint{Tokens: int(c.TokensPerStep())}
 	p.Flops = plan.FlopsPerToken()*float64(p.Tokens) + plan.UpdateFlops()
 	for _, m := range plan.Memory() {
 		p.Memory += m.Bytes
