@@ -14,7 +14,8 @@ const (
 
 // Elements of the state buffer, which only kernels write.
 const (
-	StateLoss = iota // mean loss of the step so far
-	StateClip        // factor that clips the gradient
+	StateLoss       = iota // mean loss of the step so far
+	StateClip              // factor that clips the gradient
+	StateDivergence        // mean divergence from a teacher so far
 	StateLen
 )
