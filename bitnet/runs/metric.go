@@ -11,6 +11,7 @@ const (
 	stepKey Key = iota // finished steps: Metrics.Step
 	Loss
 	LossMean
+	Divergence
 	GradNorm
 	LR
 	WeightDecay
@@ -72,6 +73,11 @@ var table = [numKeys]Metric{
 		Name: "loss_mean", Title: "loss", Unit: "nats", Format: Plain, Tag: "train/loss_mean", Spread: Loss,
 		Panel:  Panel{Title: "loss", Smooth: true, Score: ValidationLoss},
 		Status: StatusLine{Label: "loss", Text: "%s"}, Card: true, Compare: true,
+	},
+	Divergence: { // only of runs with a teacher
+		Name: "divergence", Title: "divergence from the teacher", Unit: "nats", Format: Plain, Tag: "train/divergence",
+		Panel:  Panel{Title: "divergence from the teacher", Smooth: true},
+		Status: StatusLine{Label: "loss", Text: "divergence from the teacher %s"}, Compare: true,
 	},
 	GradNorm: {
 		Name: "grad_norm", Title: "gradient norm", Format: Plain, Tag: "train/grad_norm",

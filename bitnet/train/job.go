@@ -81,6 +81,9 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 	if err := checkAdapterStart(c, start); err != nil {
 		return nil, err
 	}
+	if err := checkTeacherStart(c, start); err != nil {
+		return nil, err
+	}
 	j := &Job{config: *c, start: start, events: events, state: runs.State{Seed: c.Train.Seed}}
 	if j.share, err = c.shareOf(start.Group.Size()); err != nil {
 		return nil, err
@@ -98,6 +101,9 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 	}
 	if err == nil && c.Train.LoRA != "" {
 		err = j.findBase(ctx)
+	}
+	if err == nil {
+		err = j.config.FindTeacher(ctx, start.RunsDir, events.note)
 	}
 	if err != nil {
 		return nil, err
@@ -127,6 +133,9 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 		}
 	}
 	if err := j.settleVocabulary(); err != nil {
+		return nil, err
+	}
+	if err := j.checkTeacher(); err != nil {
 		return nil, err
 	}
 	return j, j.settleSteps()
@@ -261,8 +270,8 @@ func (j *Job) Config() *Config {
 	return &c
 }
 
-// Plan checks a configuration and plans its step for an adapter, without a
-// device, its memory or the disk.
+// Plan checks a configuration and plans its step for an adapter, without a device, its
+// memory or the disk, but for a teacher that FindTeacher has not found yet.
 func Plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 	if err := c.Check(); err != nil {
 		return nil, nil, err
@@ -277,7 +286,11 @@ func Plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 // plan plans the micro-batches of a rank.
 func plan(c *Config, s share, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 	opt := c.Train.optimizer()
-	m, err := model.NewAdapted(c.Model, a, opt.Storage(), c.Train.Precision, c.Train.lora())
+	teacher, err := c.taught()
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := model.NewTaught(c.Model, a, opt.Storage(), c.Train.Precision, c.Train.lora(), teacher)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -97,6 +97,9 @@ func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error
 	if err := t.setWeights(j); err != nil {
 		return nil, err
 	}
+	if err := t.loadTeacher(); err != nil {
+		return nil, err
+	}
 	newBatch := data.NewBatch
 	if catalog.Packed(c.Data.Source) {
 		newBatch = data.NewPackedBatch
