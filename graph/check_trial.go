@@ -56,6 +56,7 @@ type trial struct {
 	precision Precision
 	variants  map[string]string // of products
 	memory    int               // bytes of workgroup memory, where not the adapter's
+	ramp      float64           // StepValues.Ramp
 	// divergence says that build declares a loss with a teacher.
 	divergence bool
 }
@@ -263,7 +264,7 @@ func (r *trialRun) fill(p *Program) error {
 			return err
 		}
 	}
-	return r.ps.SetStep(StepValues{LossTokens: counted, Beta1: 0.9, Beta2: 0.95, MaxNorm: 1})
+	return r.ps.SetStep(StepValues{LossTokens: counted, Beta1: 0.9, Beta2: 0.95, MaxNorm: 1, Ramp: r.ramp})
 }
 
 // load gives the program the micro-batch.

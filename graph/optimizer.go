@@ -134,6 +134,7 @@ type StepValues struct {
 	LossTokens   int     // positions that carry loss in all micro-batches of the step, on all machines
 	MaxNorm      float64 // clip the global gradient norm at this
 	Beta1, Beta2 float64 // of AdamW, for the bias corrections
+	Ramp         float64 // share of the way to quantised weights and activations: Graph.Ramp, Graph.RampLinear
 }
 
 // SetStep writes the values of the next step. It allocates nothing. The values
@@ -151,6 +152,7 @@ func (ps *Params) SetStep(v StepValues) error {
 	s[shaders.StepLossScale] = float32(1 / float64(max(v.LossTokens, 1)))
 	s[shaders.StepMaxNorm] = float32(v.MaxNorm)
 	s[shaders.StepSlot] = math.Float32frombits(uint32(v.Step % HistorySlots))
+	s[shaders.StepRamp] = float32(v.Ramp)
 	return ps.step.write(gpu.Bytes(s))
 }
 

@@ -9,6 +9,7 @@ const (
 	StepLossScale        // 1 / (positions that carry loss in the whole step)
 	StepMaxNorm          // gradient norm to clip at
 	StepSlot             // slot of the history, as the bits of a u32
+	StepRamp             // share of the way to quantised weights and activations
 	StepLen
 )
 

@@ -122,7 +122,15 @@ func activation(c modelfile.Config) graph.Activation {
 }
 
 // forward is the whole network up to the head: [tokens, hidden].
-func (m *Model) forward(g *graph.Graph) *graph.Tensor {
+func (m *Model) forward(g *graph.Graph) *graph.Tensor { return m.network(pass{Graph: g}) }
+
+// pass is the graph that a network is declared in.
+type pass struct {
+	*graph.Graph
+	ramp bool // weights and activations are only part of the way to their quantised forms
+}
+
+func (m *Model) network(g pass) *graph.Tensor {
 	x := g.Embedding(m.embed)
 	for _, l := range m.layers {
 		x = m.attention(g, l, x)
@@ -132,14 +140,14 @@ func (m *Model) forward(g *graph.Graph) *graph.Tensor {
 }
 
 // attention: x + o(norm(attention(rope(qkv(norm(x)))))).
-func (m *Model) attention(g *graph.Graph, l layer, x *graph.Tensor) *graph.Tensor {
+func (m *Model) attention(g pass, l layer, x *graph.Tensor) *graph.Tensor {
 	qkv := g.Rope(m.project(g, m.norm(g, x, l.inputNorm, l.qkv), l.qkv, nil), m.Heads(), m.Config.RopeTheta)
 	a := m.norm(g, g.Attention(qkv, m.Heads()), l.attnSubNorm, l.o)
 	return m.project(g, a, l.o, x)
 }
 
 // feedForward: x + down(norm(act(gate(norm(x))) * up(norm(x)))).
-func (m *Model) feedForward(g *graph.Graph, l layer, x *graph.Tensor) *graph.Tensor {
+func (m *Model) feedForward(g pass, l layer, x *graph.Tensor) *graph.Tensor {
 	gu := m.project(g, m.norm(g, x, l.postNorm, l.gateUp), l.gateUp, nil)
 	return m.project(g, m.gatedNorm(g, gu, activation(m.Config), l.ffnSubNorm, l.down), l.down, x)
 }
@@ -149,6 +157,7 @@ type Step struct {
 	Batch, Seq int  // of a micro-batch: rows, and tokens of each
 	Packed     bool // a row is several documents that do not see each other, and not one sequence
 	Optimizer  graph.Optimizer
+	Ramp       bool  // quantise only in part: graph.StepValues.Ramp
 	Memory     int64 // most bytes that it may hold, as for graph.Graph.LimitMemory
 }
 
@@ -157,9 +166,9 @@ func (m *Model) PlanTraining(s Step) (*graph.Plan, error) {
 	g := m.graph(s.Batch, s.Seq, s.Packed)
 	if m.teacher != nil {
 		t := m.teacher.logits(g) // first: its activations are gone before those that are kept come
-		g.DistilledLoss(m.forward(g), m.embed, t)
+		g.DistilledLoss(m.network(pass{g, s.Ramp}), m.embed, t)
 	} else {
-		g.Loss(m.forward(g), m.embed)
+		g.Loss(m.network(pass{g, s.Ramp}), m.embed)
 	}
 	g.LimitMemory(s.Memory)
 	return g.PlanTraining(s.Optimizer)

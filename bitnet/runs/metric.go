@@ -16,6 +16,7 @@ const (
 	LR
 	WeightDecay
 	StepTokens
+	Ramp
 	StepTimeMS
 	TokensPerSec
 	TokensSeen
@@ -97,6 +98,11 @@ var table = [numKeys]Metric{
 		Name: "step_tokens", Title: "tokens per step", Format: Short, Tag: "train/step_tokens",
 		Panel:  Panel{Title: "tokens per step", FromZero: true},
 		Status: StatusLine{Label: "settings", Text: "%s tokens per step"},
+	},
+	Ramp: { // only of runs that quantise gradually
+		Name: "quantize_ramp", Title: "share of quantisation", Format: Percent, Tag: "train/quantize_ramp",
+		Panel:  Panel{Title: "share of quantisation", FromZero: true},
+		Status: StatusLine{Label: "settings", Text: "%s quantised"},
 	},
 	StepTimeMS: {
 		Name: "step_time_ms", Title: "time per step", Format: Millis, Tag: "speed/step_time_ms",

@@ -63,6 +63,7 @@ type Optimisation struct {
 	MemoryBudget     string      `yaml:"memory_budget"`  // most that a step may hold on the device, such as 6GiB; "" for what the adapter has
 	Exchange         string      `yaml:"exchange"`       // of gradients between ranks: f32 or bf16
 	LoRA             string      `yaml:"lora"`           // train adapters of low rank on a frozen model, such as r=16,alpha=32,targets=all; "" trains the model
+	QuantizeRamp     int         `yaml:"quantize_ramp"`  // steps over which weights and activations go from float to ternary and int8; 0: none
 	Teacher          string      `yaml:"teacher"`        // a model whose logits those of the trained one are drawn to; "" for none
 	// TeacherWeight is the share of the divergence from the teacher in what is
 	// minimised; the loss of the data has the rest. nil: 0.5.
@@ -289,6 +290,9 @@ func (c *Config) check() error {
 		return err
 	}
 	if err := t.checkLoRA(); err != nil {
+		return err
+	}
+	if err := t.checkRamp(); err != nil {
 		return err
 	}
 	if err := t.checkTeacher(); err != nil {

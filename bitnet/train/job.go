@@ -84,6 +84,9 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 	if err := checkTeacherStart(c, start); err != nil {
 		return nil, err
 	}
+	if err := checkRampStart(c, start); err != nil {
+		return nil, err
+	}
 	j := &Job{config: *c, start: start, events: events, state: runs.State{Seed: c.Train.Seed}}
 	if j.share, err = c.shareOf(start.Group.Size()); err != nil {
 		return nil, err
@@ -271,7 +274,8 @@ func (j *Job) Config() *Config {
 }
 
 // Plan checks a configuration and plans its step for an adapter, without a device, its
-// memory or the disk, but for a teacher that FindTeacher has not found yet.
+// memory or the disk, but for a teacher that FindTeacher has not found yet. With
+// train.quantize_ramp the step is one of the ramp, which needs the most memory.
 func Plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 	if err := c.Check(); err != nil {
 		return nil, nil, err
@@ -280,11 +284,11 @@ func Plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return plan(c, s, a)
+	return plan(c, s, a, c.Train.ramps(0))
 }
 
-// plan plans the micro-batches of a rank.
-func plan(c *Config, s share, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
+// plan plans the micro-batches of a rank, those of the ramp or others.
+func plan(c *Config, s share, a gpu.Adapter, ramp bool) (*model.Model, *graph.Plan, error) {
 	opt := c.Train.optimizer()
 	teacher, err := c.taught()
 	if err != nil {
@@ -294,12 +298,13 @@ func plan(c *Config, s share, a gpu.Adapter) (*model.Model, *graph.Plan, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := m.PlanTraining(c.step(s, c.Train.memory()))
+	p, err := m.PlanTraining(c.step(s, c.Train.memory(), ramp))
 	return m, p, err
 }
 
-// step is what a training step of a share is planned for, in so much memory.
-func (c *Config) step(s share, memory int64) model.Step {
+// step is what a training step of a share is planned for, in so much memory; ramp says
+// whether it quantises only in part.
+func (c *Config) step(s share, memory int64, ramp bool) model.Step {
 	t := &c.Train
-	return model.Step{Batch: s.Rows, Seq: t.SeqLen, Packed: catalog.Packed(c.Data.Source), Optimizer: t.optimizer(), Memory: memory}
+	return model.Step{Batch: s.Rows, Seq: t.SeqLen, Packed: catalog.Packed(c.Data.Source), Optimizer: t.optimizer(), Ramp: ramp, Memory: memory}
 }

@@ -104,6 +104,9 @@ func (t *Trainer) measure(withShares bool) error {
 	if c.BatchGrowth != "" {
 		m.Set(runs.StepTokens, float64(t.Config.TokensBetween(t.state.Step-1, t.state.Step)))
 	}
+	if c.QuantizeRamp > 0 {
+		m.Set(runs.Ramp, c.ramp(t.state.Step-1))
+	}
 	m.Set(runs.StepTimeMS, 1000*took/timed)
 	m.Set(runs.TokensPerSec, float64(t.Config.TokensBetween(t.state.Step-int64(timed), t.state.Step))/took)
 	m.Set(runs.TokensSeen, float64(t.state.TokensSeen))

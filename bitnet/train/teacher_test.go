@@ -98,20 +98,12 @@ func TestTeacherResumes(t *testing.T) {
 	whole := trainedRun(t, taught(t, float, settings...), Start{Init: float})
 	low := trainedRun(t, taught(t, float, append(settings, "memory=low")...), Start{Init: float})
 
-	c := taught(t, float, settings...)
-	c.Data = whole.Config.Data
-	ctx, cancel := context.WithCancel(context.Background())
-	half := begin(t, c, dev, Start{RunsDir: t.TempDir(), RunID: "half", Init: float}, Events{Step: func(step int64) {
-		if step == 6 {
-			cancel()
-		}
-	}})
-	require.ErrorIs(t, half.Train(ctx), context.Canceled)
-	half.Close()
-	saved, err := LoadConfig(filepath.Join(half.Run.Checkpoints()[0], configName))
+	rest := trainedRun(t, taught(t, float, append(settings, "checkpoint_interval=6")...), Start{Init: float})
+	halfway := rest.Run.CheckpointDir(6)
+	saved, err := LoadConfig(filepath.Join(halfway, configName))
 	require.NoError(t, err)
 	require.True(t, filepath.IsAbs(saved.Train.Teacher), saved.Train.Teacher)
-	rest := trainedRun(t, saved, Start{RunsDir: filepath.Dir(half.Run.Dir), Resume: half.Run.Dir})
+	rest = trainedRun(t, saved, Start{RunsDir: filepath.Dir(rest.Run.Dir), Resume: halfway})
 	sums := func(run *Trainer) runs.State {
 		s, err := runs.ReadState(run.Run.Checkpoints()[0])
 		require.NoError(t, err)
@@ -161,6 +153,7 @@ func TestTeachersThatAreRefused(t *testing.T) {
 	// The same size, but other tokens.
 	swapped := filepath.Join(t.TempDir(), "swapped")
 	require.NoError(t, os.CopyFS(swapped, os.DirFS(base)))
+	require.NoError(t, os.Remove(filepath.Join(swapped, "state.json")))
 	path := filepath.Join(swapped, "tokenizer.json")
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
