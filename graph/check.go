@@ -35,7 +35,7 @@ func Checks(a gpu.Adapter) []Check {
 	for _, row := range gradientTable() {
 		out = append(out, Check{row.name, func(dev *gpu.Device, v *verdict) error { return row.check(dev, target, v) }})
 	}
-	return slices.Concat(out, headChecks(target), quantizeChecks(target), updateChecks(target), productChecks(a, target))
+	return slices.Concat(out, headChecks(target), quantizeChecks(target), rampChecks(target), updateChecks(target), productChecks(a, target))
 }
 
 // Run runs the check. The error is that of the device; a wrong result is the

@@ -299,7 +299,11 @@ func headTrial() (trial, []float64) {
 }
 
 func headChecks(target shaders.Target) []Check {
-	return []Check{{"head and cross-entropy in blocks", func(dev *gpu.Device, v *verdict) error { return checkHead(dev, target, v) }}}
+	return []Check{
+		{"head and cross-entropy in blocks", func(dev *gpu.Device, v *verdict) error { return checkHead(dev, target, v) }},
+		{"head and distillation in blocks", func(dev *gpu.Device, v *verdict) error { return checkDistilled(dev, target, v) }},
+		{"float projections and gated activation", func(dev *gpu.Device, v *verdict) error { return checkBeside(dev, target, v, besideShapes...) }},
+	}
 }
 
 func checkHead(dev *gpu.Device, target shaders.Target, v *verdict) error {

@@ -56,10 +56,14 @@ type trial struct {
 	precision Precision
 	variants  map[string]string // of products
 	memory    int               // bytes of workgroup memory, where not the adapter's
+	ramp      float64           // StepValues.Ramp
+	// divergence says that build declares a loss with a teacher.
+	divergence bool
 }
 
 type trialResult struct {
-	y, loss []float64
+	y, loss []float64 // with a teacher loss has the divergence, too
+	apart   []float64 // the divergence of each position from a teacher
 	dx, dp  [][]float64
 	plan    *Plan
 	sources []shaders.Source // of all kernels that ran
@@ -128,6 +132,9 @@ func (r *trialRun) parameters(target shaders.Target) error {
 		ps.Limits.Units.WorkgroupMemory = r.memory
 	}
 	ps.Precision = r.precision
+	if r.divergence {
+		ps.RecordDivergence()
+	}
 	r.ps = ps
 	for i, m := range r.params {
 		switch {
@@ -257,7 +264,7 @@ func (r *trialRun) fill(p *Program) error {
 			return err
 		}
 	}
-	return r.ps.SetStep(StepValues{LossTokens: counted, Beta1: 0.9, Beta2: 0.95, MaxNorm: 1})
+	return r.ps.SetStep(StepValues{LossTokens: counted, Beta1: 0.9, Beta2: 0.95, MaxNorm: 1, Ramp: r.ramp})
 }
 
 // load gives the program the micro-batch.
@@ -287,7 +294,12 @@ func (r *trialRun) read() (trialResult, error) {
 		out.y = read(r.y)
 	} else {
 		out.y = read(r.g.loss)
-		out.loss = read(r.ps.state)[:1]
+		state := read(r.ps.state)
+		out.loss = state[:1]
+		if r.divergence {
+			out.loss = []float64{state[shaders.StateLoss], state[shaders.StateDivergence]}
+			out.apart = read(r.g.divergence)
+		}
 	}
 	for i, x := range r.x {
 		d := read(r.e.grads[x])

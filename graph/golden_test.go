@@ -208,6 +208,26 @@ func TestGoldenHead(t *testing.T) {
 	})
 }
 
+func TestGoldenDistill(t *testing.T) {
+	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
+		openGoldens(t, "distill").each("f", few(dev, target, 2), func(t *testing.T, g goldens, c string) {
+			f, teacher, table := g.matrix(c+"f"), g.matrix(c+"teacher"), g.matrix(c+"table")
+			weight, temperature := g.floats(c + "weight")[0], g.floats(c + "temperature")[0]
+			got := trial{batch: 1, seq: f.rows, inputs: []matrix{f}, params: []matrix{g.matrix(c + "e")}, targets: g.ids(c + "targets"), divergence: true,
+				build: func(g *Graph, x []*Tensor, p []*Param) *Tensor {
+					g.DistilledLoss(x[0], p[0], g.taught(teacher, table, weight, temperature))
+					return nil
+				}}.run(t, dev, target)
+			near(t, "losses", g.floats(c+"losses"), got.y, exact32)
+			near(t, "divergences", g.floats(c+"divergences"), got.apart, exact32)
+			near(t, "loss", g.floats(c+"loss"), got.loss[:1], exact32)
+			near(t, "divergence", g.floats(c+"divergence"), got.loss[1:], exact32)
+			near(t, "df", g.floats(c+"df"), got.dx[0], exact32)
+			near(t, "de", g.floats(c+"de"), got.dp[0], exact32)
+		})
+	})
+}
+
 func TestGoldenBitLinear(t *testing.T) {
 	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
 		openGoldens(t, "bitlinear").each("x", few(dev, target, 4), func(t *testing.T, g goldens, c string) {

@@ -14,6 +14,7 @@ type Graph struct {
 	params     *Params
 	batch, seq int
 	nodes      []node
+	beside     []neighbour
 	inputs     *arena // written by the host: ids, targets, tables
 	constants  []constant
 	planned    bool
@@ -34,6 +35,12 @@ type node struct {
 	name     string
 	forward  func(*emitter)
 	backward func(*emitter)
+}
+
+// neighbour has the parameters of a model that takes part in a step
+type neighbour struct {
+	name   string
+	params *Params
 }
 
 // constant is an input that is written once.
@@ -109,6 +116,42 @@ func (g *Graph) add(name string, forward, backward func(*emitter)) {
 		g.fail("%s: the graph is planned already: declare all operations before planning", name)
 	}
 	g.nodes = append(g.nodes, node{name, forward, backward})
+}
+
+// Beside declares operations over the parameters of another model, which a step reads and
+// does not train: they run forward only, and nothing goes back through them. The
+// parameters need to be allocated before the graph is compiled. The name is that of the
+// model in Plan.Memory and in the names of its operations.
+func (g *Graph) Beside(name string, ps *Params, declare func()) {
+	g.beside = append(g.beside, neighbour{name, ps})
+	first := len(g.nodes)
+	declare()
+	for i := range g.nodes[first:] {
+		n := &g.nodes[first+i]
+		n.name, n.backward = name+" "+n.name, nil
+	}
+}
+
+// arenas are those that a step holds, but for its activations.
+func (g *Graph) arenas() []*arena {
+	all := g.params.arenas()
+	for _, b := range g.beside {
+		all = append(all, b.params.arenas()...)
+	}
+	return append(all, g.inputs)
+}
+
+// onDevice checks that programs can use all parameters.
+func (g *Graph) onDevice() error {
+	if err := g.params.onDevice(); err != nil {
+		return err
+	}
+	for _, b := range g.beside {
+		if err := b.params.onDevice(); err != nil {
+			return fmt.Errorf("%s: %w", b.name, err)
+		}
+	}
+	return nil
 }
 
 // forward emits all operations in order.

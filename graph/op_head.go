@@ -13,6 +13,7 @@ import (
 // head is what the output head leaves for the host.
 type head struct {
 	loss         *Tensor   // [tokens, 1], of each position
+	divergence   *Tensor   // [tokens, 1], from a teacher; nil without one
 	logits, rows []*Tensor // of chosen positions, for generation, some of them each
 }
 
@@ -31,7 +32,10 @@ func headRows(tokens, vocab int, limit int64) int {
 // 0 where the target is 0xffffffff. In training the gradient of the mean loss
 // is computed in the same pass, block of rows by block of rows, so that the
 // full logits [tokens, vocab] never exist.
-func (g *Graph) Loss(x *Tensor, table *Param) {
+func (g *Graph) Loss(x *Tensor, table *Param) { g.declareLoss(x, table, nil) }
+
+// declareLoss declares the head, with a teacher if it is not nil.
+func (g *Graph) declareLoss(x *Tensor, table *Param, teacher *Teacher) {
 	if g.loss != nil {
 		g.fail("a graph has one loss")
 	}
@@ -58,8 +62,12 @@ func (g *Graph) Loss(x *Tensor, table *Param) {
 				e.runRows(loss.CrossEntropy{Target: e.target, Rows: n, Vocab: vocab}.Source(), part, targets, losses)
 				continue
 			}
-			e.runRows(loss.CrossEntropy{Target: e.target, Rows: n, Vocab: vocab, Gradient: true}.Source(),
-				part, targets, losses, whole(g.params.step))
+			if teacher != nil {
+				e.distill(g, teacher, first, n, part, targets, losses)
+			} else {
+				e.runRows(loss.CrossEntropy{Target: e.target, Rows: n, Vocab: vocab, Gradient: true}.Source(),
+					part, targets, losses, whole(g.params.step))
+			}
 			e.product(matmul.Product{M: n, N: hidden, K: vocab, A: alongK, B: plain, Gain: gain(tokens)},
 				part, whole(table.master), of(dx))
 			if table.frozen {
@@ -70,6 +78,9 @@ func (g *Graph) Loss(x *Tensor, table *Param) {
 		}
 		if e.training {
 			e.run(loss.Gather{Target: e.target, Tokens: tokens}.Source(), g.loss, g.params.step, g.params.state)
+			if teacher != nil {
+				e.run(loss.Gather{Target: e.target, Tokens: tokens, Divergence: true}.Source(), g.divergence, g.params.step, g.params.state)
+			}
 		}
 	}, nil)
 }

@@ -23,3 +23,27 @@ func TestHeadInBlocks(t *testing.T) {
 		require.NoError(t, v.err)
 	})
 }
+
+// A head with a teacher, in the same blocks.
+func TestDistilledHeadInBlocks(t *testing.T) {
+	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
+		if foreign(dev, target) {
+			t.Skip("the blocks are the same for every layout")
+		}
+		var v verdict
+		require.NoError(t, checkDistilled(dev, target, &v))
+		require.NoError(t, v.err)
+	})
+}
+
+func TestBeside(t *testing.T) {
+	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
+		shapes := besideShapes
+		if foreign(dev, target) {
+			shapes = shapes[1:2]
+		}
+		var v verdict
+		require.NoError(t, checkBeside(dev, target, &v, shapes...))
+		require.NoError(t, v.err)
+	})
+}

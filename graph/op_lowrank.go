@@ -62,10 +62,15 @@ func (l *lowRank) backward(e *emitter) {
 
 // unrounded emits a product of float32 factors that no precision rounds.
 func (e *emitter) unrounded(mm matmul.Product, args ...*Tensor) {
+	e.unroundedRows(mm, wholes(args...)...)
+}
+
+// unroundedRows does the same over rows of tensors.
+func (e *emitter) unroundedRows(mm matmul.Product, args ...arg) {
 	mm.Target = e.target
 	if mm.M <= fewRows {
-		e.run(mm.Source(), args...)
+		e.runRows(mm.Source(), args...)
 		return
 	}
-	e.choose(mm, false, mm.Variants(e.limits.Units.WorkgroupMemory), wholes(args...)...)
+	e.choose(mm, false, mm.Variants(e.limits.Units.WorkgroupMemory), args...)
 }

@@ -80,6 +80,15 @@ func (g *Graph) GLUNorm(gu *Tensor, act Activation, w *Param, eps float32) *Tens
 	return g.norm("glu+norm", gu, w, gated(gu, act, eps))
 }
 
+// GLU is the gated activation act(gate) up of gu [tokens, 2 f] alone, [tokens, f]. It has
+// no gradient: use it in Graph.Beside.
+func (g *Graph) GLU(gu *Tensor, act Activation) *Tensor {
+	k := norm.Gated{Target: g.params.Target, Tokens: gu.Rows, Width: gu.Cols / 2, Relu2: act == Relu2}
+	y := tensor("glu", F32, gu.Rows, k.Width)
+	g.add("glu", func(e *emitter) { e.run(k.Source(), gu, y) }, withoutGradient)
+	return y
+}
+
 // Quantize is NormQuantize without the norm. x can be used again: its gradient is the
 // sum of all.
 func (g *Graph) Quantize(x *Tensor) *Quantized {

@@ -68,8 +68,19 @@ func (ps *Params) emitUpdate(e *emitter, opt Optimizer) {
 		e.run(k.Source(), r.of(r.first.grad), part)
 		at += k.Parts()
 	}
-	e.run(optimizer.FinishStep{Target: e.target, Parts: parts}.Source(), part, ps.step, ps.state, ps.history)
+	finish := ps.finishStep()
+	finish.Parts = parts
+	e.run(finish.Source(), part, ps.step, ps.state, ps.history)
 	opt.emit(e, ps)
+}
+
+// RecordDivergence makes room for the divergence from a teacher, which History then gives.
+// It is called before Layout.
+func (ps *Params) RecordDivergence() { ps.divergence = true }
+
+// finishStep is the kernel that records a step, but for the number of its parts.
+func (ps *Params) finishStep() optimizer.FinishStep {
+	return optimizer.FinishStep{Target: ps.Target, Divergence: ps.divergence}
 }
 
 // flatRange is a run of parameters that lie one after another in every form.
@@ -123,6 +134,7 @@ type StepValues struct {
 	LossTokens   int     // positions that carry loss in all micro-batches of the step, on all machines
 	MaxNorm      float64 // clip the global gradient norm at this
 	Beta1, Beta2 float64 // of AdamW, for the bias corrections
+	Ramp         float64 // share of the way to quantised weights and activations: Graph.Ramp, Graph.RampLinear
 }
 
 // SetStep writes the values of the next step. It allocates nothing. The values
@@ -140,6 +152,7 @@ func (ps *Params) SetStep(v StepValues) error {
 	s[shaders.StepLossScale] = float32(1 / float64(max(v.LossTokens, 1)))
 	s[shaders.StepMaxNorm] = float32(v.MaxNorm)
 	s[shaders.StepSlot] = math.Float32frombits(uint32(v.Step % HistorySlots))
+	s[shaders.StepRamp] = float32(v.Ramp)
 	return ps.step.write(gpu.Bytes(s))
 }
 
@@ -147,6 +160,8 @@ func (ps *Params) SetStep(v StepValues) error {
 type StepResult struct {
 	Loss     float32 // mean over the positions that carry loss
 	GradNorm float32 // global, before clipping
+	// Divergence is that from a teacher, in nats; 0 without RecordDivergence.
+	Divergence float32
 }
 
 // History reads the results of the steps from up to, but not including, to. It
@@ -158,14 +173,19 @@ func (ps *Params) History(from, to int64) ([]StepResult, error) {
 	if err := ps.onDevice(); err != nil {
 		return nil, err
 	}
-	all := make([]float32, 2*HistorySlots)
+	columns := int64(ps.finishStep().Columns())
+	all := make([]float32, columns*HistorySlots)
 	if err := ps.history.read(gpu.Bytes(all)); err != nil {
 		return nil, err
 	}
 	out := make([]StepResult, 0, to-from)
 	for s := from; s < to; s++ {
-		i := 2 * (s % HistorySlots)
-		out = append(out, StepResult{all[i], all[i+1]})
+		row := all[columns*(s%HistorySlots):]
+		r := StepResult{Loss: row[0], GradNorm: row[1]}
+		if ps.divergence {
+			r.Divergence = row[2]
+		}
+		out = append(out, r)
 	}
 	return out, nil
 }

@@ -36,11 +36,12 @@ type Params struct {
 	Limits    Limits
 	Precision Precision // of the graphs that are planned from now on
 
-	list      []*Param // decayed ones first, once laid out
-	frozen    bool     // Freeze was called
-	storage   Storage  // 0 before Layout
-	allocated bool
-	err       error // the first mistake in declaring or laying out
+	list       []*Param // decayed ones first, once laid out
+	frozen     bool     // Freeze was called
+	divergence bool     // RecordDivergence was called
+	storage    Storage  // 0 before Layout
+	allocated  bool
+	err        error // the first mistake in declaring or laying out
 
 	masters, grads, ms, vs *arena
 	kept                   *arena // values of frozen parameters
@@ -77,6 +78,15 @@ func (ps *Params) Ternary(k int, parts ...Part) *Param {
 	if len(parts) == 0 {
 		p.Parts = []Part{{"projections without a part", 0}}
 		ps.fail(errors.New("ternary parameters need at least one part"))
+	}
+	return ps.add(p)
+}
+
+// Linear declares float projections of inputs of k features that share the input.
+func (ps *Params) Linear(k int, parts ...Part) *Param {
+	p := &Param{Cols: k, Parts: parts, decay: true}
+	for _, part := range parts {
+		p.Rows += part.Rows
 	}
 	return ps.add(p)
 }

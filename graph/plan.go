@@ -77,6 +77,11 @@ func (g *Graph) ready() error {
 	case g.planned:
 		return errors.New("the graph is planned already: a second plan needs a graph of its own")
 	}
+	for _, b := range g.beside {
+		if err := b.params.laidOut(); err != nil {
+			return fmt.Errorf("%s: %w", b.name, err)
+		}
+	}
 	return g.params.laidOut()
 }
 
@@ -129,10 +134,17 @@ type Memory struct {
 // Memory lists what the plan occupies on the device, its parameters included.
 func (p *Plan) Memory() []Memory {
 	var out []Memory
-	for _, a := range append(p.graph.params.arenas(), p.graph.inputs, p.activations) {
+	for _, a := range p.graph.params.arenas() {
 		out = append(out, Memory{a.name, a.size()})
 	}
-	return out
+	for _, b := range p.graph.beside {
+		m := Memory{Arena: b.name}
+		for _, a := range b.params.arenas() {
+			m.Bytes += a.size()
+		}
+		out = append(out, m)
+	}
+	return append(out, Memory{p.graph.inputs.name, p.graph.inputs.size()}, Memory{p.activations.name, p.activations.size()})
 }
 
 // Dispatches is the number of kernels that run in a step of accum micro-batches.

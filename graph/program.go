@@ -49,7 +49,7 @@ func (p *Plan) compile(dev *gpu.Device, lender *Program) (_ *Program, err error)
 	case p.compiled:
 		return nil, errors.New("the plan is compiled already: a second program needs a graph and a plan of its own")
 	}
-	if err := g.params.onDevice(); err != nil {
+	if err := g.onDevice(); err != nil {
 		return nil, err
 	}
 	p.compiled = true
@@ -122,7 +122,7 @@ func (r *Program) ready() error {
 	if err := r.plan.graph.err; err != nil {
 		return err
 	}
-	return r.plan.graph.params.onDevice()
+	return r.plan.graph.onDevice()
 }
 
 // trains checks that the program has an update.

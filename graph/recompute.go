@@ -25,7 +25,7 @@ func (g *Graph) activationLimit() (int64, error) {
 		return g.memory, nil
 	}
 	rest := g.memory
-	for _, a := range append(g.params.arenas(), g.inputs) {
+	for _, a := range g.arenas() {
 		rest -= a.size()
 	}
 	if rest <= 0 {

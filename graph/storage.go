@@ -83,7 +83,7 @@ func (ps *Params) place() error {
 	}
 	ps.step = tensor("step", F32, 1, shaders.StepLen)
 	ps.state = tensor("state", F32, 1, shaders.StateLen)
-	ps.history = tensor("history", F32, HistorySlots, 2)
+	ps.history = tensor("history", F32, HistorySlots, ps.finishStep().Columns())
 	for _, t := range []*Tensor{ps.step, ps.state, ps.history} {
 		if err := ps.small.append(t); err != nil {
 			return err

@@ -8,7 +8,7 @@
 //	ternary    weights to ternary codes and scales
 //	embedding  rows of a table by token id, and the gradient of the table
 //	rope       rotary position embedding
-//	loss       softmax cross-entropy, and the loss of a step
+//	loss       softmax cross-entropy, the divergence from a teacher, and the loss of a step
 //	optimizer  gradient norm, clipping, AdamW and Muon
 //	rows       sums over rows, a choice of rows, and columns of a wider matrix
 //	probe      how fast an adapter computes and moves memory

@@ -48,6 +48,7 @@ func goldens(t *testing.T) map[string]shaders.Source {
 		"attention_gpu":     attention.Causal{Target: shaders.GPU, Batch: 1, Seq: 8, Heads: 2, KVHeads: 1, HeadDim: 8}.Source(),
 		"norm_gpu":          norm.RMS{Target: shaders.GPU, Tokens: 2, Width: 8, Eps: 1e-5, Quantize: true, Gated: true}.Source(),
 		"cross_entropy_gpu": loss.CrossEntropy{Target: shaders.GPU, Rows: 2, Vocab: 16, Gradient: true}.Source(),
+		"distill_gpu":       loss.Distill{Target: shaders.GPU, Rows: 2, Vocab: 16, Weight: 0.5, Temperature: 2}.Source(),
 		"adamw_gpu":         optimizer.AdamW{Target: shaders.GPU, N: 16, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Decay: true}.Source(),
 		"muon_start_gpu":    optimizer.Orthogonal{Target: shaders.GPU, Count: 2, Rows: 4, Cols: 8}.Start(),
 		"muon_next_gpu":     optimizer.Orthogonal{Target: shaders.GPU, Count: 2, Rows: 4, Cols: 8}.Next().Source(),

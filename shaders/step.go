@@ -9,12 +9,14 @@ const (
 	StepLossScale        // 1 / (positions that carry loss in the whole step)
 	StepMaxNorm          // gradient norm to clip at
 	StepSlot             // slot of the history, as the bits of a u32
+	StepRamp             // share of the way to quantised weights and activations
 	StepLen
 )
 
 // Elements of the state buffer, which only kernels write.
 const (
-	StateLoss = iota // mean loss of the step so far
-	StateClip        // factor that clips the gradient
+	StateLoss       = iota // mean loss of the step so far
+	StateClip              // factor that clips the gradient
+	StateDivergence        // mean divergence from a teacher so far
 	StateLen
 )

@@ -303,6 +303,27 @@ def head():
     return out, {"ignore": str(IGNORE)}
 
 
+def distill():
+    """head with a teacher: loss = mean of (1 - weight) losses + weight temperature^2 divergences, where
+    divergences[t] = KL(softmax(u[t] / temperature) || softmax(z[t] / temperature)), z = f @ e^T, u = teacher @ table^T."""
+    out, draw = {}, Draw(12)
+    cases = [(1, 3, 1, 2, 0, 0.5, 1.0), (3, 37, 11, 5, 0, 0.5, 2.0), (37, 3, 5, 3, 9, 0.25, 0.5), (5, 32, 130, 20, 2, 0.9, 4.0), (4, 16, 37, 8, 1, 1.0, 1.0)]
+    for n, (tokens, hidden, vocab, wide, ignored, weight, temperature) in enumerate(cases):
+        f, e, targets = draw.normal(tokens, hidden), draw.normal(vocab, hidden, std=0.3), draw.ids(tokens, vocab)
+        teacher, table = draw.normal(tokens, wide), draw.normal(vocab, wide, std=2.0)
+        targets[draw.rng.permutation(tokens)[:ignored]] = IGNORE
+        tf, te, keep = f64(f, grad=True), f64(e, grad=True), torch.tensor(targets != IGNORE)
+        picked = torch.tensor(np.where(targets == IGNORE, 0, targets))
+        z, u = tf @ te.T, f64(teacher) @ f64(table).T
+        losses = -z.log_softmax(-1).gather(1, picked[:, None]).squeeze(1) * keep
+        divergences = F.kl_div((z / temperature).log_softmax(-1), (u / temperature).log_softmax(-1), reduction="none", log_target=True).sum(-1) * keep
+        count = max(int(keep.sum()), 1)
+        (((1 - weight) * losses + weight * temperature ** 2 * divergences).sum() / count).backward()
+        put(out, f"case{n}", f=f, e=e, teacher=teacher, table=table, targets=targets, weight=np.float64(weight), temperature=np.float64(temperature),
+            loss=losses.sum() / count, divergence=divergences.sum() / count, losses=losses, divergences=divergences, df=tf.grad, de=te.grad)
+    return out, {"ignore": str(IGNORE)}
+
+
 def adamw():
     """Five steps of torch.optim.AdamW (betas 0.9, 0.95, eps 1e-8) after clip_grad_norm_(1.0).
 
@@ -366,7 +387,7 @@ def muon():
     return out, {"momentum": "0.95", "clip": "1.0"}
 
 
-OPS = [embedding, rmsnorm, quantize_activations, quantize_weights, bitlinear, rope, attention, silu_gated_norm, relu2_gated_norm, head, adamw, muon]
+OPS = [embedding, rmsnorm, quantize_activations, quantize_weights, bitlinear, rope, attention, silu_gated_norm, relu2_gated_norm, head, distill, adamw, muon]
 
 
 def differences(want, got):

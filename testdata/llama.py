@@ -4,6 +4,7 @@
     llama.py ids --out ids.u16 FILE...                 the bytes of text files, as ids
     llama.py train --data ids.u16 --out DIR            train a model and write it as transformers does
     llama.py loss --model DIR --data ids.u16           its mean loss over all windows
+    llama.py golden --out DIR                          a model of random weights, and its logits in float64
 
 Needs PyTorch and numpy. The parts of the model are those of reference.py; nothing is quantised,
 and a layer has two norms instead of four.
@@ -70,13 +71,30 @@ def train(args):
         optimizer.step()
         if step % 50 == 0 or step + 1 == args.steps:
             print(json.dumps({"step": step, "loss": round(loss.item(), 4)}), flush=True)
-    os.makedirs(args.out, exist_ok=True)
+    save(args.out, config, {name: w.detach().numpy() for name, w in weights.items()})
+
+
+def save(out, config, arrays):
+    """Writes a model directory of transformers."""
+    os.makedirs(out, exist_ok=True)
     raw = {name: getattr(config, name) for name in reference.Config.__dataclass_fields__ if name != "form"}
     raw.update(architectures=["LlamaForCausalLM"], model_type="llama", max_position_embeddings=256, tie_word_embeddings=True, attention_bias=False,
                mlp_bias=False, pretraining_tp=1, rope_interleaved=False, rope_scaling=None, torch_dtype="float32", bos_token_id=0, eos_token_id=0)
-    with open(os.path.join(args.out, "config.json"), "w") as f:
+    with open(os.path.join(out, "config.json"), "w") as f:
         json.dump(raw, f, indent=2, sort_keys=True)
-    tensorfile.save(os.path.join(args.out, "model.safetensors"), {name: w.detach().numpy() for name, w in weights.items()}, {"format": "pt"})
+    tensorfile.save(os.path.join(out, "model.safetensors"), arrays, {"format": "pt"})
+
+
+def golden(args):
+    """Three rows of ids [3, 20], and their logits [3, 20, 37] in float64."""
+    rng = np.random.RandomState(1)
+    config = reference.Config(37, 24, 20, 2, 6, 2, "silu", 1e-5, 10000.0, "none")
+    arrays = {name: (rng.standard_normal(shape) * (0.2 if len(shape) == 1 else 0.3) + (len(shape) == 1)).astype(np.float32)
+              for name, shape in shapes(config).items()}
+    save(args.out, config, arrays)
+    rows = rng.randint(0, 37, (3, 20))
+    logits = forward(config, {name: torch.tensor(a, dtype=torch.float64) for name, a in arrays.items()}, torch.tensor(rows))
+    tensorfile.save(os.path.join(args.out, "values.safetensors"), {"ids": rows.astype(np.int64), "logits": logits.numpy().astype(np.float32)}, {})
 
 
 def loss(args):
@@ -114,6 +132,9 @@ def main():
     p.add_argument("--data", required=True)
     p.add_argument("--seq", type=int, default=128)
     p.set_defaults(run=loss)
+    p = commands.add_parser("golden")
+    p.add_argument("--out", required=True)
+    p.set_defaults(run=golden)
     args = parser.parse_args()
     args.run(args)
 

@@ -66,7 +66,7 @@ func MeasureStep(ctx context.Context, c *train.Config, dev *gpu.Device, repeat i
 	}
 	defer os.RemoveAll(tmp)
 	own := *c // the caller's configuration stays as it is
-	own.Train.BatchGrowth = ""
+	own.Train.BatchGrowth, own.Train.QuantizeRamp = "", 0
 	k, _, err := catalog.Find(c.Data.Source)
 	if err != nil {
 		return nil, err

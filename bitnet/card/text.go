@@ -81,7 +81,12 @@ func (m *model) start() string {
 	if base := m.base(); base != "" || m.from.Init == "" {
 		return base
 	}
-	dir := path.Clean(filepath.ToSlash(m.from.Init))
+	return local(m.from.Init)
+}
+
+// local names a folder of this machine without those above it.
+func local(dir string) string {
+	dir = path.Clean(filepath.ToSlash(dir))
 	if up := path.Dir(dir); path.Base(up) == "checkpoints" {
 		return fmt.Sprintf("the run %s (%s)", path.Base(path.Dir(up)), path.Base(dir))
 	}
@@ -191,6 +196,7 @@ func (m *model) training(curves bool) string {
 		"experiment", m.info.Config.Name,
 		"data", strings.Join(m.sources(), ", "),
 		"started from", m.start(),
+		"teacher", m.teacher(),
 		"steps", fmt.Sprintf("%s of %s", runs.Whole.Text(float64(m.step)), runs.Whole.Text(float64(t.Steps))),
 		"batch", fmt.Sprintf("%d rows of %d tokens", t.BatchSize*max(t.GradAccum, 1), t.SeqLen),
 		"tokens", m.tokens(),
@@ -207,6 +213,15 @@ func (m *model) training(curves bool) string {
 		out += "![the run's curves](" + CurvesName + ")\n\n"
 	}
 	return out
+}
+
+// teacher is the model whose logits the run learned from; "" for none.
+func (m *model) teacher() string {
+	name := m.info.Config.Settings["train.teacher"]
+	if filepath.IsAbs(name) {
+		return local(name)
+	}
+	return name
 }
 
 // tokens is how many tokens the checkpoint was trained on, as it says itself.

@@ -38,14 +38,17 @@ func (m *Model) declareAdapters(l modelfile.LoRA) {
 }
 
 // normed is the input of a projection. Adapters see it before it is quantised; full is
-// nil where there are none, and then it never exists.
+// nil where there are none, and then it never exists. With a ramp there is no other form.
 type normed struct {
 	full  *graph.Tensor
 	codes *graph.Quantized
 }
 
 // norm is the input of the projections w: x normalised, and quantised.
-func (m *Model) norm(g *graph.Graph, x *graph.Tensor, weight, w *graph.Param) normed {
+func (m *Model) norm(g pass, x *graph.Tensor, weight, w *graph.Param) normed {
+	if g.ramp {
+		return normed{full: g.Ramp(g.RMSNorm(x, weight, m.eps()))}
+	}
 	if len(m.adapters[w]) == 0 {
 		return normed{codes: g.NormQuantize(x, weight, m.eps())}
 	}
@@ -54,7 +57,10 @@ func (m *Model) norm(g *graph.Graph, x *graph.Tensor, weight, w *graph.Param) no
 }
 
 // gatedNorm is norm of the gated activation of gu.
-func (m *Model) gatedNorm(g *graph.Graph, gu *graph.Tensor, act graph.Activation, weight, w *graph.Param) normed {
+func (m *Model) gatedNorm(g pass, gu *graph.Tensor, act graph.Activation, weight, w *graph.Param) normed {
+	if g.ramp {
+		return normed{full: g.Ramp(g.GLUNorm(gu, act, weight, m.eps()))}
+	}
 	if len(m.adapters[w]) == 0 {
 		return normed{codes: g.GLUNormQuantize(gu, act, weight, m.eps())}
 	}
@@ -63,7 +69,10 @@ func (m *Model) gatedNorm(g *graph.Graph, gu *graph.Tensor, act graph.Activation
 }
 
 // project is the product with w, plus that of its adapters, plus residual.
-func (m *Model) project(g *graph.Graph, x normed, w *graph.Param, residual *graph.Tensor) *graph.Tensor {
+func (m *Model) project(g pass, x normed, w *graph.Param, residual *graph.Tensor) *graph.Tensor {
+	if g.ramp {
+		return g.RampLinear(x.full, w, residual)
+	}
 	y := g.BitLinear(x.codes, w, residual)
 	for _, a := range m.adapters[w] {
 		g.LowRank(y, x.full, a.a, a.b, a.at, float32(m.lora.Scale()))

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/modelfile/safetensors"
@@ -137,8 +138,12 @@ func (m *Model) LoadForm(path string, f Form) error {
 
 // loadForm loads all trained parameters but except, if that is not nil.
 func (m *Model) loadForm(files *modelfile.Tensors, f Form, except *graph.Param) error {
-	for _, p := range m.Params.Trained() {
-		if !f.of(p) || p == except {
+	return loadForm(files, f, slices.DeleteFunc(slices.Clone(m.Params.Trained()), func(p *graph.Param) bool { return p == except }))
+}
+
+func loadForm(files *modelfile.Tensors, f Form, params []*graph.Param) error {
+	for _, p := range params {
+		if !f.of(p) {
 			continue
 		}
 		values := make([]float32, p.Rows*p.Cols)

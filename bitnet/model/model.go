@@ -36,6 +36,7 @@ type Model struct {
 
 	lora     modelfile.LoRA              // of rank 0 without adapters
 	adapters map[*graph.Param][]*adapter // of the parts of ternary parameters that have one
+	teacher  *teaching                   // nil without one
 }
 
 type layer struct {
@@ -55,6 +56,11 @@ func New(c modelfile.Config, a gpu.Adapter, keep graph.Storage, precision string
 // NewAdapted is New for a model with adapters of low rank: it alone is trained, and the
 // rest is frozen. nil is a model without.
 func NewAdapted(c modelfile.Config, a gpu.Adapter, keep graph.Storage, precision string, lora *modelfile.LoRA) (*Model, error) {
+	return NewTaught(c, a, keep, precision, lora, nil)
+}
+
+// NewTaught is NewAdapted for a model whose training steps have a teacher; nil is none.
+func NewTaught(c modelfile.Config, a gpu.Adapter, keep graph.Storage, precision string, lora *modelfile.LoRA, teacher *Teacher) (*Model, error) {
 	ps := graph.NewParams(graph.TargetOf(a), graph.LimitsOf(a))
 	if err := ps.SetPrecision(precision); err != nil {
 		return nil, err
@@ -63,6 +69,13 @@ func NewAdapted(c modelfile.Config, a gpu.Adapter, keep graph.Storage, precision
 	m.declare()
 	if lora != nil {
 		m.declareAdapters(*lora)
+	}
+	if teacher != nil {
+		var err error
+		if m.teacher, err = teacher.declare(a); err != nil {
+			return nil, err
+		}
+		ps.RecordDivergence()
 	}
 	return m, ps.Layout(keep)
 }
@@ -95,12 +108,29 @@ func (m *Model) declare() {
 func (m *Model) eps() float32 { return float32(m.Config.NormEps) }
 
 // Heads are the shapes of its attention.
-func (m *Model) Heads() graph.Heads {
-	return graph.Heads{Query: m.Config.Heads, KV: m.Config.KVHeads, Dim: m.Config.HeadDim()}
+func (m *Model) Heads() graph.Heads { return headsOf(m.Config) }
+
+func headsOf(c modelfile.Config) graph.Heads {
+	return graph.Heads{Query: c.Heads, KV: c.KVHeads, Dim: c.HeadDim()}
+}
+
+func activation(c modelfile.Config) graph.Activation {
+	if c.HiddenAct == "relu2" {
+		return graph.Relu2
+	}
+	return graph.SiLU
 }
 
 // forward is the whole network up to the head: [tokens, hidden].
-func (m *Model) forward(g *graph.Graph) *graph.Tensor {
+func (m *Model) forward(g *graph.Graph) *graph.Tensor { return m.network(pass{Graph: g}) }
+
+// pass is the graph that a network is declared in.
+type pass struct {
+	*graph.Graph
+	ramp bool // weights and activations are only part of the way to their quantised forms
+}
+
+func (m *Model) network(g pass) *graph.Tensor {
 	x := g.Embedding(m.embed)
 	for _, l := range m.layers {
 		x = m.attention(g, l, x)
@@ -110,20 +140,16 @@ func (m *Model) forward(g *graph.Graph) *graph.Tensor {
 }
 
 // attention: x + o(norm(attention(rope(qkv(norm(x)))))).
-func (m *Model) attention(g *graph.Graph, l layer, x *graph.Tensor) *graph.Tensor {
+func (m *Model) attention(g pass, l layer, x *graph.Tensor) *graph.Tensor {
 	qkv := g.Rope(m.project(g, m.norm(g, x, l.inputNorm, l.qkv), l.qkv, nil), m.Heads(), m.Config.RopeTheta)
 	a := m.norm(g, g.Attention(qkv, m.Heads()), l.attnSubNorm, l.o)
 	return m.project(g, a, l.o, x)
 }
 
 // feedForward: x + down(norm(act(gate(norm(x))) * up(norm(x)))).
-func (m *Model) feedForward(g *graph.Graph, l layer, x *graph.Tensor) *graph.Tensor {
-	act := graph.SiLU
-	if m.Config.HiddenAct == "relu2" {
-		act = graph.Relu2
-	}
+func (m *Model) feedForward(g pass, l layer, x *graph.Tensor) *graph.Tensor {
 	gu := m.project(g, m.norm(g, x, l.postNorm, l.gateUp), l.gateUp, nil)
-	return m.project(g, m.gatedNorm(g, gu, act, l.ffnSubNorm, l.down), l.down, x)
+	return m.project(g, m.gatedNorm(g, gu, activation(m.Config), l.ffnSubNorm, l.down), l.down, x)
 }
 
 // Step is what a training step is planned for.
@@ -131,29 +157,36 @@ type Step struct {
 	Batch, Seq int  // of a micro-batch: rows, and tokens of each
 	Packed     bool // a row is several documents that do not see each other, and not one sequence
 	Optimizer  graph.Optimizer
+	Ramp       bool  // quantise only in part: graph.StepValues.Ramp
 	Memory     int64 // most bytes that it may hold, as for graph.Graph.LimitMemory
 }
 
 // PlanTraining plans a training step.
 func (m *Model) PlanTraining(s Step) (*graph.Plan, error) {
-	g := m.withLoss(s.Batch, s.Seq, s.Packed)
+	g := m.graph(s.Batch, s.Seq, s.Packed)
+	if m.teacher != nil {
+		t := m.teacher.logits(g) // first: its activations are gone before those that are kept come
+		g.DistilledLoss(m.network(pass{g, s.Ramp}), m.embed, t)
+	} else {
+		g.Loss(m.network(pass{g, s.Ramp}), m.embed)
+	}
 	g.LimitMemory(s.Memory)
 	return g.PlanTraining(s.Optimizer)
 }
 
 // PlanLoss plans the forward pass with the loss of every position.
 func (m *Model) PlanLoss(batch, seq int, packed bool) (*graph.Plan, error) {
-	return m.withLoss(batch, seq, packed).PlanForward()
+	g := m.graph(batch, seq, packed)
+	g.Loss(m.forward(g), m.embed)
+	return g.PlanForward()
 }
 
-func (m *Model) withLoss(batch, seq int, packed bool) *graph.Graph {
-	begin := graph.New
+// graph begins a graph over a micro-batch.
+func (m *Model) graph(batch, seq int, packed bool) *graph.Graph {
 	if packed {
-		begin = graph.NewPacked
+		return graph.NewPacked(m.Params, batch, seq)
 	}
-	g := begin(m.Params, batch, seq)
-	g.Loss(m.forward(g), m.embed)
-	return g
+	return graph.New(m.Params, batch, seq)
 }
 
 // NewCache lays out room for the keys and values of sequences of at most context
@@ -170,10 +203,14 @@ func (m *Model) PlanCached(c *graph.Cache, tokens, rows int, alike bool) (*graph
 	return g.PlanForward()
 }
 
-// Allocate makes the buffers of the parameters on a device.
+// Allocate makes the buffers of the parameters on a device, and of those of the teacher.
 func (m *Model) Allocate(dev *gpu.Device) error {
-	if err := m.Params.Allocate(dev); err != nil {
-		m.Params.Release()
+	err := m.Params.Allocate(dev)
+	if err == nil && m.teacher != nil {
+		err = m.teacher.params().Allocate(dev)
+	}
+	if err != nil {
+		m.Release()
 		return err
 	}
 	m.dev = dev
@@ -184,7 +221,12 @@ func (m *Model) Allocate(dev *gpu.Device) error {
 func (m *Model) Device() *gpu.Device { return m.dev }
 
 // Release frees the buffers of the parameters.
-func (m *Model) Release() { m.Params.Release() }
+func (m *Model) Release() {
+	m.Params.Release()
+	if m.teacher != nil {
+		m.teacher.params().Release()
+	}
+}
 
 // Initialize writes fresh weights: matrices N(0, 0.02^2), those that add to
 // the residual stream smaller by sqrt(2 layers) (Radford et al., 2019), norms 1.

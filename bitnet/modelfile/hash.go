@@ -29,6 +29,39 @@ func (w *Weights) Hash() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// HashMasters is the SHA-256 of the architecture and the floats of a model directory that
+// can be trained. It is that of the values, whatever type the file stores them in.
+func HashMasters(dir string) (string, error) {
+	c, err := ReadTrainable(dir)
+	if err != nil {
+		return "", err
+	}
+	files, err := OpenMasters(dir)
+	if err != nil {
+		return "", err
+	}
+	defer files.Close()
+	h := sha256.New()
+	text, _ := json.Marshal(c)
+	h.Write(text)
+	for _, t := range c.Tensors() {
+		if err := files.CheckFloats(t.Name, t.Shape); err != nil {
+			return "", err
+		}
+		n := 1
+		for _, d := range t.Shape {
+			n *= d
+		}
+		values := make([]float32, n)
+		if err := files.Floats(t.Name, values); err != nil {
+			return "", err
+		}
+		io.WriteString(h, "\x00"+t.Name+"\x00")
+		hashFloats(h, values)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
 func hashFloats(to io.Writer, values []float32) {
 	buf := make([]byte, 0, 1<<16)
 	for i, v := range values {

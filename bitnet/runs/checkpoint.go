@@ -32,8 +32,10 @@ type State struct {
 	Rollbacks int     `json:"rollbacks,omitempty"`
 	// Absent are the steps of the schedule that others of a swarm made without
 	// this run: its optimizer was updated Step - Absent times.
-	Absent int64  `json:"absent,omitempty"`
-	Recent Recent `json:"recent"`
+	Absent int64 `json:"absent,omitempty"`
+	// Teacher is the hash of the weights of the teacher; "" without one.
+	Teacher string `json:"teacher,omitempty"`
+	Recent  Recent `json:"recent"`
 	// Files are the other files of the directory, to tell a damaged
 	// checkpoint from a whole one.
 	Files map[string]FileSum `json:"files"`
@@ -42,12 +44,13 @@ type State struct {
 	Sum string `json:"sha256,omitempty"`
 }
 
-// Recent are the losses and gradient norms of the last steps that were finite,
-// the oldest first. A resumed run judges its steps by them as one that was not
+// Recent are the losses and gradient norms of the last steps that were finite, and with
+// a teacher the divergences from it, the oldest first. A resumed run judges its steps by them as one that was not
 // interrupted.
 type Recent struct {
-	Loss []float32 `json:"loss"`
-	Norm []float32 `json:"grad_norm"`
+	Loss       []float32 `json:"loss"`
+	Norm       []float32 `json:"grad_norm"`
+	Divergence []float32 `json:"divergence,omitempty"`
 }
 
 // RecentSteps is how many steps Recent holds at most.
@@ -106,6 +109,8 @@ func parseState(text []byte) (State, error) {
 		return s, fmt.Errorf("%s has a negative count", stateName)
 	case n != len(s.Recent.Norm) || n > RecentSteps:
 		return s, fmt.Errorf("%s has %d recent losses and %d gradient norms: there must be as many of both, at most %d", stateName, n, len(s.Recent.Norm), RecentSteps)
+	case len(s.Recent.Divergence) != 0 && len(s.Recent.Divergence) != n:
+		return s, fmt.Errorf("%s has %d recent losses and %d divergences: there must be as many of both, or no divergences", stateName, n, len(s.Recent.Divergence))
 	case !slices.IsSorted(s.Skipped):
 		return s, fmt.Errorf("%s has skipped batches out of order", stateName)
 	}

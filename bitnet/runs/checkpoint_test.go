@@ -16,7 +16,7 @@ import (
 // save writes a checkpoint of a step with two files.
 func save(t *testing.T, r *Run, step int64, model string) string {
 	dir := r.CheckpointDir(step)
-	s := State{Step: step, TokensSeen: 64 * step, Position: data.Position{Epoch: 1, Offset: 3}, Seed: 1<<64 - 1, Recent: Recent{[]float32{2.5, 0.1}, []float32{1, 8.023385}}}
+	s := State{Step: step, TokensSeen: 64 * step, Position: data.Position{Epoch: 1, Offset: 3}, Seed: 1<<64 - 1, Recent: Recent{Loss: []float32{2.5, 0.1}, Norm: []float32{1, 8.023385}, Divergence: []float32{0.25, 0.125}}}
 	require.NoError(t, WriteCheckpoint(dir, s, func(tmp string) error {
 		return errors.Join(os.WriteFile(filepath.Join(tmp, "model"), []byte(model), 0o644), os.WriteFile(filepath.Join(tmp, "optimizer"), []byte("o"), 0o644))
 	}))
@@ -149,7 +149,7 @@ func TestStateIsNotBelieved(t *testing.T) {
 		require.NotContains(t, err.Error(), "\n", name)
 		require.NotContains(t, err.Error(), "json:", name)
 	}
-	long := State{Step: 7, Recent: Recent{make([]float32, RecentSteps+1), make([]float32, RecentSteps+1)}}
+	long := State{Step: 7, Recent: Recent{Loss: make([]float32, RecentSteps+1), Norm: make([]float32, RecentSteps+1)}}
 	require.ErrorContains(t, WriteCheckpoint(dir, long, func(string) error { return nil }), "at most 128")
 
 	require.NoError(t, os.WriteFile(path, good, 0o644))

@@ -12,7 +12,7 @@ import (
 // Whatever state.json holds, it is refused in one line or is what this program
 // writes, key by key.
 func FuzzState(f *testing.F) {
-	s := State{Format: stateFormat, Step: 7, Recent: Recent{[]float32{2}, []float32{1}}, Files: map[string]FileSum{"a": {1, "ab"}}}
+	s := State{Format: stateFormat, Step: 7, Recent: Recent{Loss: []float32{2}, Norm: []float32{1}}, Files: map[string]FileSum{"a": {1, "ab"}}}
 	plain, err := json.Marshal(s)
 	if err != nil {
 		f.Fatal(err)

@@ -11,10 +11,12 @@ const (
 	stepKey Key = iota // finished steps: Metrics.Step
 	Loss
 	LossMean
+	Divergence
 	GradNorm
 	LR
 	WeightDecay
 	StepTokens
+	Ramp
 	StepTimeMS
 	TokensPerSec
 	TokensSeen
@@ -73,6 +75,11 @@ var table = [numKeys]Metric{
 		Panel:  Panel{Title: "loss", Smooth: true, Score: ValidationLoss},
 		Status: StatusLine{Label: "loss", Text: "%s"}, Card: true, Compare: true,
 	},
+	Divergence: { // only of runs with a teacher
+		Name: "divergence", Title: "divergence from the teacher", Unit: "nats", Format: Plain, Tag: "train/divergence",
+		Panel:  Panel{Title: "divergence from the teacher", Smooth: true},
+		Status: StatusLine{Label: "loss", Text: "divergence from the teacher %s"}, Compare: true,
+	},
 	GradNorm: {
 		Name: "grad_norm", Title: "gradient norm", Format: Plain, Tag: "train/grad_norm",
 		Panel:  Panel{Title: "gradient norm", Smooth: true},
@@ -91,6 +98,11 @@ var table = [numKeys]Metric{
 		Name: "step_tokens", Title: "tokens per step", Format: Short, Tag: "train/step_tokens",
 		Panel:  Panel{Title: "tokens per step", FromZero: true},
 		Status: StatusLine{Label: "settings", Text: "%s tokens per step"},
+	},
+	Ramp: { // only of runs that quantise gradually
+		Name: "quantize_ramp", Title: "share of quantisation", Format: Percent, Tag: "train/quantize_ramp",
+		Panel:  Panel{Title: "share of quantisation", FromZero: true},
+		Status: StatusLine{Label: "settings", Text: "%s quantised"},
 	},
 	StepTimeMS: {
 		Name: "step_time_ms", Title: "time per step", Format: Millis, Tag: "speed/step_time_ms",

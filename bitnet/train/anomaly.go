@@ -65,8 +65,9 @@ func judge(r *runs.Recent, s graph.StepResult, maxNorm float64) []runs.Anomaly {
 	return out
 }
 
-// remember records a step if its loss and gradient norm are finite.
-func remember(r *runs.Recent, s graph.StepResult) {
+// remember records a step if its loss and gradient norm are finite, with a teacher also
+// the divergence from it.
+func remember(r *runs.Recent, s graph.StepResult, taught bool) {
 	if loss, norm := float64(s.Loss), float64(s.GradNorm); math.IsNaN(loss-loss) || math.IsNaN(norm-norm) {
 		return
 	}
@@ -75,6 +76,11 @@ func remember(r *runs.Recent, s graph.StepResult) {
 			to = slices.Delete(to, 0, 1)
 		}
 		return append(to, v)
+	}
+	if taught && len(r.Divergence) == len(r.Loss) { // a run can get its teacher later
+		r.Divergence = push(r.Divergence, s.Divergence)
+	} else {
+		r.Divergence = nil
 	}
 	r.Loss, r.Norm = push(r.Loss, s.Loss), push(r.Norm, s.GradNorm)
 }

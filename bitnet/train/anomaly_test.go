@@ -23,7 +23,7 @@ import (
 func TestJudge(t *testing.T) {
 	steady := runs.Recent{}
 	for i := range runs.RecentSteps + 5 {
-		remember(&steady, graph.StepResult{Loss: 2 + 0.02*float32(i%5), GradNorm: 1 + 0.1*float32(i%3)})
+		remember(&steady, graph.StepResult{Loss: 2 + 0.02*float32(i%5), GradNorm: 1 + 0.1*float32(i%3)}, false)
 	}
 	require.Len(t, steady.Loss, runs.RecentSteps)
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
@@ -51,7 +51,7 @@ func TestJudge(t *testing.T) {
 		}
 		require.Equal(t, row.want, got, row.name)
 	}
-	remember(&steady, graph.StepResult{Loss: nan, GradNorm: 1})
+	remember(&steady, graph.StepResult{Loss: nan, GradNorm: 1}, false)
 	require.False(t, math.IsNaN(float64(steady.Loss[runs.RecentSteps-1])), "what is not finite is not remembered")
 }
 

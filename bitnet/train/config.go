@@ -29,7 +29,8 @@ type Config struct {
 	Train  Optimisation     `yaml:"train"`
 	Output Output           `yaml:"output"`
 
-	shortWarmup bool // LimitWarmup, once train.epochs is known in steps
+	shortWarmup bool          // LimitWarmup, once train.epochs is known in steps
+	teacher     *foundTeacher // nil before FindTeacher, and without train.teacher
 }
 
 // Optimisation holds the hyperparameters of training.
@@ -62,6 +63,12 @@ type Optimisation struct {
 	MemoryBudget     string      `yaml:"memory_budget"`  // most that a step may hold on the device, such as 6GiB; "" for what the adapter has
 	Exchange         string      `yaml:"exchange"`       // of gradients between ranks: f32 or bf16
 	LoRA             string      `yaml:"lora"`           // train adapters of low rank on a frozen model, such as r=16,alpha=32,targets=all; "" trains the model
+	QuantizeRamp     int         `yaml:"quantize_ramp"`  // steps over which weights and activations go from float to ternary and int8; 0: none
+	Teacher          string      `yaml:"teacher"`        // a model whose logits those of the trained one are drawn to; "" for none
+	// TeacherWeight is the share of the divergence from the teacher in what is
+	// minimised; the loss of the data has the rest. nil: 0.5.
+	TeacherWeight      *float64 `yaml:"teacher_weight"`
+	TeacherTemperature *float64 `yaml:"teacher_temperature"` // both logits are divided by it; nil: 1
 }
 
 // Output says what is written and how often, in steps; 0 means only at
@@ -283,6 +290,12 @@ func (c *Config) check() error {
 		return err
 	}
 	if err := t.checkLoRA(); err != nil {
+		return err
+	}
+	if err := t.checkRamp(); err != nil {
+		return err
+	}
+	if err := t.checkTeacher(); err != nil {
 		return err
 	}
 	if err := t.checkMemory(); err != nil {

@@ -81,6 +81,12 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 	if err := checkAdapterStart(c, start); err != nil {
 		return nil, err
 	}
+	if err := checkTeacherStart(c, start); err != nil {
+		return nil, err
+	}
+	if err := checkRampStart(c, start); err != nil {
+		return nil, err
+	}
 	j := &Job{config: *c, start: start, events: events, state: runs.State{Seed: c.Train.Seed}}
 	if j.share, err = c.shareOf(start.Group.Size()); err != nil {
 		return nil, err
@@ -98,6 +104,9 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 	}
 	if err == nil && c.Train.LoRA != "" {
 		err = j.findBase(ctx)
+	}
+	if err == nil {
+		err = j.config.FindTeacher(ctx, start.RunsDir, events.note)
 	}
 	if err != nil {
 		return nil, err
@@ -127,6 +136,9 @@ func Prepare(ctx context.Context, c *Config, start Start, events Events) (_ *Job
 		}
 	}
 	if err := j.settleVocabulary(); err != nil {
+		return nil, err
+	}
+	if err := j.checkTeacher(); err != nil {
 		return nil, err
 	}
 	return j, j.settleSteps()
@@ -261,8 +273,9 @@ func (j *Job) Config() *Config {
 	return &c
 }
 
-// Plan checks a configuration and plans its step for an adapter, without a
-// device, its memory or the disk.
+// Plan checks a configuration and plans its step for an adapter, without a device, its
+// memory or the disk, but for a teacher that FindTeacher has not found yet. With
+// train.quantize_ramp the step is one of the ramp, which needs the most memory.
 func Plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 	if err := c.Check(); err != nil {
 		return nil, nil, err
@@ -271,22 +284,27 @@ func Plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return plan(c, s, a)
+	return plan(c, s, a, c.Train.ramps(0))
 }
 
-// plan plans the micro-batches of a rank.
-func plan(c *Config, s share, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
+// plan plans the micro-batches of a rank, those of the ramp or others.
+func plan(c *Config, s share, a gpu.Adapter, ramp bool) (*model.Model, *graph.Plan, error) {
 	opt := c.Train.optimizer()
-	m, err := model.NewAdapted(c.Model, a, opt.Storage(), c.Train.Precision, c.Train.lora())
+	teacher, err := c.taught()
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := m.PlanTraining(c.step(s, c.Train.memory()))
+	m, err := model.NewTaught(c.Model, a, opt.Storage(), c.Train.Precision, c.Train.lora(), teacher)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := m.PlanTraining(c.step(s, c.Train.memory(), ramp))
 	return m, p, err
 }
 
-// step is what a training step of a share is planned for, in so much memory.
-func (c *Config) step(s share, memory int64) model.Step {
+// step is what a training step of a share is planned for, in so much memory; ramp says
+// whether it quantises only in part.
+func (c *Config) step(s share, memory int64, ramp bool) model.Step {
 	t := &c.Train
-	return model.Step{Batch: s.Rows, Seq: t.SeqLen, Packed: catalog.Packed(c.Data.Source), Optimizer: t.optimizer(), Memory: memory}
+	return model.Step{Batch: s.Rows, Seq: t.SeqLen, Packed: catalog.Packed(c.Data.Source), Optimizer: t.optimizer(), Ramp: ramp, Memory: memory}
 }

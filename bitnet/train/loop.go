@@ -249,7 +249,11 @@ func (t *Trainer) carry() {
 		return
 	}
 	for i := last - n; i < last; i++ {
-		t.unlogged = append(t.unlogged, graph.StepResult{Loss: recent.Loss[i], GradNorm: recent.Norm[i]})
+		s := graph.StepResult{Loss: recent.Loss[i], GradNorm: recent.Norm[i]}
+		if len(recent.Divergence) == last {
+			s.Divergence = recent.Divergence[i]
+		}
+		t.unlogged = append(t.unlogged, s)
 	}
 	t.carried = len(t.unlogged)
 }

@@ -82,7 +82,7 @@ func (t *Trainer) compile(variants map[string]string) (err error) {
 	if !errors.Is(err, gpu.ErrOutOfMemory) || c.Memory != MemoryAuto || c.MemoryBudget != "" {
 		return err
 	}
-	less, planError := t.model.PlanTraining(t.Config.step(t.share, graph.KeepFew))
+	less, planError := t.model.PlanTraining(t.Config.step(t.share, graph.KeepFew, t.ramping))
 	if planError != nil {
 		return errors.Join(err, planError)
 	}

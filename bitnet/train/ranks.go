@@ -165,7 +165,7 @@ func (t *Trainer) agreePrecision() error {
 	if t.group.Size() == 1 || t.Config.Train.Precision != graph.AutoPrecision {
 		return nil
 	}
-	m, _, err := plan(&t.Config, t.share, t.dev.Adapter())
+	m, _, err := plan(&t.Config, t.share, t.dev.Adapter(), false)
 	if err != nil {
 		return err
 	}

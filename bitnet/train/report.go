@@ -87,18 +87,25 @@ func (t *Trainer) measure(withShares bool) error {
 	c := &t.Config.Train
 	n, timed := float64(len(history)), float64(len(history)-t.carried)
 	last := history[len(history)-1]
-	mean := 0.0
+	mean, divergence := 0.0, 0.0
 	for _, h := range history {
 		mean += float64(h.Loss) / n
+		divergence += float64(h.Divergence) / n
 	}
 	m := runs.Metrics{Step: t.state.Step}
 	m.Set(runs.Loss, float64(last.Loss))
 	m.Set(runs.LossMean, mean)
+	if c.Teacher != "" {
+		m.Set(runs.Divergence, divergence)
+	}
 	m.Set(runs.GradNorm, float64(last.GradNorm))
 	m.Set(runs.LR, c.learningRate(t.state.Step-1))
 	m.Set(runs.WeightDecay, c.weightDecay(t.state.Step-1))
 	if c.BatchGrowth != "" {
 		m.Set(runs.StepTokens, float64(t.Config.TokensBetween(t.state.Step-1, t.state.Step)))
+	}
+	if c.QuantizeRamp > 0 {
+		m.Set(runs.Ramp, c.ramp(t.state.Step-1))
 	}
 	m.Set(runs.StepTimeMS, 1000*took/timed)
 	m.Set(runs.TokensPerSec, float64(t.Config.TokensBetween(t.state.Step-int64(timed), t.state.Step))/took)

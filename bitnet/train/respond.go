@@ -49,7 +49,7 @@ func (t *Trainer) observe() ([]runs.Anomaly, error) {
 			a.Step = t.observed + int64(i) + 1
 			found = append(found, a)
 		}
-		remember(&t.state.Recent, s)
+		remember(&t.state.Recent, s, t.Config.teacher != nil)
 	}
 	t.unlogged = append(t.unlogged, history...)
 	t.observed = t.state.Step

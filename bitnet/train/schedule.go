@@ -149,8 +149,8 @@ func (t *Optimisation) stageBoundary(done int64) bool {
 	return t.Steps > 1 && (done == second || done == second+1)
 }
 
-// Schedule gives learning rate, weight decay and the tokens of a step, where they
-// grow, over the steps as a run of this configuration would log them: the lines of about so many steps, the first and
+// Schedule gives learning rate, weight decay, and where they change the tokens of a step
+// and the share of quantisation, over the steps as a run of this configuration would log them: the lines of about so many steps, the first and
 // the last among them.
 func (c *Config) Schedule(lines int) []runs.Metrics {
 	var list []runs.Metrics
@@ -162,6 +162,9 @@ func (c *Config) Schedule(lines int) []runs.Metrics {
 		m.Set(runs.WeightDecay, c.Train.weightDecay(step))
 		if c.Train.BatchGrowth != "" {
 			m.Set(runs.StepTokens, float64(c.TokensBetween(step, step+1)))
+		}
+		if c.Train.QuantizeRamp > 0 {
+			m.Set(runs.Ramp, c.Train.ramp(step))
 		}
 		list = append(list, m)
 	}

@@ -24,18 +24,20 @@ type Trainer struct {
 	Run    *runs.Run
 	Plan   *graph.Plan
 
-	dev     *gpu.Device
-	model   *model.Model
-	task    task.Task
-	program *graph.Program
-	batches []*data.Batch // of the largest step, those of all ranks
-	growth  growth
-	state   runs.State
-	saved   int64 // step of the newest checkpoint, -1 for none
-	savedAt time.Time
-	events  Events
-	unlock  func()
-	place   os.FileInfo // of the run directory, when training began
+	dev      *gpu.Device
+	model    *model.Model
+	task     task.Task
+	program  *graph.Program
+	batches  []*data.Batch // of the largest step, those of all ranks
+	growth   growth
+	ramping  bool              // the program is that of steps which quantise only in part
+	variants map[string]string // of the products of all programs
+	state    runs.State
+	saved    int64 // step of the newest checkpoint, -1 for none
+	savedAt  time.Time
+	events   Events
+	unlock   func()
+	place    os.FileInfo // of the run directory, when training began
 	report
 	watch watch
 	best  best
@@ -73,16 +75,21 @@ func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error
 	if err := t.agreePrecision(); err != nil {
 		return nil, err
 	}
-	if t.model, t.Plan, err = plan(c, t.share, dev.Adapter()); err != nil {
+	t.ramping = c.Train.ramps(t.state.Step)
+	if t.model, t.Plan, err = plan(c, t.share, dev.Adapter(), t.ramping); err != nil {
 		return nil, err
 	}
 	t.settlePrecision()
-	variants, err := chooseVariants(ctx, j, dev, t.Plan)
+	plans, err := t.plans()
 	if err != nil {
 		return nil, err
 	}
-	chosen := variants.Products.Variants()
-	if err := t.Plan.Use(chosen); err != nil {
+	variants, err := chooseVariants(ctx, j, dev, plans)
+	if err != nil {
+		return nil, err
+	}
+	t.variants = variants.Products.Variants()
+	if err := t.Plan.Use(t.variants); err != nil {
 		return nil, err
 	}
 	if t.Plan.Again() > 0 {
@@ -91,10 +98,13 @@ func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error
 	if err := t.model.Allocate(dev); err != nil {
 		return nil, err
 	}
-	if err := t.compile(chosen); err != nil {
+	if err := t.compile(t.variants); err != nil {
 		return nil, err
 	}
 	if err := t.setWeights(j); err != nil {
+		return nil, err
+	}
+	if err := t.loadTeacher(); err != nil {
 		return nil, err
 	}
 	newBatch := data.NewBatch
@@ -108,7 +118,7 @@ func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error
 	if err := t.joinRanks(); err != nil {
 		return nil, err
 	}
-	return t, t.openRun(j, variants)
+	return t, t.openRun(j, variants, plans)
 }
 
 // joinRanks makes ready what ranks share.
@@ -169,7 +179,7 @@ func (t *Trainer) setWeights(j *Job) error {
 
 // openRun makes the directory of a new run, or brings that of a resumed one up
 // to date.
-func (t *Trainer) openRun(j *Job, variants *tune.File) (err error) {
+func (t *Trainer) openRun(j *Job, variants *tune.File, plans []*graph.Plan) (err error) {
 	if !t.leads() {
 		t.Run = &runs.Run{} // only rank 0 has one
 		return nil
@@ -178,7 +188,7 @@ func (t *Trainer) openRun(j *Job, variants *tune.File) (err error) {
 		if err := t.Run.Sweep(); err != nil {
 			return err
 		}
-		if err := keepVariants(t.Run, variants, t.Plan); err != nil {
+		if err := keepVariants(t.Run, variants, plans); err != nil {
 			return err
 		}
 		return t.Run.WriteConfig(t.Config.YAML())
@@ -193,7 +203,7 @@ func (t *Trainer) openRun(j *Job, variants *tune.File) (err error) {
 	if t.unlock, err = t.Run.Lock(); err != nil {
 		return err
 	}
-	if err := keepVariants(t.Run, variants, t.Plan); err != nil {
+	if err := keepVariants(t.Run, variants, plans); err != nil {
 		return err
 	}
 	return t.writeProvenance(j.start.Init)
@@ -232,6 +242,9 @@ func (t *Trainer) Advance() error {
 	if err := t.skipBatches(); err != nil {
 		return err
 	}
+	if err := t.followRamp(); err != nil {
+		return err
+	}
 	t.watch.starts[t.state.Step%graph.HistorySlots] = t.task.Train().Position()
 	batches := t.stepBatches(t.state.Step)
 	if err := t.readBatches(batches); err != nil {
@@ -247,7 +260,7 @@ func (t *Trainer) Advance() error {
 	}
 	err := t.model.Params.SetStep(graph.StepValues{
 		Step: t.state.Step, Absent: t.state.Absent, LearningRate: c.learningRate(t.state.Step), WeightDecay: c.weightDecay(t.state.Step),
-		LossTokens: counted, MaxNorm: c.MaxGradNorm, Beta1: c.Beta1, Beta2: c.Beta2,
+		LossTokens: counted, MaxNorm: c.MaxGradNorm, Beta1: c.Beta1, Beta2: c.Beta2, Ramp: c.ramp(t.state.Step),
 	})
 	each := len(batches) / t.group.Size()
 	own := batches[t.group.Rank()*each:][:each]

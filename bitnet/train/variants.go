@@ -92,14 +92,25 @@ func storedTuning(path string, a gpu.Adapter, note func(string)) *tune.File {
 }
 
 // chooseVariants gives the variants of kernels that a run uses: those it was
-// begun with where it is resumed, and else what train.tuning says.
-func chooseVariants(ctx context.Context, j *Job, dev *gpu.Device, plan *graph.Plan) (*tune.File, error) {
+// begun with where it is resumed, and else what train.tuning says, for all plans of its
+// steps.
+func chooseVariants(ctx context.Context, j *Job, dev *gpu.Device, plans []*graph.Plan) (*tune.File, error) {
 	if j.run != nil {
 		if t := runTuning(j.run, j.from, &j.config, dev.Adapter(), j.events.note); t != nil {
 			return t, nil
 		}
 	}
-	return ChooseTuning(ctx, &j.config, dev, plan, j.events.note)
+	chosen, err := ChooseTuning(ctx, &j.config, dev, plans[0], j.events.note)
+	for _, p := range plans[1:] {
+		if err != nil {
+			break
+		}
+		var more *tune.File
+		if more, err = ChooseTuning(ctx, &j.config, dev, p, j.events.note); err == nil {
+			maps.Copy(chosen.Products, more.Products)
+		}
+	}
+	return chosen, err
 }
 
 // ChooseTuning does what train.tuning says: it reads the variants of kernels
@@ -188,10 +199,14 @@ func runTuning(run *runs.Run, checkpoint string, c *Config, a gpu.Adapter, note 
 	return t
 }
 
-// keepVariants keeps what a plan uses of a tuning in the run's directory.
-func keepVariants(run *runs.Run, used *tune.File, plan *graph.Plan) error {
+// keepVariants keeps what plans use of a tuning in the run's directory.
+func keepVariants(run *runs.Run, used *tune.File, plans []*graph.Plan) error {
 	file := *used
-	if file.Products = used.Products.Of(plan); len(file.Products) > 0 {
+	file.Products = tune.Tuning{}
+	for _, p := range plans {
+		maps.Copy(file.Products, used.Products.Of(p))
+	}
+	if len(file.Products) > 0 {
 		return file.Write(run.TuningPath())
 	}
 	if err := os.Remove(run.TuningPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {

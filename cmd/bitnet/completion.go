@@ -28,10 +28,11 @@ func addCompletions(c *cobra.Command) {
 		"on-anomaly": matching(func(*cobra.Command) []string {
 			return []string{string(runs.Warn), string(runs.Stop), string(runs.RollBack)}
 		}),
-		"device": matching(devices),
-		"tuning": matching(func(*cobra.Command) []string { return []string{train.TuneAuto, train.TuneStored, train.TuneOff} }),
-		"resume": matching(runFolders),
-		"init":   matching(runFolders),
+		"device":  matching(devices),
+		"tuning":  matching(func(*cobra.Command) []string { return []string{train.TuneAuto, train.TuneStored, train.TuneOff} }),
+		"resume":  matching(runFolders),
+		"init":    matching(runFolders),
+		"teacher": matching(runFolders),
 	} {
 		if c.Flags().Lookup(flag) != nil {
 			// It fails only where there is no such flag, or a completion already.

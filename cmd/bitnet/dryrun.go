@@ -7,6 +7,7 @@ import (
 
 	"bitnet/bitnet/task/catalog"
 	"bitnet/bitnet/train"
+	"bitnet/data/printable"
 	"bitnet/gpu"
 )
 
@@ -27,6 +28,9 @@ func dryRun(out io.Writer, cfg *train.Config, a gpu.Adapter) error {
 		fmt.Fprintf(out, "parameters          %d trained (%s), on %d frozen ones\n", trained, t.LoRA, all-trained)
 	} else {
 		fmt.Fprintf(out, "parameters          %d\n", all)
+	}
+	if t.Teacher != "" {
+		fmt.Fprintf(out, "teacher             %s: %d parameters\n", printable.String(t.Teacher), m.TeacherParameters())
 	}
 	fmt.Fprintf(out, "tokens per step     %d (%d sequences x %d tokens x %d micro-batches)\n", t.BatchSize*t.SeqLen*t.GradAccum, t.BatchSize, t.SeqLen, t.GradAccum)
 	if t.BatchGrowth != "" {

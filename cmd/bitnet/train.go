@@ -27,7 +27,7 @@ import (
 type trainFlags struct {
 	exp, config, data, resume, init, tok string
 	runID, runsDir, precision, tuning    string
-	memory, memoryBudget, lora           string
+	memory, memoryBudget, lora, teacher  string
 	adapterFlags
 	set                                  []string
 	steps, batch, seq, accum             int
@@ -69,6 +69,7 @@ docs/cluster.md.`,
   bitnet train --exp tinystories --dry-run
   bitnet train --exp chat --init bitnet_tinystories_20260101_120000 --data talks.jsonl --epochs 3
   bitnet train --exp chat --init my_model --lora r=16,alpha=32,targets=all --data talks.jsonl --memory low
+  bitnet train --exp text --init ORG/NAME --teacher ORG/NAME --data my-texts/
   bitnet train --resume bitnet_arithmetic_20260101_120000
   bitnet train --swarm tls://my-pc.example:4222 --swarm-token "$TOKEN" --data my-texts/
   bitnet train --exp simple --init path/to/model --data tokens:ids.u16 --no-shuffle
@@ -102,6 +103,7 @@ docs/cluster.md.`,
 	fl.StringVar(&f.memory, "memory", "", "activations in the adapter's memory: fast (keep all), low (keep few, and compute the rest again), or auto (keep what there is room for) (default auto)")
 	fl.StringVar(&f.memoryBudget, "memory-budget", "", "most that a step may hold on the adapter, such as 6GiB (default: what it has)")
 	fl.StringVar(&f.lora, "lora", "", "train adapters of low rank on a frozen model (--init): r=16,alpha=32,targets=all, or some of "+strings.Join(modelfile.LoRATargets, ","))
+	fl.StringVar(&f.teacher, "teacher", "", "also learn from the logits of a model with the same vocabulary: a run, a model directory or ORG/NAME on the hub, float or ternary")
 	fl.IntVar(&f.logEvery, "log-interval", 0, "log metrics every N steps (0: only at the end)")
 	fl.IntVar(&f.evalEvery, "eval-interval", 0, "evaluate every N steps (0: only at the end)")
 	fl.IntVar(&f.sampleEvery, "sample-interval", 0, "generate samples every N steps (0: only at the end)")
@@ -247,6 +249,9 @@ func (f *trainFlags) override(c *cobra.Command, cfg *train.Config) {
 	if changed("lora") {
 		cfg.Train.LoRA = f.lora
 	}
+	if changed("teacher") {
+		cfg.Train.Teacher = f.teacher
+	}
 	if changed("exchange") {
 		cfg.Train.Exchange = f.exchange
 	}
@@ -342,6 +347,9 @@ func (f *trainFlags) checked(c *cobra.Command) (*train.Config, error) {
 		return nil, err
 	}
 	if err := cfg.Check(); err != nil { // before a device is looked for
+		return nil, err
+	}
+	if err := cfg.FindTeacher(c.Context(), f.runsDir, noteTo(c)); err != nil {
 		return nil, err
 	}
 	if err := catalog.Check(cfg.Data.Source); err != nil {

@@ -1,4 +1,4 @@
-// Adds a micro-batch's mean loss to the step's: state[LOSS] += step[LOSS_SCALE] sum_t loss[t].
+// Adds a micro-batch's mean {{if .Divergence}}divergence from a teacher{{else}}loss{{end}} to the step's: state[{{if .Divergence}}DIVERGENCE{{else}}LOSS{{end}}] += step[LOSS_SCALE] sum_t loss[t].
 //   loss [T], step -> state; one workgroup
 const T = {{.Tokens}}u;
 

@@ -30,16 +30,39 @@ func (k CrossEntropy) Source() shaders.Source {
 	}{k, layout, shaders.StepLossScale})
 }
 
-// Gather adds a micro-batch's loss to the state. Bindings: loss [Tokens], step, state.
+// Distill is CrossEntropy with Gradient, mixed with the divergence from the logits of a
+// teacher. Bindings: logits, teacher, targets, loss, divergence, step.
+type Distill struct {
+	Target              shaders.Target
+	Rows, Vocab         int
+	Weight, Temperature float32
+}
+
+func (k Distill) Source() shaders.Source {
+	layout, groups := k.Target.Rowwise(k.Rows, k.Vocab)
+	return family.Source("distill.wgsl", fmt.Sprintf("distillation %dx%d", k.Rows, k.Vocab), groups, 30*float64(k.Rows*k.Vocab), struct {
+		Distill
+		shaders.Rowwise
+		LossScale int
+	}{k, layout, shaders.StepLossScale})
+}
+
+// Gather adds a micro-batch's loss to the state, or with Divergence that from a teacher.
+// Bindings: loss [Tokens], step, state.
 type Gather struct {
-	Target shaders.Target
-	Tokens int
+	Target     shaders.Target
+	Tokens     int
+	Divergence bool
 }
 
 func (k Gather) Source() shaders.Source {
-	return family.Source("gather.wgsl", fmt.Sprintf("gather loss %d", k.Tokens), [3]uint32{1, 1, 1}, float64(k.Tokens), struct {
+	label, into := "gather loss", shaders.StateLoss
+	if k.Divergence {
+		label, into = "gather divergence", shaders.StateDivergence
+	}
+	return family.Source("gather.wgsl", fmt.Sprintf("%s %d", label, k.Tokens), [3]uint32{1, 1, 1}, float64(k.Tokens), struct {
 		Gather
 		shaders.Rowwise
 		Loss, LossScale int
-	}{k, k.Target.Single(), shaders.StateLoss, shaders.StepLossScale})
+	}{k, k.Target.Single(), into, shaders.StepLossScale})
 }

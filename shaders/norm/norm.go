@@ -1,4 +1,5 @@
-// Package norm has the kernels of RMSNorm and its gradient.
+// Package norm has the kernels of RMSNorm and its gradient, and of a gated activation
+// without a norm.
 package norm
 
 import (
@@ -11,7 +12,7 @@ import (
 //go:embed *.wgsl
 var files embed.FS
 
-var family = shaders.NewFamily("norm", files, "lanes.wgsl", "fours.wgsl", "codes.wgsl", "uniform.wgsl")
+var family = shaders.NewFamily("norm", files, "index.wgsl", "lanes.wgsl", "fours.wgsl", "codes.wgsl", "uniform.wgsl")
 
 // RMS is RMSNorm of stored values or, with Gated, of a gated activation; with
 // Quantize the result is written as int8 codes. Bindings: x [Tokens, Width] or,
@@ -39,6 +40,24 @@ func (k RMS) Source() shaders.Source {
 }
 
 func (k RMS) label(name string) string { return fmt.Sprintf("%s %dx%d", name, k.Tokens, k.Width) }
+
+// Gated is the gated activation of gu without a norm. Bindings: gu [Tokens, 2 Width],
+// y [Tokens, Width].
+type Gated struct {
+	Target        shaders.Target
+	Tokens, Width int
+	Relu2         bool // the activation is squared ReLU and not SiLU
+}
+
+func (k Gated) Source() shaders.Source {
+	words := shaders.Words4(k.Width)
+	e, groups := k.Target.Elementwise(k.Tokens * words)
+	rms := RMS{Target: k.Target, Tokens: k.Tokens, Width: k.Width, Gated: true, Relu2: k.Relu2}
+	return family.Source("gated.wgsl", fmt.Sprintf("glu %dx%d", k.Tokens, k.Width), groups, 6*float64(k.Tokens*k.Width), struct {
+		params
+		shaders.Elementwise
+	}{params{RMS: rms, Fours: k.Target.Fours(k.Width)}, e})
+}
 
 // RMSBackward is the gradient of an RMS for its input, and in sums over blocks
 // of rows for its weight. Bindings: dy, x or gu, w, rstd, d_x or d_gu, part [Blocks(), Width].

@@ -33,19 +33,28 @@ func (k SumSquares) Source() shaders.Source {
 	}{k, layout, k.Parts()})
 }
 
-// FinishStep computes the gradient norm and the clip factor, and records the
-// step. Bindings: part [Parts], step, state, history.
+// FinishStep computes the gradient norm and the clip factor, and records the step.
+// Bindings: part [Parts], step, state, history [slots, Columns()].
 type FinishStep struct {
-	Target shaders.Target
-	Parts  int
+	Target     shaders.Target
+	Parts      int
+	Divergence bool // from a teacher is recorded, too
+}
+
+// Columns is how many numbers the history has of a step.
+func (k FinishStep) Columns() int {
+	if k.Divergence {
+		return 3
+	}
+	return 2
 }
 
 func (k FinishStep) Source() shaders.Source {
 	return family.Source("finish_step.wgsl", "finish step", [3]uint32{1, 1, 1}, float64(k.Parts), struct {
 		FinishStep
 		shaders.Rowwise
-		Loss, Clip, MaxNorm, Slot int
-	}{k, k.Target.Single(), shaders.StateLoss, shaders.StateClip, shaders.StepMaxNorm, shaders.StepSlot})
+		Loss, Clip, StateDivergence, MaxNorm, Slot int
+	}{k, k.Target.Single(), shaders.StateLoss, shaders.StateClip, shaders.StateDivergence, shaders.StepMaxNorm, shaders.StepSlot})
 }
 
 // AdamW updates N parameters. Bindings: p, g, m, v, step, state.

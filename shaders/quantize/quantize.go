@@ -41,6 +41,23 @@ func (k Rows) Source() shaders.Source {
 	}{k, layout, k.Target.Fours(k.Width), floor})
 }
 
+// Ramp is rows part of the way to their int8 form. Bindings: x, step, y [Tokens, Width].
+type Ramp struct {
+	Target        shaders.Target
+	Tokens, Width int
+}
+
+func (k Ramp) Source() shaders.Source {
+	layout, groups := k.Target.Rowwise(k.Tokens, k.Width)
+	return family.Source("ramp.wgsl", fmt.Sprintf("quantize ramp %dx%d", k.Tokens, k.Width), groups, 6*float64(k.Tokens*k.Width), struct {
+		Tokens, Width int
+		shaders.Rowwise
+		shaders.Fours
+		Floor float32
+		Ramp  int
+	}{k.Tokens, k.Width, layout, k.Target.Fours(k.Width), shaders.ActivationFloor, shaders.StepRamp})
+}
+
 // Columns is the int8 form of x[t, n] f[t] with a scale for each column, in
 // three kernels.
 type Columns struct {

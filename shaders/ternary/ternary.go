@@ -118,6 +118,22 @@ func (k Quantize) Pack() shaders.Source {
 	return family.Source("pack.wgsl", fmt.Sprintf("ternary pack %d of %.0f", p.Projections, weights), groups, 4*weights, p)
 }
 
+// Ramp is weights part of the way to their ternary form. Bindings: w [N, K], codes, scale
+// [N], step, y [N, K].
+type Ramp struct {
+	Target shaders.Target
+	N, K   int
+}
+
+func (k Ramp) Source() shaders.Source {
+	e, groups := k.Target.Elementwise(k.N * k.K)
+	return family.Source("ramp.wgsl", fmt.Sprintf("ternary ramp %dx%d", k.N, k.K), groups, 4*float64(k.N)*float64(k.K), struct {
+		N, K int
+		shaders.Elementwise
+		Ramp int
+	}{k.N, k.K, e, shaders.StepRamp})
+}
+
 // Count counts -1, 0 and +1 in each row. Bindings: codes [N, K], counts [N, 3].
 type Count struct {
 	Target shaders.Target
