@@ -27,7 +27,7 @@ type Param struct {
 	codes, scale       *Tensor  // the quantised form, of ternary params and of large matrices for inference
 	m8, r8             *moment8 // instead of m and v, of ForTraining8
 
-	blocks []*Param // that hold its values instead, where they are too many for one tensor
+	blocks []*Param // of its rows, which have the tensors instead where it is too large for one: blocks.go
 	first  int      // row of a block in its parameter
 }
 
