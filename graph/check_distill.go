@@ -17,7 +17,7 @@ func (g *Graph) taught(x, table matrix, weight, temperature float64) Teacher {
 
 // distilledTrial is headTrial with a teacher.
 func distilledTrial(weight, temperature float64) (c trial, x, table matrix, mean []float64) {
-	c, mean = headTrial()
+	c, mean = headTrial(false)
 	const hidden = 20
 	vocab := c.params[0].rows
 	x, table = random(3, c.seq, hidden), random(4, vocab, hidden)

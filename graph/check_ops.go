@@ -26,15 +26,15 @@ func gradientTable() []trialRow {
 
 // embeddingRows look up tokens of which some come several times and some never.
 func embeddingRows() (rows []trialRow) {
-	for i, s := range [][3]int{{2, 3, 1}, {37, 5, 70}, {9, 300, 20}} {
-		vocab, width, tokens := s[0], s[1], s[2]
+	for i, s := range [][4]int{{2, 3, 1}, {37, 5, 70}, {9, 300, 20}, {200, 80, 70, 32 << 10}} {
+		vocab, width, tokens := s[0], s[1], s[2] // and the limit of a binding: the last table lies in four blocks
 		ids := make([]uint32, tokens)
 		for t := range ids {
 			ids[t] = uint32(t*t*5+t) % uint32(vocab)
 		}
 		seed := uint64(3000 + 100*i)
 		rows = append(rows, trialRow{fmt.Sprintf("embedding %dx%d of %d tokens", vocab, width, tokens), trial{
-			batch: 1, seq: tokens, tokens: ids,
+			batch: 1, seq: tokens, tokens: ids, binding: int64(s[3]),
 			params: []matrix{random(seed+1, vocab, width)},
 			dy:     random(seed+2, tokens, width),
 			build:  func(g *Graph, _ []*Tensor, p []*Param) *Tensor { return g.Embedding(p[0]) },
@@ -277,22 +277,26 @@ func headReference(x, table matrix, targets []uint32) []float64 {
 }
 
 // headTrial is a head whose rows are cut into several blocks, one of them short,
-// with targets of which every fifth does not count. The second result is the
-// gradient of each loss.
-func headTrial() (trial, []float64) {
-	const tokens, hidden, vocab = 150, 12, 37
+// with targets of which every fifth does not count; with split the table lies in blocks,
+// too. The second result is the gradient of each loss.
+func headTrial(split bool) (trial, []float64) {
+	const tokens = 150
+	hidden, vocab, table := 12, 37, int64(0)
+	if split {
+		hidden, vocab, table = 80, 200, 32<<10
+	}
 	targets := make([]uint32, tokens)
 	mean := make([]float64, tokens)
 	for i := range targets {
-		targets[i] = uint32(i*7) % vocab
+		targets[i] = uint32(i*7) % uint32(vocab)
 		if i%5 == 0 {
 			targets[i] = math.MaxUint32
 		}
 		mean[i] = 1.0 / (tokens - tokens/5)
 	}
-	return trial{batch: 1, seq: tokens, inputs: []matrix{random(1, tokens, hidden)}, params: []matrix{random(2, vocab, hidden)}, targets: targets,
+	return trial{batch: 1, seq: tokens, inputs: []matrix{random(1, tokens, hidden)}, params: []matrix{random(2, vocab, hidden)}, targets: targets, binding: table,
 		build: func(g *Graph, x []*Tensor, p []*Param) *Tensor {
-			g.params.Limits.Binding = 4 * vocab * 100
+			g.params.Limits.Binding = 4 * int64(p[0].stored()[0].Rows) * 100
 			g.Loss(x[0], p[0])
 			return nil
 		}}, mean
@@ -300,14 +304,15 @@ func headTrial() (trial, []float64) {
 
 func headChecks(target shaders.Target) []Check {
 	return []Check{
-		{"head and cross-entropy in blocks", func(dev *gpu.Device, v *verdict) error { return checkHead(dev, target, v) }},
+		{"head and cross-entropy in blocks", func(dev *gpu.Device, v *verdict) error { return checkHead(dev, target, false, v) }},
 		{"head and distillation in blocks", func(dev *gpu.Device, v *verdict) error { return checkDistilled(dev, target, v) }},
 		{"float projections and gated activation", func(dev *gpu.Device, v *verdict) error { return checkBeside(dev, target, v, besideShapes...) }},
+		{"head and cross-entropy of a table in blocks", func(dev *gpu.Device, v *verdict) error { return checkHead(dev, target, true, v) }},
 	}
 }
 
-func checkHead(dev *gpu.Device, target shaders.Target, v *verdict) error {
-	c, mean := headTrial()
+func checkHead(dev *gpu.Device, target shaders.Target, split bool, v *verdict) error {
+	c, mean := headTrial(split)
 	got, err := c.compute(dev, target)
 	if err != nil {
 		return err

@@ -59,6 +59,7 @@ type trial struct {
 	ramp      float64           // StepValues.Ramp
 	// divergence says that build declares a loss with a teacher.
 	divergence bool
+	binding    int64 // bytes of a storage binding of parameters, where not the adapter's
 }
 
 type trialResult struct {
@@ -130,6 +131,9 @@ func (r *trialRun) parameters(target shaders.Target) error {
 	ps := NewParams(target, LimitsOf(r.dev.Adapter()))
 	if r.memory > 0 {
 		ps.Limits.Units.WorkgroupMemory = r.memory
+	}
+	if r.binding > 0 {
+		ps.Limits.Binding = r.binding
 	}
 	ps.Precision = r.precision
 	if r.divergence {
@@ -312,7 +316,11 @@ func (r *trialRun) read() (trialResult, error) {
 		out.dx = append(out.dx, d)
 	}
 	for _, p := range r.values {
-		out.dp = append(out.dp, read(p.grad))
+		v := make([]float32, p.size())
+		if err := p.Read(Grad, v); err != nil && failed == nil {
+			failed = err
+		}
+		out.dp = append(out.dp, widen(v))
 	}
 	return out, failed
 }

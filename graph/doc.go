@@ -57,6 +57,7 @@
 //	gradients.go         which gradients are final when; segments of a micro-batch
 //	params.go            Params: declaring, reading and writing parameters
 //	storage.go           what is stored of each parameter, and where
+//	blocks.go            parameters that are larger than what an adapter binds at once
 //	short.go             the form in int8 of a large matrix, for the head of inference
 //	optimizer.go         the gradient norm, clipping and AdamW; values and results of a step
 //	check*.go            Check: kernels against float64, for the tests and for bitnet bench report

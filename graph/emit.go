@@ -141,6 +141,13 @@ func (e *emitter) fail(format string, args ...any) {
 	}
 }
 
+// inOneBinding refuses a parameter that lies in blocks, for operations that take it whole.
+func (e *emitter) inOneBinding(p *Param) {
+	if p.blocks != nil {
+		e.fail("%s [%d, %d] is larger than the adapter binds at once, which only works without a teacher and without quantize_ramp", p.Parts[0].Name, p.Rows, p.Cols)
+	}
+}
+
 // grad is the finished gradient of an operation's result.
 func (e *emitter) grad(t *Tensor) *Tensor {
 	g := e.grads[t]

@@ -61,7 +61,9 @@ func extendRange(list []GradientRange, q *Param, first, segment int) []GradientR
 func (p *Plan) finalCalls() map[*Param]int {
 	owner := map[*Tensor]*Param{}
 	for _, q := range p.graph.params.Trained() {
-		owner[q.grad] = q
+		for _, b := range q.stored() {
+			owner[b.grad] = q
+		}
 	}
 	final := map[*Param]int{}
 	for i, c := range p.emitted[:p.micro] {

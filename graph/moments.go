@@ -35,7 +35,7 @@ func (p *Param) moment(s Slot) *moment8 {
 
 // placeMoments lays out the moments in 8 bits, range by range.
 func (ps *Params) placeMoments() error {
-	at, list := 0, ps.Trained()
+	at, list := 0, storedOf(ps.Trained())
 	for _, r := range ps.ranges() {
 		blocks := optimizer.AdamW8{AdamW: optimizer.AdamW{N: r.n}}.Blocks()
 		var placed [4]*Tensor

@@ -4,6 +4,7 @@ import (
 	"bitnet/shaders"
 	"bitnet/shaders/matmul"
 	"bitnet/shaders/quantize"
+	"bitnet/shaders/rows"
 )
 
 // BitLinear multiplies quantised activations [tokens, k] with ternary weights
@@ -38,14 +39,14 @@ func (g *Graph) BitLinear(x *Quantized, w *Param, residual *Tensor) *Tensor {
 		if e.precision == IntegerGradients {
 			e.integerGradients(x, w, dy, dx, accumulate)
 		} else {
-			if !w.frozen {
+			e.perBlock(w, dy, func(b *Param, dy *Tensor) {
 				e.product(matmul.Product{
-					M: n, N: k, K: tokens,
+					M: b.Rows, N: k, K: tokens,
 					A:      matmul.Operand{Kind: matmul.F32},
 					B:      matmul.Operand{Kind: matmul.Int8},
 					ScaleK: true, Accumulate: true, Gain: 64 * gain(tokens), // dy is scaled by a 127th of an activation
-				}, wholes(dy, x.codes, x.scale, w.grad)...)
-			}
+				}, wholes(dy, x.codes, x.scale, b.grad)...)
+			})
 			e.product(matmul.Product{
 				M: tokens, N: k, K: n,
 				A:      matmul.Operand{Kind: matmul.F32, AlongK: true},
@@ -58,6 +59,24 @@ func (g *Graph) BitLinear(x *Quantized, w *Param, residual *Tensor) *Tensor {
 		}
 	})
 	return y
+}
+
+// perBlock emits what adds to the gradient of trained weights, [n, k], from that of
+// their results, dy [tokens, n]: block by block where the weights lie in several, each
+// with its columns of dy.
+func (e *emitter) perBlock(w *Param, dy *Tensor, add func(b *Param, dy *Tensor)) {
+	if w.frozen {
+		return
+	}
+	for _, b := range w.stored() {
+		if b == w {
+			add(w, dy)
+			continue
+		}
+		part := tensor("columns of a gradient", F32, dy.Rows, b.Rows)
+		e.run(rows.Columns{Target: e.target, Rows: dy.Rows, Width: b.Rows, Of: dy.Cols, At: b.first, Factor: 1, Take: true}.Source(), dy, part)
+		add(b, part)
+	}
 }
 
 // integerGradients computes both gradients of BitLinear from int8 codes of dy:
@@ -77,16 +96,18 @@ func (e *emitter) integerGradients(x *Quantized, w *Param, dy, dx *Tensor, accum
 		B:        matmul.Operand{Kind: matmul.Ternary},
 		RowScale: true, Accumulate: accumulate,
 	}, wholes(codes, w.codes, scale, dx)...)
-	if w.frozen {
-		return
-	}
+	e.perBlock(w, dy, func(b *Param, dy *Tensor) { e.integerWeights(x, b, dy) })
+}
 
+// integerWeights adds to the gradient of weights from int8 codes of dy.
+func (e *emitter) integerWeights(x *Quantized, w *Param, dy *Tensor) {
+	tokens, n, k := dy.Rows, dy.Cols, w.Cols
 	// Without units for it, kernels of a CPU multiply float32 faster than codes that they have to unpack.
 	columns := quantize.Columns{Target: e.target, Tokens: tokens, Width: n,
 		Float: e.target != shaders.GPU && !e.limits.Units.Has("i8", "i32")}
 	part := tensor("column maxima", F32, columns.Blocks(), n)
-	scale = tensor("column scale", F32, 1, n)
-	codes = tensor("column codes", Int8, tokens, n)
+	scale := tensor("column scale", F32, 1, n)
+	codes := tensor("column codes", Int8, tokens, n)
 	mm := matmul.Product{
 		Target: e.target, M: n, N: k, K: tokens,
 		A: matmul.Operand{Kind: matmul.Int8}, B: matmul.Operand{Kind: matmul.Int8},

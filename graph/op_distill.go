@@ -38,6 +38,7 @@ func (g *Graph) DistilledLoss(x *Tensor, table *Param, teacher Teacher) {
 // distill computes loss, divergence and the gradient of the logits of n rows from row
 // first on: rows are those of the logits, targets and losses those of the positions.
 func (e *emitter) distill(g *Graph, t *Teacher, first, n int, logits, targets, losses arg) {
+	e.inOneBinding(t.Table)
 	part := tensor("teacher logits", F32, logits.t.Rows, logits.t.Cols)
 	along := matmul.Operand{Kind: matmul.F32, AlongK: true}
 	e.unroundedRows(matmul.Product{M: n, N: t.Table.Rows, K: t.Table.Cols, A: along, B: along},

@@ -6,14 +6,24 @@ import "bitnet/shaders/embedding"
 // y[t] = table[token t], [tokens, hidden].
 func (g *Graph) Embedding(table *Param) *Tensor {
 	y := tensor("embedding", F32, g.Tokens(), table.Cols)
-	k := embedding.Lookup{Target: g.params.Target, Tokens: g.Tokens(), Width: table.Cols}
+	lookup := func(b *Param) embedding.Lookup {
+		k := embedding.Lookup{Target: g.params.Target, Tokens: g.Tokens(), Width: table.Cols}
+		if b != table {
+			k.First, k.Rows = b.first, b.Rows
+		}
+		return k
+	}
 	g.add("embedding", func(e *emitter) {
-		e.run(k.Source(), g.tokens, table.master, y)
+		for _, b := range table.stored() {
+			e.run(lookup(b).Source(), g.tokens, b.master, y)
+		}
 	}, func(e *emitter) {
 		if table.frozen {
 			return
 		}
-		e.run(embedding.Backward(k).Source(), g.tokens, g.order, e.grad(y), table.grad)
+		for _, b := range table.stored() {
+			e.run(embedding.Backward(lookup(b)).Source(), g.tokens, g.order, e.grad(y), b.grad)
+		}
 	})
 	return y
 }

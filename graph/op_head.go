@@ -12,19 +12,23 @@ import (
 
 // head is what the output head leaves for the host.
 type head struct {
-	loss         *Tensor   // [tokens, 1], of each position
-	divergence   *Tensor   // [tokens, 1], from a teacher; nil without one
-	logits, rows []*Tensor // of chosen positions, for generation, some of them each
+	loss       *Tensor     // [tokens, 1], of each position
+	divergence *Tensor     // [tokens, 1], from a teacher; nil without one
+	logits     [][]*Tensor // of chosen positions, for generation, some of them each; by blocks of the table
+	rows       []*Tensor   // which positions these are
 }
 
 // logitsBytes bounds the block of logits that exists at any time.
 const logitsBytes = 64 << 20
 
-// headRows is how many rows of logits are computed at once: a multiple of 64,
-// so that every block of rows begins at an aligned offset.
+// headRowsLeast is the number of rows of logits that are computed at once, at least,
+// and a divisor of any other: every block of rows begins at an aligned offset.
+const headRowsLeast = 64
+
+// headRows is how many rows of logits are computed at once.
 func headRows(tokens, vocab int, limit int64) int {
 	rows := int(min(logitsBytes, limit) / int64(4*vocab))
-	return min(max(rows/64*64, 64), tokens)
+	return min(max(rows/headRowsLeast*headRowsLeast, headRowsLeast), tokens)
 }
 
 // Loss is the output head, tied to the embedding table [vocab, hidden], with
@@ -42,6 +46,12 @@ func (g *Graph) declareLoss(x *Tensor, table *Param, teacher *Teacher) {
 	tokens, vocab, hidden := x.Rows, table.Rows, x.Cols
 	g.loss = g.input("losses", F32, tokens, 1)
 	g.add("head", func(e *emitter) {
+		if teacher != nil {
+			e.inOneBinding(table)
+		} else if table.blocks != nil {
+			g.lossByBlocks(e, x, table)
+			return
+		}
 		block := headRows(tokens, vocab, e.limits.Binding)
 		logits := tensor("logits", F32, block, vocab)
 		var dx *Tensor
@@ -76,13 +86,20 @@ func (g *Graph) declareLoss(x *Tensor, table *Param, teacher *Teacher) {
 			e.product(matmul.Product{M: vocab, N: hidden, K: n, A: plain, B: plain, Accumulate: true, Gain: gain(tokens)},
 				part, of(x), whole(table.grad))
 		}
-		if e.training {
-			e.run(loss.Gather{Target: e.target, Tokens: tokens}.Source(), g.loss, g.params.step, g.params.state)
-			if teacher != nil {
-				e.run(loss.Gather{Target: e.target, Tokens: tokens, Divergence: true}.Source(), g.divergence, g.params.step, g.params.state)
-			}
-		}
+		g.gatherLoss(e)
 	}, nil)
+}
+
+// gatherLoss emits, in training, the sum of the losses, and of the divergences where there
+// is a teacher.
+func (g *Graph) gatherLoss(e *emitter) {
+	if !e.training {
+		return
+	}
+	e.run(loss.Gather{Target: e.target, Tokens: g.loss.Rows}.Source(), g.loss, g.params.step, g.params.state)
+	if g.divergence != nil {
+		e.run(loss.Gather{Target: e.target, Tokens: g.loss.Rows, Divergence: true}.Source(), g.divergence, g.params.step, g.params.state)
+	}
 }
 
 // targetColumn is the row of targets seen as a column.
@@ -105,6 +122,9 @@ func (g *Graph) Logits(x *Tensor, table *Param, n int, alike bool) {
 	if g.logits != nil {
 		g.fail("a graph has one set of logits")
 	}
+	if g.params.storage == 0 {
+		g.fail("logits are declared before the parameters have places: call Layout first")
+	}
 	each := n
 	if alike || table.shortened() {
 		each = min(n, matmul.FewRows)
@@ -112,27 +132,33 @@ func (g *Graph) Logits(x *Tensor, table *Param, n int, alike bool) {
 	for first := 0; first < n; first += each {
 		rows := min(each, n-first)
 		g.rows = append(g.rows, g.input("rows", U32, 1, rows))
-		g.logits = append(g.logits, g.input("logits", F32, rows, table.Rows))
+		var blocks []*Tensor
+		for _, b := range table.stored() {
+			blocks = append(blocks, g.input("logits", F32, rows, b.Rows))
+		}
+		g.logits = append(g.logits, blocks)
 	}
 	g.add("logits", func(e *emitter) {
 		for i, part := range g.rows {
 			chosen := tensor("chosen rows", F32, part.Cols, x.Cols)
 			e.run(rows.Gather{Target: e.target, Rows: part.Cols, Width: x.Cols}.Source(), part, x, chosen)
-			mm := matmul.Product{
-				Target: e.target, M: part.Cols, N: table.Rows, K: x.Cols,
-				A: matmul.Operand{Kind: matmul.F32, AlongK: true}, B: matmul.Operand{Kind: matmul.F32, AlongK: true},
+			for j, b := range table.stored() {
+				mm := matmul.Product{
+					Target: e.target, M: part.Cols, N: b.Rows, K: x.Cols,
+					A: matmul.Operand{Kind: matmul.F32, AlongK: true}, B: matmul.Operand{Kind: matmul.F32, AlongK: true},
+				}
+				if table.shortened() {
+					e.shortLogits(mm, chosen, b, g.logits[i][j])
+					continue
+				}
+				e.run(mm.Source(), chosen, b.master, g.logits[i][j])
 			}
-			if table.shortened() {
-				e.shortLogits(mm, chosen, table, g.logits[i])
-				continue
-			}
-			e.run(mm.Source(), chosen, table.master, g.logits[i])
 		}
 	}, nil)
 }
 
 // shortLogits computes logits from the table in int8, and those that could be the
-// largest of a row again from the table in f32.
+// largest of a row again from the table in f32: of each block, if it has several.
 func (e *emitter) shortLogits(mm matmul.Product, x *Tensor, table *Param, logits *Tensor) {
 	mm.B.Kind, mm.ColScale = matmul.Int8, true
 	e.run(mm.Source(), x, table.codes, table.scale, logits)
@@ -187,18 +213,42 @@ func (r *Program) Logits(dst []float32) error {
 	if r.plan.graph.logits == nil {
 		return errNoLogits
 	}
-	for _, t := range r.plan.graph.logits {
-		n := min(t.Rows*t.Cols, len(dst))
-		if n == 0 {
-			break
-		}
-		if err := t.read(gpu.Bytes(dst[:n])); err != nil {
+	for _, blocks := range r.plan.graph.logits {
+		n, err := readSideBySide(blocks, dst)
+		if err != nil {
 			return err
 		}
-		dst = dst[n:]
+		if dst = dst[n:]; len(dst) == 0 {
+			break
+		}
 	}
 	if len(dst) > 0 {
 		return fmt.Errorf("room for %d logits more than the program computes", len(dst))
 	}
 	return nil
+}
+
+// readSideBySide reads tensors of as many rows each as the columns of one matrix, from
+// its start on: as many values as there are, or as dst has room for.
+func readSideBySide(parts []*Tensor, dst []float32) (int, error) {
+	rows, cols := parts[0].Rows, 0
+	for _, t := range parts {
+		cols += t.Cols
+	}
+	n := min(rows*cols, len(dst))
+	if n == 0 || len(parts) == 1 {
+		return n, parts[0].read(gpu.Bytes(dst[:n]))
+	}
+	first := 0
+	for _, t := range parts {
+		values := make([]float32, (n+cols-1)/cols*t.Cols)
+		if err := t.read(gpu.Bytes(values)); err != nil {
+			return 0, err
+		}
+		for r := 0; r*cols+first < n; r++ {
+			copy(dst[r*cols+first:n], values[r*t.Cols:][:t.Cols])
+		}
+		first += t.Cols
+	}
+	return n, nil
 }

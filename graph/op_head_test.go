@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,12 +16,15 @@ func TestHeadInBlocks(t *testing.T) {
 		if foreign(dev, target) {
 			t.Skip("the blocks are the same for every layout")
 		}
-		c, _ := headTrial()
-		vocab := c.params[0].rows
-		require.Equal(t, 64, headRows(c.seq, vocab, int64(4*vocab*100)))
-		var v verdict
-		require.NoError(t, checkHead(dev, target, &v))
-		require.NoError(t, v.err)
+		for _, split := range []bool{false, true} {
+			c, _ := headTrial(split)
+			vocab := c.params[0].rows
+			require.Equal(t, 64, headRows(c.seq, vocab, int64(4*vocab*100)))
+			var v verdict
+			require.NoError(t, checkHead(dev, target, split, &v))
+			require.NoError(t, v.err)
+			require.Equal(t, split, slices.Contains(v.families, "loss/blocks_gradient"))
+		}
 	})
 }
 

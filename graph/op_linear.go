@@ -17,6 +17,7 @@ func (g *Graph) Linear(x *Tensor, w *Param, residual *Tensor) *Tensor {
 	y := tensor("linear", F32, tokens, n)
 	g.add("linear", func(e *emitter) {
 		along := matmul.Operand{Kind: matmul.F32, AlongK: true}
+		e.inOneBinding(w)
 		args := []*Tensor{x, w.master}
 		if residual != nil {
 			args = append(args, residual)

@@ -49,6 +49,7 @@ type rampLinear struct {
 // weights are the weights of this step. They are computed for each pass, so that those of
 // one projection exist at a time.
 func (l *rampLinear) weights(e *emitter) *Tensor {
+	e.inOneBinding(l.w)
 	out := tensor("ramped weights", F32, l.n, l.k)
 	e.run(ternary.Ramp{Target: e.target, N: l.n, K: l.k}.Source(), l.w.master, l.w.codes, l.w.scale, l.g.params.step, out)
 	return out

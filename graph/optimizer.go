@@ -94,7 +94,7 @@ type flatRange struct {
 // ranges cuts the trained parameters into as few flat ranges as bindings allow.
 func (ps *Params) ranges() []flatRange {
 	var out []flatRange
-	for _, p := range ps.Trained() {
+	for _, p := range storedOf(ps.Trained()) {
 		n := int(roundUp(p.master.bytes(), ps.align()) / 4)
 		if last := len(out) - 1; last >= 0 {
 			r := &out[last]

@@ -26,6 +26,9 @@ type Param struct {
 	ternary            bool
 	codes, scale       *Tensor  // the quantised form, of ternary params and of large matrices for inference
 	m8, r8             *moment8 // instead of m and v, of ForTraining8
+
+	blocks []*Param // of its rows, which have the tensors instead where it is too large for one: blocks.go
+	first  int      // row of a block in its parameter
 }
 
 // Params are the parameters of a model, their gradients, the optimizer's
@@ -180,6 +183,7 @@ func (s Slot) String() string {
 
 // Keeps reports whether a form is stored.
 func (p *Param) Keeps(s Slot) bool {
+	p = p.stored()[0]
 	if p.moment(s) != nil {
 		return true
 	}
@@ -212,16 +216,20 @@ func (p *Param) checkCount(n int) error {
 // Write sets one form of the parameter, [Rows, Cols] row by row. A moment in 8 bits
 // takes values near them; those that were read stay as they are.
 func (p *Param) Write(s Slot, values []float32) error {
-	if q := p.moment(s); q != nil {
+	if p.Keeps(s) {
 		if err := p.checkCount(len(values)); err != nil {
 			return err
 		}
+	}
+	return p.eachBlock(0, values, func(b *Param, _ int, values []float32) error { return b.write(s, values) })
+}
+
+// write sets one form of what is stored in one tensor.
+func (p *Param) write(s Slot, values []float32) error {
+	if q := p.moment(s); q != nil {
 		return q.write(values)
 	}
 	t, err := p.slot(s)
-	if err == nil {
-		err = p.checkCount(len(values))
-	}
 	if err != nil {
 		return err
 	}
@@ -245,17 +253,22 @@ func (p *Param) Read(s Slot, values []float32) error {
 // ReadRows gets some rows of one form, starting with row first. It waits for
 // the device.
 func (p *Param) ReadRows(s Slot, first int, values []float32) error {
+	return p.eachBlock(first*p.Cols, values, func(b *Param, at int, values []float32) error { return b.read(s, at, values) })
+}
+
+// read gets values of one form, from number at on, of what is stored in one tensor.
+func (p *Param) read(s Slot, at int, values []float32) error {
 	if q := p.moment(s); q != nil {
-		if first < 0 || first*p.Cols+len(values) > p.size() {
-			return fmt.Errorf("%s has %d rows: there are no %d values from row %d on", p.Parts[0].Name, p.Rows, len(values), first)
+		if at < 0 || at+len(values) > p.size() {
+			return fmt.Errorf("%s has %d values: there are no %d from number %d on", p.Parts[0].Name, p.size(), len(values), at)
 		}
-		return q.read(first*p.Cols, values)
+		return q.read(at, values)
 	}
 	t, err := p.slot(s)
 	if err != nil {
 		return err
 	}
-	return t.readAt(4*int64(first)*int64(p.Cols), gpu.Bytes(values))
+	return t.readAt(4*int64(at), gpu.Bytes(values))
 }
 
 // ReadFlat gets values of one form out of all trained parameters, as if these lay one
@@ -286,7 +299,7 @@ func (ps *Params) flat(s Slot, first int, values []float32, copy func(*gpu.Buffe
 		done = at
 		return err
 	}
-	for _, p := range ps.Trained() {
+	for _, p := range storedOf(ps.Trained()) {
 		if at == len(values) {
 			break
 		}

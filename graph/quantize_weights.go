@@ -25,15 +25,17 @@ func (ps *Params) layoutRuns() error {
 		if !p.ternary || p.frozen {
 			continue
 		}
-		last := len(ps.runs) - 1
-		if last < 0 || !ps.runs[last].extend(p, ps.Limits.Binding) {
-			ps.runs = append(ps.runs, &ternaryRun{
-				kernels: ternary.Quantize{Target: ps.Target},
-				weights: extent(p.master), codes: extent(p.codes), scale: extent(p.scale),
-			})
-			last++
+		for _, b := range p.stored() {
+			last := len(ps.runs) - 1
+			if last < 0 || !ps.runs[last].extend(p, b, ps.Limits.Binding) {
+				ps.runs = append(ps.runs, &ternaryRun{
+					kernels: ternary.Quantize{Target: ps.Target},
+					weights: extent(b.master), codes: extent(p.codes), scale: extent(p.scale),
+				})
+				last++
+			}
+			ps.runs[last].add(p, b)
 		}
-		ps.runs[last].add(p)
 	}
 	for _, r := range ps.runs {
 		r.places = &Tensor{Name: "places of ternary weights", DType: U32, Rows: 1, Cols: len(r.kernels.Places())}
@@ -49,9 +51,9 @@ func extent(t *Tensor) *Tensor {
 	return &Tensor{Name: t.Name, Rows: 1, Cols: int(t.bytes() / 4), arena: t.arena, slab: t.slab, offset: t.offset}
 }
 
-// extend makes room for another parameter, if it can.
-func (r *ternaryRun) extend(p *Param, limit int64) bool {
-	pairs := [][2]*Tensor{{r.weights, p.master}, {r.codes, p.codes}, {r.scale, p.scale}}
+// extend makes room for another parameter's block, if it can.
+func (r *ternaryRun) extend(p, b *Param, limit int64) bool {
+	pairs := [][2]*Tensor{{r.weights, b.master}, {r.codes, p.codes}, {r.scale, p.scale}}
 	for _, x := range pairs {
 		if x[0].slab != x[1].slab || x[1].offset+x[1].bytes()-x[0].offset > limit {
 			return false
@@ -63,14 +65,15 @@ func (r *ternaryRun) extend(p *Param, limit int64) bool {
 	return true
 }
 
-func (r *ternaryRun) add(p *Param) {
+// add takes a parameter's block, whose rows have their places in the codes of all.
+func (r *ternaryRun) add(p, b *Param) {
 	x := ternary.Projection{
 		K:      p.Cols,
-		Weight: int(p.master.offset-r.weights.offset) / 4,
-		Code:   int(p.codes.offset-r.codes.offset) / 4,
-		Scale:  int(p.scale.offset-r.scale.offset) / 4,
+		Weight: int(b.master.offset-r.weights.offset) / 4,
+		Code:   int(p.codes.offset-r.codes.offset)/4 + b.first*shaders.Words16(p.Cols),
+		Scale:  int(p.scale.offset-r.scale.offset)/4 + b.first,
 	}
-	for _, part := range p.Parts {
+	for _, part := range b.Parts {
 		x.Rows = part.Rows
 		r.kernels.Projections = append(r.kernels.Projections, x)
 		x.Weight += x.Rows * x.K

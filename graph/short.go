@@ -17,15 +17,19 @@ const largeMatrix = 1 << 18
 func (p *Param) large() bool { return !p.IsVector() && p.size() >= largeMatrix && p.Cols%16 == 0 }
 
 // shortened reports whether a float matrix has a form in int8.
-func (p *Param) shortened() bool { return !p.ternary && p.codes != nil }
+func (p *Param) shortened() bool { return !p.ternary && p.stored()[0].codes != nil }
 
 // ReadBytes is how much of a float parameter a pass of inference reads: the form in
 // int8 with its scales where there is one. Rows of embeddings do not count.
 func (p *Param) ReadBytes() int64 {
-	if p.shortened() {
-		return p.codes.bytes() + p.scale.bytes()
+	if !p.shortened() {
+		return 4 * int64(p.size())
 	}
-	return 4 * int64(p.size())
+	var n int64
+	for _, b := range p.stored() {
+		n += b.codes.bytes() + b.scale.bytes()
+	}
+	return n
 }
 
 // writeShort writes the form of a matrix in int8 with a scale for each row:

@@ -101,46 +101,73 @@ func (ps *Params) place() error {
 // hasSecond reports whether a storage keeps its second moment.
 func (p *Param) hasSecond(s Storage) bool { return s == ForTraining || s == ForMuon && !p.ternary }
 
+// hasValues reports whether a storage keeps its values in float32.
+func (p *Param) hasValues(s Storage) bool { return !p.ternary || !p.frozen && s != ForInference }
+
 // placeParam gives a parameter a place for each form that is stored.
 func (ps *Params) placeParam(p *Param) error {
-	name := p.Parts[0].Name
-	var err error
-	place := func(a *arena, name string, d DType, rows, cols int) *Tensor {
-		t := tensor(name, d, rows, cols)
-		switch {
-		case err != nil:
-		case t.bytes() > ps.Limits.Binding:
-			err = fmt.Errorf("%s [%d, %d] needs %d MiB, more than this adapter binds at once (%d MiB)",
-				t.Name, t.Rows, t.Cols, t.bytes()>>20, ps.Limits.Binding>>20)
-		default:
-			err = a.append(t)
+	l := &placing{limit: ps.Limits.Binding}
+	if p.hasValues(ps.storage) {
+		p.blocks = ps.blocksOf(p)
+		for _, b := range p.stored() {
+			ps.placeValues(l, b)
 		}
-		return t
 	}
 	switch {
-	case p.ternary && (p.frozen || ps.storage == ForInference):
-	case p.frozen:
-		p.master = place(ps.kept, name, F32, p.Rows, p.Cols)
+	case p.ternary:
+		ps.placeCodes(l, p, Ternary)
+	case ps.storage == ForInference && p.large():
+		for _, b := range p.stored() {
+			ps.placeCodes(l, b, Int8)
+		}
+	}
+	return l.err
+}
+
+// placeValues places what is stored in float32, or of moments.
+func (ps *Params) placeValues(l *placing, p *Param) {
+	name := p.Parts[0].Name
+	if p.frozen {
+		p.master = l.place(ps.kept, name, F32, p.Rows, p.Cols)
+		return
+	}
+	p.master = l.place(ps.masters, name, F32, p.Rows, p.Cols)
+	if !ps.storage.trains() {
+		return
+	}
+	p.grad = l.place(ps.grads, name+" grad", F32, p.Rows, p.Cols)
+	if ps.storage != ForTraining8 {
+		p.m = l.place(ps.ms, name+" m", F32, p.Rows, p.Cols)
+	}
+	if p.hasSecond(ps.storage) {
+		p.v = l.place(ps.vs, name+" v", F32, p.Rows, p.Cols)
+	}
+}
+
+// placeCodes places the quantised form.
+func (ps *Params) placeCodes(l *placing, p *Param, d DType) {
+	name := p.Parts[0].Name
+	p.codes = l.place(ps.codes, name+" codes", d, p.Rows, p.Cols)
+	p.scale = l.place(ps.scales, name+" scale", F32, 1, p.Rows)
+}
+
+// placing places tensors until one cannot be bound.
+type placing struct {
+	limit int64 // of one binding
+	err   error
+}
+
+func (l *placing) place(a *arena, name string, d DType, rows, cols int) *Tensor {
+	t := tensor(name, d, rows, cols)
+	switch {
+	case l.err != nil:
+	case t.bytes() > l.limit:
+		l.err = fmt.Errorf("%s [%d, %d] needs %d MiB, more than this adapter binds at once (%d MiB)",
+			t.Name, t.Rows, t.Cols, t.bytes()>>20, l.limit>>20)
 	default:
-		p.master = place(ps.masters, name, F32, p.Rows, p.Cols)
+		l.err = a.append(t)
 	}
-	if ps.storage.trains() && !p.frozen {
-		p.grad = place(ps.grads, name+" grad", F32, p.Rows, p.Cols)
-		if ps.storage != ForTraining8 {
-			p.m = place(ps.ms, name+" m", F32, p.Rows, p.Cols)
-		}
-		if p.hasSecond(ps.storage) {
-			p.v = place(ps.vs, name+" v", F32, p.Rows, p.Cols)
-		}
-	}
-	if p.ternary {
-		p.codes = place(ps.codes, name+" codes", Ternary, p.Rows, p.Cols)
-		p.scale = place(ps.scales, name+" scale", F32, 1, p.Rows)
-	} else if ps.storage == ForInference && p.large() {
-		p.codes = place(ps.codes, name+" codes", Int8, p.Rows, p.Cols)
-		p.scale = place(ps.scales, name+" scale", F32, 1, p.Rows)
-	}
-	return err
+	return t
 }
 
 func (ps *Params) arenas() []*arena {

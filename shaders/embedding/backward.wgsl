@@ -2,6 +2,11 @@
 //   ids [T], order [T] (the positions sorted by id, ties in order), dy [T, H] -> dtable [vocabulary, H]
 // The invocations of the first position of each id add up all positions of that id. So each element has
 // one writer and a fixed order of summation, without float atomics.
+{{- if .Rows}}
+// dtable has the ROWS rows from FIRST on; other ids are left out.
+const FIRST = {{.First}}u;
+const ROWS = {{.Rows}}u;
+{{- end}}
 {{template "vector" .}}
 const T = {{.Tokens}}u;
 const H = {{div .Width .Each}}u; // of V
@@ -18,6 +23,10 @@ fn main(@builtin(global_invocation_id) gid: vec3<u32>, @builtin(num_workgroups) 
 	let first = i / H;
 	let h = i % H;
 	let id = ids[order[first]];
+{{- if .Rows}}
+	let row = id - FIRST; // wraps to a large number before FIRST
+	if (row >= ROWS) { return; }
+{{- end}}
 	if (first > 0u && ids[order[first - 1u]] == id) { return; }
 	var sum = V(0.0);
 	for (var n = first; n < T; n++) {
@@ -25,5 +34,5 @@ fn main(@builtin(global_invocation_id) gid: vec3<u32>, @builtin(num_workgroups) 
 		if (ids[t] != id) { break; }
 		sum += dy[t * H + h];
 	}
-	dtable[id * H + h] += sum;
+	dtable[{{if .Rows}}row{{else}}id{{end}} * H + h] += sum;
 }

@@ -17,6 +17,9 @@ var family = shaders.NewFamily("embedding", files, "index.wgsl")
 type Lookup struct {
 	Target        shaders.Target
 	Tokens, Width int
+	// First and Rows say which rows of a larger table the bound one has; other tokens
+	// are left out. Rows 0 means that it has all.
+	First, Rows int
 }
 
 func (k Lookup) Source() shaders.Source {

@@ -47,6 +47,35 @@ func (k Distill) Source() shaders.Source {
 	}{k, layout, shaders.StepLossScale})
 }
 
+// Block is the loss over logits that lie in several blocks of columns: its sources run
+// over the blocks in order, and then its gradients over all of them in any.
+type Block struct {
+	Target      shaders.Target
+	Rows, Vocab int  // of the block
+	At          int  // its first column; the first block has 0
+	Last        bool // the loss is known after it
+}
+
+// Source sums the exponentials. Bindings: logits, targets, sums [Rows, 3], and loss
+// with Last.
+func (k Block) Source() shaders.Source {
+	layout, groups := k.Target.Rowwise(k.Rows, k.Vocab)
+	return family.Source("blocks.wgsl", fmt.Sprintf("cross-entropy %dx%d from %d", k.Rows, k.Vocab, k.At), groups, 5*float64(k.Rows*k.Vocab), struct {
+		Block
+		shaders.Rowwise
+	}{k, layout})
+}
+
+// Gradient replaces the block's logits. Bindings: logits, targets, sums, step.
+func (k Block) Gradient() shaders.Source {
+	layout, groups := k.Target.Rowwise(k.Rows, k.Vocab)
+	return family.Source("blocks_gradient.wgsl", fmt.Sprintf("cross-entropy gradient %dx%d from %d", k.Rows, k.Vocab, k.At), groups, 5*float64(k.Rows*k.Vocab), struct {
+		Block
+		shaders.Rowwise
+		LossScale int
+	}{k, layout, shaders.StepLossScale})
+}
+
 // Gather adds a micro-batch's loss to the state, or with Divergence that from a teacher.
 // Bindings: loss [Tokens], step, state.
 type Gather struct {
