@@ -66,7 +66,7 @@ func (o Muon) emit(e *emitter, ps *Params) {
 			o.AdamW.emitRange(e, ps, r)
 			continue
 		}
-		k := optimizer.Momentum{Target: e.target, N: r.n, Mu: o.Momentum}
+		k := optimizer.Momentum{Target: e.target, N: r.n, Group: r.group, Mu: o.Momentum}
 		e.run(k.Source(), r.of(r.first.grad), r.of(r.first.m), ps.state)
 	}
 	e.op = "orthogonalise"

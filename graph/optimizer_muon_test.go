@@ -22,7 +22,7 @@ var testMuon = checkedMuon
 
 func newMuonTest(t *testing.T, dev *gpu.Device, target shaders.Target, shapes ...[][2]int) *muonTest {
 	t.Helper()
-	r, err := newUpdateRun(dev, target, testMuon, shapes...)
+	r, err := newUpdateRun(dev, target, testMuon, nil, shapes...)
 	require.NoError(t, err)
 	t.Cleanup(r.release)
 	return &muonTest{t, r}

@@ -15,6 +15,6 @@ const (
 // Elements of the state buffer, which only kernels write.
 const (
 	StateLoss = iota // mean loss of the step so far
-	StateClip        // factor that clips the gradient
+	StateClip        // factor that clips the gradient; with groups of parameters that of the first, and those of the others follow
 	StateLen
 )

@@ -278,6 +278,9 @@ func Plan(c *Config, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 func plan(c *Config, s share, a gpu.Adapter) (*model.Model, *graph.Plan, error) {
 	opt := c.Train.optimizer()
 	m, err := model.NewAdapted(c.Model, a, opt.Storage(), c.Train.Precision, c.Train.lora())
+	if err == nil && c.Train.Clip == ClipGroup {
+		err = m.ClipByGroup()
+	}
 	if err != nil {
 		return nil, nil, err
 	}

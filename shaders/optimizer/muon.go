@@ -12,6 +12,7 @@ import (
 type Momentum struct {
 	Target shaders.Target
 	N      int
+	Group  int // of parameters that are clipped together: ClipGroups
 	Mu     float32
 }
 
@@ -21,7 +22,7 @@ func (k Momentum) Source() shaders.Source {
 		Momentum
 		shaders.Vectors
 		Clip int
-	}{k, v, shaders.StateClip})
+	}{k, v, shaders.StateClip + k.Group})
 }
 
 // Orthogonal has the kernels that orthogonalise Count matrices [Rows, Cols],
