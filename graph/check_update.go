@@ -18,8 +18,9 @@ type updateRun struct {
 }
 
 // newUpdateRun declares an embedding, a vector and ternary parameters with parts
-// of these shapes. What the update does not read starts as NaN.
-func newUpdateRun(dev *gpu.Device, target shaders.Target, opt Optimizer, shapes ...[][2]int) (_ *updateRun, err error) {
+// of these shapes, clipped by groups if by is not nil. What the update does not read
+// starts as NaN.
+func newUpdateRun(dev *gpu.Device, target shaders.Target, opt Optimizer, by func(*Param) string, shapes ...[][2]int) (_ *updateRun, err error) {
 	r := &updateRun{ps: NewParams(target, LimitsOf(dev.Adapter()))}
 	defer func() {
 		if err != nil {
@@ -36,6 +37,11 @@ func newUpdateRun(dev *gpu.Device, target shaders.Target, opt Optimizer, shapes 
 	}
 	if err := r.ps.Layout(opt.Storage()); err != nil {
 		return nil, err
+	}
+	if by != nil {
+		if err := r.ps.ClipBy(by); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.ps.Allocate(dev); err != nil {
 		return nil, err
@@ -185,7 +191,7 @@ func updateChecks(target shaders.Target) (out []Check) {
 
 // checkUpdates compares several steps with float64; the last one clips.
 func checkUpdates(dev *gpu.Device, target shaders.Target, shapes [][][2]int, v *verdict) error {
-	m, err := newUpdateRun(dev, target, checkedMuon, shapes...)
+	m, err := newUpdateRun(dev, target, checkedMuon, nil, shapes...)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package graph
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"bitnet/gpu"
 	"bitnet/shaders"
@@ -32,7 +33,7 @@ func (o AdamW) emit(e *emitter, ps *Params) {
 }
 
 func (o AdamW) emitRange(e *emitter, ps *Params, r flatRange) {
-	k := optimizer.AdamW{Target: e.target, N: r.n, Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps, Decay: r.decay}
+	k := optimizer.AdamW{Target: e.target, N: r.n, Group: r.group, Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps, Decay: r.decay}
 	p := r.first
 	e.run(k.Source(), r.of(p.master), r.of(p.grad), r.of(p.m), r.of(p.v), ps.step, ps.state)
 }
@@ -56,22 +57,29 @@ func (o AdamW8) emit(e *emitter, ps *Params) {
 // emitUpdate emits the norm of all gradients, the clip factor, and the optimizer.
 func (ps *Params) emitUpdate(e *emitter, opt Optimizer) {
 	e.op = "update"
+	part := ps.emitSquares(e)
+	finish := ps.finishStep()
+	finish.Parts = part.Cols
+	e.run(finish.Source(), part, ps.step, ps.state, ps.history)
+	ps.emitClips(e, part)
+	opt.emit(e, ps)
+}
+
+// emitSquares emits partial sums of the squares of all gradients, by groups.
+func (ps *Params) emitSquares(e *emitter) *Tensor {
 	ranges := ps.ranges()
+	slices.SortStableFunc(ranges, func(a, b flatRange) int { return a.group - b.group })
 	parts := 0
 	for _, r := range ranges {
-		parts += optimizer.SumSquares{N: r.n}.Parts()
+		parts += r.parts()
 	}
 	part := tensor("squared gradients", F32, 1, parts)
 	at := 0
 	for _, r := range ranges {
-		k := optimizer.SumSquares{Target: e.target, N: r.n, At: at}
-		e.run(k.Source(), r.of(r.first.grad), part)
-		at += k.Parts()
+		e.run(optimizer.SumSquares{Target: e.target, N: r.n, At: at}.Source(), r.of(r.first.grad), part)
+		at += r.parts()
 	}
-	finish := ps.finishStep()
-	finish.Parts = parts
-	e.run(finish.Source(), part, ps.step, ps.state, ps.history)
-	opt.emit(e, ps)
+	return part
 }
 
 // RecordDivergence makes room for the divergence from a teacher, which History then gives.
@@ -89,7 +97,11 @@ type flatRange struct {
 	n      int // elements, padding between parameters included
 	decay  bool
 	second bool // they have a second moment
+	group  int  // that they are clipped with
 }
+
+// parts is the number of partial sums over its gradients.
+func (r flatRange) parts() int { return optimizer.SumSquares{N: r.n}.Parts() }
 
 // ranges cuts the trained parameters into as few flat ranges as bindings allow.
 func (ps *Params) ranges() []flatRange {
@@ -98,12 +110,12 @@ func (ps *Params) ranges() []flatRange {
 		n := int(roundUp(p.master.bytes(), ps.align()) / 4)
 		if last := len(out) - 1; last >= 0 {
 			r := &out[last]
-			if r.follows(p) && r.decay == p.decay && 4*int64(r.n+n) <= ps.Limits.Binding {
+			if r.follows(p) && r.decay == p.decay && r.group == p.group && 4*int64(r.n+n) <= ps.Limits.Binding {
 				r.n += n
 				continue
 			}
 		}
-		out = append(out, flatRange{p, n, p.decay, p.v != nil})
+		out = append(out, flatRange{p, n, p.decay, p.v != nil, p.group})
 	}
 	return out
 }

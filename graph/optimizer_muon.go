@@ -66,7 +66,7 @@ func (o Muon) emit(e *emitter, ps *Params) {
 			o.AdamW.emitRange(e, ps, r)
 			continue
 		}
-		k := optimizer.Momentum{Target: e.target, N: r.n, Mu: o.Momentum}
+		k := optimizer.Momentum{Target: e.target, N: r.n, Group: r.group, Mu: o.Momentum}
 		e.run(k.Source(), r.of(r.first.grad), r.of(r.first.m), ps.state)
 	}
 	e.op = "orthogonalise"
@@ -89,17 +89,64 @@ func (o *orthogonal) emit(e *emitter, ps *Params) {
 	e.run(k.Squares(), o.places, &grads, part)
 	e.run(k.Factor(), part, factor)
 	e.run(k.Start(), o.places, &grads, factor, x)
-	multiply := func(mm matmul.Product, args ...*Tensor) {
-		e.choose(mm, false, mm.Variants(e.limits.Units.WorkgroupMemory), wholes(args...)...)
-	}
-	for range optimizer.NewtonSchulzSteps {
-		gram := tensor("x x^T", F32, k.Count*k.Rows, k.Rows)
-		polynomial := tensor("b a + c a a", F32, k.Count*k.Rows, k.Rows)
-		next := tensor("directions", F32, k.Count*k.Rows, k.Cols)
-		multiply(k.Gram(), x, x, gram)
-		multiply(k.Polynomial(), gram, gram, gram, polynomial)
-		multiply(k.Next(), polynomial, x, x, next)
-		x = next
+	if k.BySquares() {
+		x = o.iterateOnSquares(e, k, x)
+	} else {
+		x = o.iterate(e, k, x)
 	}
 	e.run(k.End(), o.places, x, ps.step, weights, &grads)
+}
+
+// iterate emits the Newton-Schulz steps x <- q(x x^T) x.
+func (o *orthogonal) iterate(e *emitter, k optimizer.Orthogonal, x *Tensor) *Tensor {
+	for range optimizer.NewtonSchulzSteps {
+		a := e.square(k, "x x^T")
+		e.multiply(k.Gram(), x, x, a)
+		q := e.square(k, "q")
+		e.multiply(k.Polynomial(), a, a, a, q)
+		next := tensor("directions", F32, x.Rows, x.Cols)
+		e.multiply(k.Next(), q, x, next)
+		x = next
+	}
+	return x
+}
+
+// iterateOnSquares emits the same steps on a = x x^T, which becomes q(a) a q(a), and
+// multiplies x once, with the product of all q(a): all of them commute. It takes
+// 8.5 + 1.5 Cols / Rows products of Rows^3 multiplications, iterate 2.5 + 7.5 Cols / Rows.
+// Rounding makes an error of some 1e-4 of the result, and of some 1e-5 in iterate.
+func (o *orthogonal) iterateOnSquares(e *emitter, k optimizer.Orthogonal, x *Tensor) *Tensor {
+	commuting := func(name string, a, b *Tensor) *Tensor {
+		c := e.square(k, name)
+		e.multiply(k.Commuting(), a, b, c)
+		return c
+	}
+	a := e.square(k, "x x^T")
+	e.multiply(k.Gram(), x, x, a)
+	var all *Tensor
+	for step := range optimizer.NewtonSchulzSteps {
+		q := e.square(k, "q")
+		e.multiply(k.Polynomial(), a, a, a, q)
+		if step == 0 {
+			all = q
+		} else {
+			all = commuting("product of q", q, all)
+		}
+		if step < optimizer.NewtonSchulzSteps-1 {
+			a = commuting("x x^T", commuting("q x x^T", q, a), q)
+		}
+	}
+	out := tensor("directions", F32, x.Rows, x.Cols)
+	e.multiply(k.Next(), all, x, out)
+	return out
+}
+
+// square is a matrix [Rows, Rows] for each of those that are orthogonalised together.
+func (e *emitter) square(k optimizer.Orthogonal, name string) *Tensor {
+	return tensor(name, F32, k.Count*k.Rows, k.Rows)
+}
+
+// multiply emits a product in float32 in any precision.
+func (e *emitter) multiply(mm matmul.Product, args ...*Tensor) {
+	e.choose(mm, false, mm.Variants(e.limits.Units.WorkgroupMemory), wholes(args...)...)
 }

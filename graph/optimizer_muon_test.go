@@ -22,7 +22,7 @@ var testMuon = checkedMuon
 
 func newMuonTest(t *testing.T, dev *gpu.Device, target shaders.Target, shapes ...[][2]int) *muonTest {
 	t.Helper()
-	r, err := newUpdateRun(dev, target, testMuon, shapes...)
+	r, err := newUpdateRun(dev, target, testMuon, nil, shapes...)
 	require.NoError(t, err)
 	t.Cleanup(r.release)
 	return &muonTest{t, r}
@@ -284,5 +284,65 @@ func TestGoldenMuon(t *testing.T) {
 			}
 		}
 		require.NotZero(t, n)
+	})
+}
+
+// Products that are symmetric, of which only half is computed, in tiles of several
+// shapes: all of the result is there.
+func TestSymmetricProducts(t *testing.T) {
+	along, across := matmul.Operand{Kind: matmul.F32, AlongK: true}, matmul.Operand{Kind: matmul.F32}
+	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
+		for _, n := range []int{132, 37} {
+			x := random(1, 2*n, 28)
+			gram := matrix{2 * n, n, make([]float64, 2*n*n)}
+			for i := range 2 * n {
+				for j := range n {
+					for k := range 28 {
+						gram.v[i*n+j] += x.v[i*28+k] * x.v[(i/n*n+j)*28+k]
+					}
+				}
+			}
+			a := matrix{2 * n, n, widen(gram.f32())}
+			q := make([]float64, len(a.v)) // 0.5 a a - 2 a + 3
+			for i := range 2 * n {
+				for j := range n {
+					for k := range n {
+						q[i*n+j] += 0.5 * a.v[i*n+k] * a.v[(i/n*n+k)*n+j]
+					}
+					q[i*n+j] -= 2 * a.v[i*n+j]
+				}
+				q[i*n+i%n] += 3
+			}
+			for _, row := range []struct {
+				mm      matmul.Product
+				operand matrix
+				want    []float64
+			}{
+				{matmul.Product{K: 28, A: along, B: along}, x, gram.v},
+				{matmul.Product{K: n, A: along, B: across, Residual: true, Alpha: 0.5, Beta: -2, Diagonal: 3}, a, q},
+			} {
+				mm := row.mm
+				mm.Target, mm.Batch, mm.M, mm.N, mm.Symmetric = target, 2, n, n, true
+				for i, v := range mm.Variants(0) {
+					if i > 0 && (i%4 != 3 || foreign(dev, target)) {
+						continue // each takes long to compile
+					}
+					src := v.Source()
+					operand, c := tensor("a", F32, 1, len(row.operand.v)), tensor("c", F32, 1, len(row.want))
+					args := []*Tensor{operand, operand, c}
+					if mm.Residual {
+						args = []*Tensor{operand, operand, operand, c}
+					}
+					arena := &arena{name: "test", limit: 1 << 26}
+					runCalls(t, dev, arena, target, args[len(args)-2:], func(e *emitter) { e.run(src, args...) }, func() {
+						require.NoError(t, operand.write(gpu.Bytes(row.operand.f32())))
+					})
+					got := make([]float32, len(row.want))
+					require.NoError(t, c.read(gpu.Bytes(got)))
+					near(t, src.Label+" "+v.Name, row.want, widen(got), exact32)
+					arena.release()
+				}
+			}
+		}
 	})
 }

@@ -21,6 +21,7 @@ type Param struct {
 	Parts      []Part
 	decay      bool
 	frozen     bool // it is not trained: Params.Freeze
+	group      int  // that it is clipped with: Params.ClipBy
 
 	master, grad, m, v *Tensor
 	ternary            bool
@@ -52,7 +53,9 @@ type Params struct {
 	runs                   []*ternaryRun
 	orthogonal             []*orthogonal // of ForMuon
 	step, state, history   *Tensor
-	small                  *arena                   // these three, and the places of matrices
+	groups                 []string                 // that are clipped by themselves: ClipBy
+	groupNorms             *Tensor                  // [HistorySlots, groups]
+	small                  *arena                   // these four, and the places of matrices
 	stepValues             [shaders.StepLen]float32 // scratch of SetStep
 }
 

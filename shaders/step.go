@@ -16,7 +16,7 @@ const (
 // Elements of the state buffer, which only kernels write.
 const (
 	StateLoss       = iota // mean loss of the step so far
-	StateClip              // factor that clips the gradient
 	StateDivergence        // mean divergence from a teacher so far
+	StateClip              // factor that clips the gradient; with groups of parameters that of the first, and those of the others follow
 	StateLen
 )

@@ -36,6 +36,7 @@ type State struct {
 	// Teacher is the hash of the weights of the teacher; "" without one.
 	Teacher string `json:"teacher,omitempty"`
 	Recent  Recent `json:"recent"`
+	Noise   *Noise `json:"gradient_noise,omitempty"` // of runs that measure it
 	// Files are the other files of the directory, to tell a damaged
 	// checkpoint from a whole one.
 	Files map[string]FileSum `json:"files"`
@@ -55,6 +56,15 @@ type Recent struct {
 
 // RecentSteps is how many steps Recent holds at most.
 const RecentSteps = 128
+
+// Noise is what a run has found of its gradients' noise: running means over
+// measurements.
+type Noise struct {
+	Count  int64   `json:"count"`          // of measurements
+	Signal float64 `json:"signal"`         // |G|^2 of the gradient G over all data
+	Square float64 `json:"signal_squared"` // of the single estimates of Signal, for its error
+	Spread float64 `json:"noise"`          // the variance of a token's gradient, summed over all parameters
+}
 
 // FileSum is a file's size in bytes and SHA-256.
 type FileSum struct {
@@ -105,6 +115,8 @@ func parseState(text []byte) (State, error) {
 		}
 	}
 	switch n := len(s.Recent.Loss); {
+	case s.Noise != nil && s.Noise.Count < 0:
+		return s, fmt.Errorf("%s has a negative count", stateName)
 	case s.Step < 0 || s.TokensSeen < 0 || s.Position.Epoch < 0 || s.Position.Offset < 0 || s.Rollbacks < 0:
 		return s, fmt.Errorf("%s has a negative count", stateName)
 	case n != len(s.Recent.Norm) || n > RecentSteps:

@@ -13,6 +13,11 @@ const (
 	LossMean
 	Divergence
 	GradNorm
+	GradNormEmbedding
+	GradNormNorms
+	GradNormAttention
+	GradNormFeedForward
+	NoiseTokens
 	LR
 	WeightDecay
 	StepTokens
@@ -84,6 +89,27 @@ var table = [numKeys]Metric{
 		Name: "grad_norm", Title: "gradient norm", Format: Plain, Tag: "train/grad_norm",
 		Panel:  Panel{Title: "gradient norm", Smooth: true},
 		Status: StatusLine{Label: "settings", Text: "gradient norm %s"},
+	},
+	GradNormEmbedding: { // these four only where groups are clipped by themselves
+		Name: "grad_norm_embedding", Title: "embedding", Format: Plain, Tag: "train/grad_norm_embedding",
+		Panel: Panel{Title: "gradient norm by group", Smooth: true},
+	},
+	GradNormNorms: {
+		Name: "grad_norm_norms", Title: "norms", Format: Plain, Tag: "train/grad_norm_norms",
+		Panel: Panel{Title: "gradient norm by group", Smooth: true},
+	},
+	GradNormAttention: {
+		Name: "grad_norm_attention", Title: "attention", Format: Plain, Tag: "train/grad_norm_attention",
+		Panel: Panel{Title: "gradient norm by group", Smooth: true},
+	},
+	GradNormFeedForward: {
+		Name: "grad_norm_feed_forward", Title: "feed-forward", Format: Plain, Tag: "train/grad_norm_feed_forward",
+		Panel: Panel{Title: "gradient norm by group", Smooth: true},
+	},
+	NoiseTokens: { // only of runs that measure it
+		Name: "noise_tokens", Title: "gradient noise scale", Unit: "tokens", Format: Short, Tag: "train/noise_tokens",
+		Panel:  Panel{Title: "gradient noise scale (tokens)"},
+		Status: StatusLine{Label: "settings", Text: "noise scale %s tokens"},
 	},
 	LR: {
 		Name: "lr", Title: "learning rate", Format: Plain, Tag: "train/learning_rate",

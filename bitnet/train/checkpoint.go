@@ -126,6 +126,7 @@ func (t *Trainer) restore(dir string, state runs.State) error {
 		return err
 	}
 	t.state, t.saved, t.observed, t.unlogged, t.carried = state, state.Step, state.Step, t.unlogged[:0], 0
+	t.noise.open = nil
 	return nil
 }
 

@@ -54,6 +54,7 @@ type Optimisation struct {
 	Beta2            float64     `yaml:"beta2"`
 	Eps              float64     `yaml:"eps"`
 	MaxGradNorm      float64     `yaml:"max_grad_norm"`
+	Clip             string      `yaml:"clip"` // at max_grad_norm: global, or group: each group of parameters by its own norm
 	Seed             uint64      `yaml:"seed"`
 	EarlyStopping    int         `yaml:"early_stopping"` // stop after so many evaluations without a lower validation loss; 0: never
 	OnAnomaly        runs.Action `yaml:"on_anomaly"`     // warn, stop or rollback
@@ -82,8 +83,9 @@ type Output struct {
 	KeepCheckpoints    int     `yaml:"keep_checkpoints"`   // in addition to those at the stage boundary
 	KeepBest           bool    `yaml:"keep_best"`          // also save and keep the checkpoint of the lowest validation loss
 	EvalSamples        int     `yaml:"eval_samples"`
-	Prompts            Prompts `yaml:"prompts"`     // what samples continue
-	TensorBoard        bool    `yaml:"tensorboard"` // write event files into the run's folder tensorboard
+	Prompts            Prompts `yaml:"prompts"`        // what samples continue
+	NoiseInterval      int     `yaml:"noise_interval"` // measure the gradient's noise every N steps; 0: never
+	TensorBoard        bool    `yaml:"tensorboard"`    // write event files into the run's folder tensorboard
 }
 
 // Prompts are texts to continue; nil takes those of the task, an empty list none.
@@ -125,6 +127,9 @@ func ParseConfig(where string, text []byte) (*Config, error) {
 	}
 	if c.Train.Moments == "" {
 		c.Train.Moments = Moments32
+	}
+	if c.Train.Clip == "" {
+		c.Train.Clip = ClipGlobal
 	}
 	if c.Train.Tuning == "" {
 		c.Train.Tuning = TuneAuto
@@ -246,6 +251,7 @@ func (c *Config) check() error {
 		{"train.warmup_steps", t.WarmupSteps}, {"output.log_interval", o.LogInterval}, {"output.eval_interval", o.EvalInterval},
 		{"output.sample_interval", o.SampleInterval}, {"output.checkpoint_interval", o.CheckpointInterval},
 		{"output.keep_checkpoints", o.KeepCheckpoints}, {"output.eval_samples", o.EvalSamples},
+		{"output.noise_interval", o.NoiseInterval},
 	}
 	for _, p := range intervals {
 		if p.value < 0 {
@@ -289,6 +295,9 @@ func (c *Config) check() error {
 	if err := t.checkOptimizer(); err != nil {
 		return err
 	}
+	if err := t.checkClip(); err != nil {
+		return err
+	}
 	if err := t.checkLoRA(); err != nil {
 		return err
 	}
@@ -303,6 +312,9 @@ func (c *Config) check() error {
 	}
 	if _, err := cluster.ParseFormat(t.Exchange); err != nil {
 		return fmt.Errorf("train.exchange is %w", err)
+	}
+	if err := c.checkNoise(); err != nil {
+		return err
 	}
 	if err := c.checkBest(); err != nil {
 		return err

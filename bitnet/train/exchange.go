@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"bitnet/bitnet/cluster"
@@ -69,8 +70,10 @@ func newExchange(group *cluster.Group, program *graph.Program, plan *graph.Plan,
 	return x, nil
 }
 
-// run is MicroBatch, after which the gradients are the sum over all ranks.
-func (x *exchange) run() error {
+// run is MicroBatch, after which the gradients are the sum over all ranks. Where the
+// step is measured by this rank's part of it, m gets the norm of its gradients.
+func (x *exchange) run(m *measurement) error {
+	squares := 0.0
 	for i, s := range x.segments {
 		if err := s.Run(); err != nil {
 			return err
@@ -87,7 +90,15 @@ func (x *exchange) run() error {
 			}
 			at += r.Elements
 		}
+		if m != nil && m.exchanged {
+			for _, v := range b.memory[:at] {
+				squares += float64(v) * float64(v)
+			}
+		}
 		b.pending = x.group.Sum(b.memory[:at], x.format)
+	}
+	if m != nil && m.exchanged {
+		m.norm = math.Sqrt(squares)
 	}
 	for i := range x.buckets { // the older one first
 		if err := x.collect(&x.buckets[(len(x.segments)+i)%2]); err != nil {

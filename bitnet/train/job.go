@@ -295,6 +295,9 @@ func plan(c *Config, s share, a gpu.Adapter, ramp bool) (*model.Model, *graph.Pl
 		return nil, nil, err
 	}
 	m, err := model.NewTaught(c.Model, a, opt.Storage(), c.Train.Precision, c.Train.lora(), teacher)
+	if err == nil && c.Train.Clip == ClipGroup {
+		err = m.ClipByGroup()
+	}
 	if err != nil {
 		return nil, nil, err
 	}

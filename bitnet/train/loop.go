@@ -197,6 +197,9 @@ func (t *Trainer) attend(ctx context.Context, d due) (ended bool, err error) {
 	if early {
 		t.stopEarly()
 	}
+	if early || d.last {
+		t.adviseBatch()
+	}
 	return early, nil
 }
 

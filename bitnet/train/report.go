@@ -99,6 +99,12 @@ func (t *Trainer) measure(withShares bool) error {
 		m.Set(runs.Divergence, divergence)
 	}
 	m.Set(runs.GradNorm, float64(last.GradNorm))
+	if err := t.setGroupNorms(&m); err != nil {
+		return err
+	}
+	if scale, known := noiseScale(t.state.Noise); known && t.noise.meter != nil {
+		m.Set(runs.NoiseTokens, scale)
+	}
 	m.Set(runs.LR, c.learningRate(t.state.Step-1))
 	m.Set(runs.WeightDecay, c.weightDecay(t.state.Step-1))
 	if c.BatchGrowth != "" {

@@ -43,6 +43,9 @@ func (t *Trainer) observe() ([]runs.Anomaly, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := t.takeNoise(t.observed, history); err != nil {
+		return nil, err
+	}
 	var found []runs.Anomaly
 	for i, s := range history {
 		for _, a := range judge(&t.state.Recent, s, t.Config.Train.MaxGradNorm) {

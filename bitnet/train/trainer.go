@@ -43,6 +43,7 @@ type Trainer struct {
 	best  best
 	peers peers
 	base  base // of adapters
+	noise noise
 
 	// Of a run that several ranks share; see ranks.go.
 	group    *cluster.Group
@@ -114,6 +115,9 @@ func (j *Job) Begin(ctx context.Context, dev *gpu.Device) (_ *Trainer, err error
 	t.growth = c.Train.growth()
 	for range t.share.Accum * t.growth.most() * t.group.Size() {
 		t.batches = append(t.batches, newBatch(t.share.Rows, c.Train.SeqLen))
+	}
+	if err := t.makeNoise(); err != nil {
+		return nil, err
 	}
 	if err := t.joinRanks(); err != nil {
 		return nil, err
@@ -217,6 +221,9 @@ func runName(experiment string, now time.Time) string {
 // Close unlocks the run and frees what it holds on the device.
 func (t *Trainer) Close() {
 	t.report.release()
+	if t.noise.meter != nil {
+		t.noise.meter.Release()
+	}
 	if t.program != nil {
 		t.program.Release()
 	}
@@ -250,36 +257,19 @@ func (t *Trainer) Advance() error {
 	if err := t.readBatches(batches); err != nil {
 		return err
 	}
-	counted := 0 // on all ranks
-	for _, b := range batches {
-		for _, id := range b.Targets {
-			if id != data.Ignore {
-				counted++
-			}
-		}
-	}
+	counted := lossTokens(batches...) // on all ranks
 	err := t.model.Params.SetStep(graph.StepValues{
 		Step: t.state.Step, Absent: t.state.Absent, LearningRate: c.learningRate(t.state.Step), WeightDecay: c.weightDecay(t.state.Step),
 		LossTokens: counted, MaxNorm: c.MaxGradNorm, Beta1: c.Beta1, Beta2: c.Beta2, Ramp: c.ramp(t.state.Step),
 	})
+	if err != nil {
+		return err
+	}
 	each := len(batches) / t.group.Size()
 	own := batches[t.group.Rank()*each:][:each]
-	last := len(own) - 1
-	for i, b := range own {
-		if err == nil {
-			err = infer.LoadBatch(t.program, b, t.Config.Model.VocabSize)
-		}
-		switch {
-		case err != nil:
-		case i < last:
-			err = t.program.MicroBatch()
-		case t.exchange != nil:
-			if err = t.exchange.run(); err == nil {
-				err = t.program.Update()
-			}
-		default:
-			err = t.program.Step()
-		}
+	m, err := t.beginMeasurement(own, counted)
+	if err == nil {
+		err = t.runMicroBatches(own, m)
 	}
 	if err != nil {
 		return err
@@ -288,6 +278,31 @@ func (t *Trainer) Advance() error {
 	t.state.TokensSeen += int64(len(batches) * len(batches[0].Inputs))
 	t.state.Position = t.task.Train().Position()
 	return nil
+}
+
+// runMicroBatches computes this rank's micro-batches of a step, and updates the
+// weights; m is the measurement of the step, or nil.
+func (t *Trainer) runMicroBatches(own []*data.Batch, m *measurement) (err error) {
+	last := len(own) - 1
+	for i, b := range own {
+		if err == nil {
+			err = infer.LoadBatch(t.program, b, t.Config.Model.VocabSize)
+		}
+		switch {
+		case err != nil:
+		case i < last:
+			if err = t.program.MicroBatch(); err == nil && i == 0 && m != nil {
+				err = t.noise.meter.Measure()
+			}
+		case t.exchange != nil:
+			if err = t.exchange.run(m); err == nil {
+				err = t.program.Update()
+			}
+		default:
+			err = t.program.Step()
+		}
+	}
+	return err
 }
 
 // stepBatches are the batches of a step, from 0.

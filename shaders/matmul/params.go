@@ -31,6 +31,10 @@ func (k Product) params(t tiling) params {
 	p.ThreadsM, p.ThreadsN = t.M/t.RegM, t.N/t.RegN
 	p.Threads = p.ThreadsM * p.ThreadsN
 	p.CheckM, p.CheckN, p.CheckK = k.M%p.TileM != 0, k.N%p.TileN != 0, k.K%p.TileK != 0
+	if k.Symmetric { // a tile's rows become another's columns
+		p.CheckM = p.CheckM || p.CheckN
+		p.CheckN = p.CheckM
+	}
 	p.setOperands()
 	return p
 }

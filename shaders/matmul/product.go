@@ -49,9 +49,14 @@ type Product struct {
 	Gain float32
 	// Batch is how many products of this shape one dispatch computes; 0 means 1.
 	Batch int
-	// Alpha multiplies the sum and Beta the residual; 0 means 1. Products with
-	// Batch, Alpha or Beta have no kernels on matrix units or of packed bytes.
-	Alpha, Beta float32
+	// Alpha multiplies the sum and Beta the residual; 0 means 1. Diagonal is added to
+	// each c[i, i]. Products with any of Batch, Alpha, Beta, Diagonal and Symmetric
+	// have no kernels on matrix units or of packed bytes.
+	Alpha, Beta, Diagonal float32
+	// Symmetric says that c is symmetric, and the residual too: tiles below the
+	// diagonal are not computed, but copied from those above. Where a tile meets the
+	// diagonal, c[i, j] and c[j, i] may differ by rounding.
+	Symmetric bool
 }
 
 // Count is the number of products of a dispatch.
@@ -61,7 +66,18 @@ func (k Product) Count() int { return max(k.Batch, 1) }
 func (k Product) Batched() bool { return k.Batch > 1 }
 
 // plain says whether it is one product without factors of its own.
-func (k Product) plain() bool { return !k.Batched() && k.Alpha == 0 && k.Beta == 0 }
+func (k Product) plain() bool {
+	return !k.Batched() && k.Alpha == 0 && k.Beta == 0 && k.Diagonal == 0 && !k.Symmetric
+}
+
+// flops is its arithmetic.
+func (k Product) flops() float64 {
+	n := float64(k.Count()) * float64(k.M) * float64(k.K)
+	if k.Symmetric {
+		return n * float64(k.M+1) // half of the result, with the diagonal
+	}
+	return 2 * n * float64(k.N)
+}
 
 // Whole says whether it sums products of whole numbers: int8 by int8 or ternary.
 func (k Product) Whole() bool { return k.A.Kind == Int8 && k.B.Kind != F32 && !k.ScaleK }
@@ -104,7 +120,7 @@ func (k Product) Variants(memory int) []shaders.Variant {
 // variant names a kernel of the product.
 func (k Product) variant(name, label, file string, groups [3]uint32, params any) shaders.Variant {
 	return shaders.Variant{Name: name, Source: func() shaders.Source {
-		s := family.Source(file, label, groups, 2*float64(k.Count())*float64(k.M)*float64(k.N)*float64(k.K), params)
+		s := family.Source(file, label, groups, k.flops(), params)
 		s.Variant = name
 		return s
 	}}
@@ -113,6 +129,9 @@ func (k Product) variant(name, label, file string, groups [3]uint32, params any)
 // String names the product in labels.
 func (k Product) String() string {
 	name := fmt.Sprintf("matmul %dx%dx%d %s%s.%s%s", k.M, k.N, k.K, k.A.Kind, letter(k.A, "nt"), k.B.Kind, letter(k.B, "tn"))
+	if k.Symmetric {
+		name += ", symmetric"
+	}
 	if k.Batched() {
 		name += fmt.Sprintf(", %d times", k.Batch)
 	}

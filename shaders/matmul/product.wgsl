@@ -38,6 +38,7 @@ fn factor(k: u32) -> f32 {
 }
 {{end}}
 {{template "store4" .}}
+{{- template "mirror" .}}
 {{- $rm := div .RegM 4}}{{$rn := div .RegN 4}}
 {{if .Shared}}{{template "product by tiles" .}}{{else}}
 @compute @workgroup_size({{.ThreadsN}}, {{.ThreadsM}})
@@ -47,7 +48,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 {{- end}}
 	let m = id.y * {{.RegM}}u;
 	let n = id.x * {{.RegN}}u;
-	if (m >= M || n >= N) { return; }
+	if (m >= M || n >= N{{if .Symmetric}} || below(m, n){{end}}) { return; }
 {{- range $i := seq .RegM}}{{range $j := seq $rn}}
 	var s{{$i}}_{{$j}} = vec4<f32>();
 {{- end}}{{end}}
@@ -67,5 +68,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 	sums[{{add (mul $i $rn) $j}}] = s{{$i}}_{{$j}};
 {{- end}}{{end}}
 	for (var i = 0u; i < often({{mul .RegM $rn}}u); i++) { store(m + i / {{$rn}}u, n + 4u * (i % {{$rn}}u), sums[i]); }
+{{- if .Symmetric}}
+	for (var i = 0u; i < often({{mul .RegM $rn}}u); i++) {
+		let at = i / {{$rn}}u; // row of sums
+		if (at % 4u == 0u) { mirror(m + at, n + 4u * (i % {{$rn}}u), sums[i], sums[i + {{$rn}}u], sums[i + {{mul 2 $rn}}u], sums[i + {{mul 3 $rn}}u]); }
+	}
+{{- end}}
 }
 {{end}}

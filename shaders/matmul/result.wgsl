@@ -1,9 +1,33 @@
 {{define "formula"}}
 {{- /* What a product computes, for the top of its file. */ -}}
-//   c[m, n] = {{if .RowScale}}rows[m] {{end}}{{if .ColScale}}cols[n] {{end}}{{if .Alpha}}ALPHA {{end}}sum_k a(m, k) {{if .ScaleK}}scale[k] {{end}}b(k, n){{if .Residual}} + {{if .Beta}}BETA {{end}}residual[m, n]{{end}}{{if .Accumulate}} + c[m, n]{{end}}
+//   c[m, n] = {{if .RowScale}}rows[m] {{end}}{{if .ColScale}}cols[n] {{end}}{{if .Alpha}}ALPHA {{end}}sum_k a(m, k) {{if .ScaleK}}scale[k] {{end}}b(k, n){{if .Residual}} + {{if .Beta}}BETA {{end}}residual[m, n]{{end}}{{if .Diagonal}} + DIAGONAL (m = n){{end}}{{if .Accumulate}} + c[m, n]{{end}}
 //   a: {{.A}}
 //   b: {{.B}}
 //   a, b{{if .ScaleK}}, scale [K]{{end}}{{if .RowScale}}, rows [M]{{end}}{{if .ColScale}}, cols [N]{{end}}{{if .Residual}}, residual [M, N]{{end}} -> c [M, N]{{if .Batched}}; {{.Batch}} of each, one after another{{end}}
+{{- if .Symmetric}}
+// c is symmetric: of the tiles of {{.TileM}} x {{.TileN}}, those below the diagonal are copies.
+{{- end}}
+{{- end}}
+
+{{define "diagonal" -}}
+{{- /* Adds to neighbours n..n+3 of row m of the result what is added on the diagonal. */ -}}
+{{- if .Diagonal}}
+	v += select(vec4<f32>(0.0), vec4<f32>(DIAGONAL), vec4<u32>(m) == n + vec4<u32>(0u, 1u, 2u, 3u));
+{{- end}}
+{{- end}}
+
+{{define "mirror"}}
+{{- if .Symmetric}}
+// below reports whether the tile with row m and column n lies below the diagonal.
+fn below(m: u32, n: u32) -> bool { return n / {{.TileN}}u * {{.TileN}}u + {{.TileN}}u <= m / {{.TileM}}u * {{.TileM}}u; }
+
+// Writes the sums of rows m..m+3 and columns n..n+3 also where they lie below the diagonal, if no tile computes them there.
+fn mirror(m: u32, n: u32, s0: vec4<f32>, s1: vec4<f32>, s2: vec4<f32>, s3: vec4<f32>) {
+	if (!below(n, m)) { return; }
+	var turned = transpose(mat4x4<f32>(s0, s1, s2, s3));
+	for (var i = 0u; i < {{if .Shared}}4u{{else}}often(4u){{end}}; i++) { store(n + i, m, turned[i]); }
+}
+{{- end}}
 {{- end}}
 
 {{define "shapes" -}}
@@ -15,6 +39,9 @@ const ALPHA = {{f32 .Alpha}};
 {{- end}}
 {{- if .Beta}}
 const BETA = {{f32 .Beta}};
+{{- end}}
+{{- if .Diagonal}}
+const DIAGONAL = {{f32 .Diagonal}};
 {{- end}}
 {{- if .Batched}}
 var<private> number: u32; // of this product in the batch
@@ -56,6 +83,7 @@ fn store(m: u32, n: u32, sum: vec4<f32>) {
 {{- if .RowScale}}
 	v *= rows[m];
 {{- end}}
+{{- template "diagonal" .}}
 	for (var i = 0u; i < {{if .Shared}}4u{{else}}often(4u){{end}}; i++) {
 		if (n + i >= N) { return; }
 		{{if .ColScale}}v[i] *= cols[n + i];{{end}}
@@ -79,6 +107,7 @@ fn result(m: u32, n: u32, sum: vec4<f32>) -> vec4<f32> {
 {{- if .Residual}}
 	v += {{if .Beta}}BETA * {{end}}residual[({{template "place" .}} * N + n) / 4u];
 {{- end}}
+{{- template "diagonal" .}}
 {{- if .Accumulate}}
 	v += c[({{template "place" .}} * N + n) / 4u];
 {{- end}}

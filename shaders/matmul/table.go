@@ -69,6 +69,7 @@ func (p params) tables() []shaders.Variant {
 	for i, l := range layouts {
 		t.Rows, t.Lanes = l[0], l[1]
 		t.Tiles = shaders.CeilDiv(p.M, t.Rows)
+		t.TileM, t.TileN = t.Rows, t.Cols*t.Lanes
 		if max(t.Steps, t.Tiles) <= shaders.MaxUniform {
 			out = append(out, p.variant(fmt.Sprintf("table %dx%d, %d lanes", t.Rows, t.Cols, t.Lanes), p.String(), file, t.groups(), t))
 		} else if i == 0 {

@@ -11,6 +11,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- end}}
 	let m0 = uniform{{digits .Tiles}}(group.y) * ROWS;
 	let n0 = (group.x * {{.Lanes}}u + local) * COLS;
+{{- if .Symmetric}}
+	if (below(m0, group.x * {{.TileN}}u)) { return; }
+{{- end}}
 {{- range $i := $rows}}{{range $j := $vectors}}
 	var s{{$i}}_{{$j}} = vec4<f32>();
 {{- end}}{{end}}
@@ -54,4 +57,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 		store(m, n0 + {{mul 4 $j}}u, sums[i * (COLS / 4u) + {{$j}}u]);
 {{- end}}
 	}
+{{- if .Symmetric}}
+	for (var i = 0u; i < min(often(ROWS), M - m0); i += 4u) { mirror(m0 + i, n0, sums[i], sums[i + 1u], sums[i + 2u], sums[i + 3u]); }
+{{- end}}
 }

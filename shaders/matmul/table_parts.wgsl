@@ -19,7 +19,9 @@ fn store(m: u32, n: u32, sum: vec4<f32>) {
 {{- if .Residual}}
 	v += {{if .Beta}}BETA * {{end}}residual[({{template "place" .}} * N + n) / 4u];
 {{- end}}
+{{- template "diagonal" .}}
 	c[({{template "place" .}} * N + n) / 4u] {{if .Accumulate}}+{{end}}= v;
 }
+{{- template "mirror" .}}
 {{template "signed_codes"}}
 {{end -}}

@@ -62,6 +62,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- end}}
 	let m0 = group.y * TILE_M;
 	let n0 = group.x * TILE_N;
+{{- if .Symmetric}}
+	if (below(m0, n0)) { return; }
+{{- end}}
 	let am = local / (TILE_N / {{.RegN}}u); // rows am*4 + i*(TILE_M/{{$rm}}) of the tile: neighbours read neighbours
 	let bn = local % (TILE_N / {{.RegN}}u);
 {{- range $i := seq .RegM}}{{range $j := seq $rn}}
@@ -100,5 +103,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {{- range $i := seq .RegM}}{{range $j := seq $rn}}
 	store(m0 + 4u * (am + {{div $i 4}}u * (TILE_M / {{$.RegM}}u)) + {{mod $i 4}}u, n0 + 4u * (bn + {{$j}}u * (TILE_N / {{$.RegN}}u)), {{if $.Packed}}vec4<f32>(s{{$i}}_{{$j}}){{else}}s{{$i}}_{{$j}}{{end}});
 {{- end}}{{end}}
+{{- if .Symmetric}}{{range $i := seq $rm}}{{range $j := seq $rn}}
+	mirror(m0 + 4u * (am + {{$i}}u * (TILE_M / {{$.RegM}}u)), n0 + 4u * (bn + {{$j}}u * (TILE_N / {{$.RegN}}u)), s{{mul 4 $i}}_{{$j}}, s{{add (mul 4 $i) 1}}_{{$j}}, s{{add (mul 4 $i) 2}}_{{$j}}, s{{add (mul 4 $i) 3}}_{{$j}});
+{{- end}}{{end}}{{end}}
 }
 {{end}}

@@ -12,6 +12,7 @@ import (
 type Momentum struct {
 	Target shaders.Target
 	N      int
+	Group  int // of parameters that are clipped together: ClipGroups
 	Mu     float32
 }
 
@@ -21,7 +22,7 @@ func (k Momentum) Source() shaders.Source {
 		Momentum
 		shaders.Vectors
 		Clip int
-	}{k, v, shaders.StateClip})
+	}{k, v, shaders.StateClip + k.Group})
 }
 
 // Orthogonal has the kernels that orthogonalise Count matrices [Rows, Cols],
@@ -94,24 +95,37 @@ const (
 	newtonA, newtonB, newtonC = 3.4445, -4.7750, 2.0315
 )
 
-// Gram is the first product of a Newton-Schulz step: a = x x^T. Operands: x, x, a.
+// Gram is a = x x^T [Rows, Rows]. Operands: x, x, a.
 func (k Orthogonal) Gram() matmul.Product {
-	float := matmul.Operand{Kind: matmul.F32, AlongK: true}
-	return matmul.Product{Target: k.Target, Batch: k.Count, M: k.Rows, N: k.Rows, K: k.Cols, A: float, B: float}
+	return matmul.Product{Target: k.Target, Batch: k.Count, M: k.Rows, N: k.Rows, K: k.Cols, A: along, B: along, Symmetric: true}
 }
 
-// Polynomial is the second: b = newtonB a + newtonC a a. Operands: a, a, a, b.
+// Polynomial is q = newtonA i + newtonB a + newtonC a a, so that a Newton-Schulz step
+// makes q x of x. Operands: a, a, a, q.
 func (k Orthogonal) Polynomial() matmul.Product {
-	float := matmul.Operand{Kind: matmul.F32, AlongK: true}
-	return matmul.Product{Target: k.Target, Batch: k.Count, M: k.Rows, N: k.Rows, K: k.Rows,
-		A: float, B: matmul.Operand{Kind: matmul.F32}, Residual: true, Alpha: newtonC, Beta: newtonB}
+	p := k.Commuting()
+	p.Residual, p.Alpha, p.Beta, p.Diagonal = true, newtonC, newtonB, newtonA
+	return p
 }
 
-// Next is the third: y = newtonA x + b x. Operands: b, x, x, y.
-func (k Orthogonal) Next() matmul.Product {
-	return matmul.Product{Target: k.Target, Batch: k.Count, M: k.Rows, N: k.Cols, K: k.Rows,
-		A: matmul.Operand{Kind: matmul.F32, AlongK: true}, B: matmul.Operand{Kind: matmul.F32}, Residual: true, Beta: newtonA}
+// Commuting is the product of two symmetric matrices [Rows, Rows] that are polynomials
+// of the same one, and so is symmetric too. Operands: its factors, and the result.
+func (k Orthogonal) Commuting() matmul.Product {
+	return matmul.Product{Target: k.Target, Batch: k.Count, M: k.Rows, N: k.Rows, K: k.Rows, A: along, B: across, Symmetric: true}
 }
+
+// Next is y = q x [Rows, Cols]. Operands: q, x, y.
+func (k Orthogonal) Next() matmul.Product {
+	return matmul.Product{Target: k.Target, Batch: k.Count, M: k.Rows, N: k.Cols, K: k.Rows, A: along, B: across}
+}
+
+// along and across are float operands: stored rows run along the summed dimension, or
+// across it.
+var along, across = matmul.Operand{Kind: matmul.F32, AlongK: true}, matmul.Operand{Kind: matmul.F32}
+
+// BySquares says whether the iteration on the products of the rows, [Rows, Rows], needs
+// less arithmetic than that on the matrices themselves.
+func (k Orthogonal) BySquares() bool { return k.Cols > k.Rows }
 
 // End changes the parameters. Bindings: places, x, step, p, g.
 func (k Orthogonal) End() shaders.Source {

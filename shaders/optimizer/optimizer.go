@@ -57,10 +57,57 @@ func (k FinishStep) Source() shaders.Source {
 	}{k, k.Target.Single(), shaders.StateLoss, shaders.StateClip, shaders.StateDivergence, shaders.StepMaxNorm, shaders.StepSlot})
 }
 
+// ClipGroups clips groups of parameters each by its own norm; FinishStep runs before.
+// Bindings: part, step, state, norms [slots, groups].
+type ClipGroups struct {
+	Target shaders.Target
+	Groups [][2]int // the first part of a group, and the one after its last
+}
+
+func (k ClipGroups) Source() shaders.Source {
+	parts := k.Groups[len(k.Groups)-1][1]
+	return family.Source("clip_groups.wgsl", fmt.Sprintf("clip %d groups", len(k.Groups)), [3]uint32{1, 1, 1}, float64(parts), struct {
+		ClipGroups
+		shaders.Rowwise
+		Clip, MaxNorm, Slot int
+	}{k, k.Target.Single(), shaders.StateClip, shaders.StepMaxNorm, shaders.StepSlot})
+}
+
+// PartialNorm records the norm of the gradients so far. Bindings: part [Parts],
+// step, norms [slots].
+type PartialNorm struct {
+	Target shaders.Target
+	Parts  int
+}
+
+func (k PartialNorm) Source() shaders.Source {
+	return family.Source("partial_norm.wgsl", "norm of a part of a step", [3]uint32{1, 1, 1}, float64(k.Parts), struct {
+		PartialNorm
+		shaders.Rowwise
+		Slot int
+	}{k, k.Target.Single(), shaders.StepSlot})
+}
+
+// Discard sets the gradients of N parameters, and the loss, to zero. Bindings: g, state.
+type Discard struct {
+	Target shaders.Target
+	N      int
+}
+
+func (k Discard) Source() shaders.Source {
+	v, groups := k.Target.Vectors(1, k.N)
+	return family.Source("discard.wgsl", fmt.Sprintf("discard %d", k.N), groups, 0, struct {
+		Discard
+		shaders.Vectors
+		Loss int
+	}{k, v, shaders.StateLoss})
+}
+
 // AdamW updates N parameters. Bindings: p, g, m, v, step, state.
 type AdamW struct {
 	Target            shaders.Target
 	N                 int
+	Group             int // of parameters that are clipped together: ClipGroups
 	Beta1, Beta2, Eps float32
 	Decay             bool
 }
@@ -71,7 +118,7 @@ func (k AdamW) Source() shaders.Source {
 		AdamW
 		shaders.Vectors
 		LR, WD, Correct1, Correct2, Clip int
-	}{k, v, shaders.StepLR, shaders.StepDecay, shaders.StepCorrect1, shaders.StepCorrect2, shaders.StateClip})
+	}{k, v, shaders.StepLR, shaders.StepDecay, shaders.StepCorrect1, shaders.StepCorrect2, shaders.StateClip + k.Group})
 }
 
 // MomentBlock is how many moments share a scale in AdamW8.
