@@ -362,7 +362,7 @@ func TestPlayInBrowser(t *testing.T) {
 			largest = max(largest, math.Abs(want[i].Cells[cell]-got.Squares[cell]))
 		}
 	}
-	require.Less(t, largest, 1e-3, "the same kernels on the same adapter")
+	require.Less(t, largest, 1e-9, "the same kernels on the same adapter")
 	t.Logf("50 positions: the same moves; largest difference of a probability %.2g", largest)
 	p.clean()
 }
