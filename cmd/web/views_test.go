@@ -31,20 +31,19 @@ const watch = `(() => {
 	window.watched = performance.now();
 })()`
 
-// computed is how many seconds the page's thread has computed, and all threads of its
-// process, of which the worker is one.
-func computed(t *testing.T, b *pagetest.Browser) (page, process float64) {
+// cpuTime is how many seconds the page's thread has computed.
+func cpuTime(t *testing.T, b *pagetest.Browser) float64 {
 	_, err := chromedp.Call(b.Context, performance.Enable, performance.EnableParams{})
 	require.NoError(t, err)
 	got, err := chromedp.Call(b.Context, performance.GetMetrics, cdp.Empty{})
 	require.NoError(t, err)
-	times := map[string]float64{}
 	for _, m := range got.Metrics {
-		times[m.Name] = m.Value
+		if m.Name == "ThreadTime" {
+			return m.Value
+		}
 	}
-	require.Contains(t, times, "ThreadTime")
-	require.Contains(t, times, "ProcessTime")
-	return times["ThreadTime"], times["ProcessTime"]
+	t.Errorf("Chromium does not tell the time of a thread: %v", got.Metrics)
+	return 0
 }
 
 // openPage serves what make web builds, with the real worker, and opens a view.
@@ -103,7 +102,7 @@ func TestTrainInChromium(t *testing.T) {
 	}
 	set("steps", "80")
 	b.Do(chromedp.Evaluate[chromedp.Void](watch))
-	page, process := computed(t, b)
+	began := cpuTime(t, b)
 	click(b, "#start")
 	b.Wait("it trains", text("run-state")+` === 'running'`)
 	const label = `document.querySelector('#charts .plot').getAttribute('aria-label')`
@@ -111,16 +110,15 @@ func TestTrainInChromium(t *testing.T) {
 	b.Wait("the weights are drawn", `!document.getElementById('weights').hidden && `+text("weights-text")+`.includes('+1')`)
 	frames := pagetest.Eval[[]float64](b, `(() => {
 		const sorted = gaps.slice(2).sort((a, b) => a - b), at = (p) => sorted[Math.floor(p * (sorted.length - 1))];
-		return [sorted.length, at(0.5), at(0.95), at(1), long.reduce((a, b) => a + b, 0) / (performance.now() - watched), performance.now() - watched];
+		return [sorted.length, at(0.5), at(0.95), at(1), long.reduce((a, b) => a + b, 0) / (performance.now() - watched)];
 	})()`)
 	t.Logf("%.0f frames while training, gaps of %.1f ms (median), %.1f ms (95 %%), %.1f ms (longest); %.1f %% of the time in tasks above 50 ms", frames[0], frames[1], frames[2], frames[3], 100*frames[4])
-	// On a busy machine tasks take long because others run. What the page's thread has
-	// computed says on any machine who does the work.
-	pageNow, processNow := computed(t, b)
-	busy, share := (pageNow-page)/(frames[5]/1000), (pageNow-page)/(processNow-process)
-	t.Logf("the page's thread computed for %.1f %% of the time, which is %.1f %% of what its process computed", 100*busy, 100*share)
-	require.Less(t, busy, 0.2, "the page has the time to draw")
-	require.Less(t, share, 0.5, "the worker does the work")
+	// On a busy machine tasks take long and frames are left out because others run. What
+	// the page's thread computes for a frame is the same, and may be a fifth of the
+	// time that a frame has at 60 in a second.
+	perFrame := 1000 * (cpuTime(t, b) - began) / frames[0]
+	t.Logf("the page's thread computed %.2f ms per frame", perFrame)
+	require.Less(t, perFrame, 0.2*1000/60, "the worker does the work: the page has the time to draw")
 	b.Wait("there is a pause button", `!document.getElementById('pause').disabled`)
 	click(b, "#pause")
 	b.Wait("it pauses", text("run-state")+` === 'stopped'`)
