@@ -2,8 +2,10 @@
 
 BITNET := build/bitnet
 
-# What `make test` and `make bench` cover; how long a package's tests may take.
+# What `make test` and `make bench` cover; how long a package's tests may take. Of all
+# packages, the slowest start first, so that at the end nobody waits for one alone.
 PKG ?= ./...
+SLOWEST = $(if $(filter ./...,$(PKG)),./cmd/web ./bitnet/train ./cmd/bitnet)
 RUN ?=
 TIMEOUT ?= 20m
 
@@ -37,7 +39,7 @@ web: tools ## build/web, the browser version: a static folder, shown with bitnet
 
 test: tools vulkan ## vet and all tests; a part of them: PKG=./graph RUN=Quantize ARGS=-v
 	go vet $(PKG)
-	$(DRIVER) go test -timeout $(TIMEOUT) $(if $(RUN),-run '$(RUN)') $(ARGS) $(PKG)
+	$(DRIVER) go test -timeout $(TIMEOUT) $(if $(RUN),-run '$(RUN)') $(ARGS) $(SLOWEST) $(PKG)
 
 test-windows: tools vulkan ## testdata/walk with the program for Windows, under Wine (Debian: wine64 xvfb gcc-mingw-w64-x86-64)
 	$(DRIVER) sh testdata/windows/test.sh $(ARGS)

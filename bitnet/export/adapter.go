@@ -71,10 +71,7 @@ func (e *exporter) merge() error {
 
 // peft writes the adapter as a folder of PEFT.
 func (e *exporter) peft() error {
-	if err := mustBeNew(e.Out); err != nil {
-		return err
-	}
-	f, err := atomicfile.CreateFolder(e.Out)
+	f, err := atomicfile.NewFolder(e.Out)
 	if err != nil {
 		return fmt.Errorf("making the folder of --output: %w", err)
 	}

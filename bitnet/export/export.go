@@ -133,10 +133,7 @@ func (e *exporter) folder() (err error) {
 	if !packed && e.config.Packed() {
 		return fmt.Errorf("%s holds packed weights without float masters: export with --format hf-packed or gguf", e.dir)
 	}
-	if err := mustBeNew(e.Out); err != nil {
-		return err
-	}
-	f, err := atomicfile.CreateFolder(e.Out)
+	f, err := atomicfile.NewFolder(e.Out)
 	if err != nil {
 		return fmt.Errorf("making the folder of --output: %w", err)
 	}
@@ -170,20 +167,6 @@ func (e *exporter) place(f *atomicfile.Folder) error {
 		e.wrote(filepath.Join(e.Out, n.Name()))
 	}
 	return nil
-}
-
-// mustBeNew refuses to replace a folder that holds something.
-func mustBeNew(dir string) error {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return nil
-	}
-	if info.IsDir() {
-		if entries, err := os.ReadDir(dir); err == nil && len(entries) == 0 {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s exists: give --output a new name, or remove it", dir)
 }
 
 // written is called with an export before it is checked; tests damage it.

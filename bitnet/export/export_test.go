@@ -117,7 +117,7 @@ func TestExportMistakes(t *testing.T) {
 		"too large for F16":                  {large, Options{Format: "gguf", Type: "f16", Out: "x"}},
 		"needs a tokenizer":                  {bare, Options{Format: "gguf", Out: "x"}},
 		"they do not belong together":        {other, Options{Format: "hf", Out: "x"}},
-		"exists: give --output":              {dir, Options{Format: "hf", Out: taken}},
+		"exists: choose a new name":          {dir, Options{Format: "hf", Out: taken}},
 		"was not written by bitnet":          {dir, Options{Format: "gguf", Out: taken}},
 		"there is no run":                    {filepath.Join(dir, "nothing"), Options{Format: "hf", Out: "x"}},
 		"is a file":                          {filepath.Join(dir, "config.json"), Options{Format: "hf", Out: "x"}},

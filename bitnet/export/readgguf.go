@@ -21,10 +21,7 @@ func ReadGGUF(path, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := mustBeNew(dir); err != nil {
-		return err
-	}
-	f, err := atomicfile.CreateFolder(dir)
+	f, err := atomicfile.NewFolder(dir)
 	if err != nil {
 		return fmt.Errorf("making the folder %s: %w", dir, err)
 	}

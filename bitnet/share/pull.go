@@ -56,10 +56,7 @@ func Select(s *hub.Snapshot, patterns ...string) ([]hub.File, error) {
 // Place copies pulled files, whose paths in the cache are given in the same
 // order, into a new folder, which appears when it is whole.
 func Place(ctx context.Context, files []hub.File, cached []string, dir string) (err error) {
-	if entries, e := os.ReadDir(dir); e == nil && len(entries) > 0 || e != nil && !errors.Is(e, os.ErrNotExist) {
-		return fmt.Errorf("%s exists: give --output a new name, or remove it", printable.String(dir))
-	}
-	folder, err := atomicfile.CreateFolder(dir)
+	folder, err := atomicfile.NewFolder(dir)
 	if err != nil {
 		return fmt.Errorf("making the folder of --output: %w", err)
 	}

@@ -25,22 +25,27 @@ import (
 	"bitnet/gpu"
 )
 
-// withRanks calls f with every MPI, in a folder for runs.
-func withRanks(t *testing.T, f func(t *testing.T, l mpitest.Launcher, dir string)) {
+// launchers are all MPIs; the test is skipped where there is none, or no adapter.
+func launchers(t *testing.T) []mpitest.Launcher {
 	if testing.Short() {
 		t.Skip("takes seconds to a minute for each MPI")
 	}
 	if _, err := gpu.Adapters(); err != nil {
 		t.Skip(err)
 	}
-	for _, l := range mpitest.Launchers(t) {
+	return mpitest.Launchers(t)
+}
+
+// withRanks calls f with every MPI, in a folder for runs.
+func withRanks(t *testing.T, f func(t *testing.T, l mpitest.Launcher, dir string)) {
+	for _, l := range launchers(t) {
 		t.Run(l.Name, func(t *testing.T) {
 			f(t, l, t.TempDir())
 		})
 	}
 }
 
-// train runs bitnet train with n ranks: 1 is a process alone.
+// trainOn runs bitnet train with n ranks: 1 is a process alone.
 func trainOn(t *testing.T, l mpitest.Launcher, n int, args ...string) {
 	t.Helper()
 	out, err := rankCommand(l, n, args...).CombinedOutput()
@@ -102,29 +107,40 @@ func aText(t *testing.T) string {
 }
 
 // Four ranks have the losses of one process with the same sequences in a step,
-// and the same bits each time. Ternary weights amplify rounding: one weight that
-// is rounded the other way moves the loss by more than a thousandth within a few steps,
-// also between two shapes of micro-batches of one process. So the learning rate is
-// low: a wrong gradient would still show.
+// and the same bits with every MPI, or each time where there is but one. Ternary
+// weights amplify rounding: one weight that is rounded the other way moves the loss
+// by more than a thousandth within a few steps, also between two shapes of
+// micro-batches of one process. So the learning rate is low: a wrong gradient would
+// still show.
 func TestRanksAgreeWithOneProcess(t *testing.T) {
-	text, shards := aText(t), t.TempDir()
-	withRanks(t, func(t *testing.T, l mpitest.Launcher, dir string) {
-		for name, args := range map[string][]string{
-			"simple": {"--exp", "simple", "--batch-size", "4", "--lr", "1e-5"},
-			"text": {"--exp", "text", "--data", text, "--set", "data.dir=" + shards, "--batch-size", "1", "--seq-len", "32", "--lr", "1e-6", "--set", "num_hidden_layers=2", "--set", "hidden_size=128",
-				"--set", "intermediate_size=512", "--set", "num_attention_heads=2", "--set", "num_key_value_heads=2", "--set", "vocab_size=512"},
-		} {
-			args = append(args, "--quiet", "--runs-dir", dir, "--grad-accum", "4", "--num-steps", "50", "--log-interval", "1", "--set", "eval_samples=8", "--set", "prompts=[]")
-			run := func(n int, id string) string {
-				trainOn(t, l, n, append(args, "--run-id", name+id)...)
-				return filepath.Join(dir, name+id)
-			}
-			one, four, again := run(1, "one"), run(4, "four"), run(4, "again")
-			requireClose(t, lossesOf(t, one), lossesOf(t, four))
-			require.Equal(t, lossesOf(t, four), lossesOf(t, again))
-			require.True(t, bytes.Equal(weightsOf(t, four, 50), weightsOf(t, again, 50)), "%s: two runs with four ranks end with other weights", name)
+	all := launchers(t)
+	if len(all) == 1 {
+		all = append(all, all[0])
+	}
+	text, dir := aText(t), t.TempDir()
+	for name, args := range map[string][]string{
+		"simple": {"--exp", "simple", "--batch-size", "4", "--lr", "1e-5"},
+		"text": {"--exp", "text", "--data", text, "--set", "data.dir=" + t.TempDir(), "--batch-size", "1", "--seq-len", "32", "--lr", "1e-6", "--set", "num_hidden_layers=2", "--set", "hidden_size=128",
+			"--set", "intermediate_size=512", "--set", "num_attention_heads=2", "--set", "num_key_value_heads=2", "--set", "vocab_size=512"},
+	} {
+		args = append(args, "--quiet", "--runs-dir", dir, "--grad-accum", "4", "--num-steps", "50", "--log-interval", "1", "--set", "eval_samples=8", "--set", "prompts=[]")
+		run := func(l mpitest.Launcher, n int, id string) string {
+			trainOn(t, l, n, append(args, "--run-id", id)...)
+			return filepath.Join(dir, id)
 		}
-	})
+		one := run(all[0], 1, name)
+		first := ""
+		for i, l := range all {
+			four := run(l, 4, fmt.Sprint(name, i))
+			requireClose(t, lossesOf(t, one), lossesOf(t, four))
+			if i == 0 {
+				first = four
+				continue
+			}
+			require.Equal(t, lossesOf(t, first), lossesOf(t, four))
+			require.True(t, bytes.Equal(weightsOf(t, first, 50), weightsOf(t, four, 50)), "%s: four ranks with %s end with other weights than with %s", name, l.Name, all[0].Name)
+		}
+	}
 }
 
 // Ranks add gradients in the order in which one process adds its micro-batches: at
@@ -154,15 +170,20 @@ func TestRanksAddLikeOneProcess(t *testing.T) {
 
 // bfloat16 halves what travels, and training still learns.
 func TestRanksExchangeBFloat16(t *testing.T) {
-	withRanks(t, func(t *testing.T, l mpitest.Launcher, dir string) {
-		for _, exchange := range []string{"f32", "bf16"} {
-			trainOn(t, l, 2, "--exp", "simple", "--quiet", "--runs-dir", dir, "--run-id", exchange, "--exchange", exchange, "--num-steps", "40", "--log-interval", "1", "--set", "eval_samples=8", "--set", "prompts=[]")
-		}
-		full, half := lossesOf(t, filepath.Join(dir, "f32")), lossesOf(t, filepath.Join(dir, "bf16"))
-		require.InEpsilon(t, full[2], half[2], 1e-2)
+	dir := t.TempDir()
+	run := func(l mpitest.Launcher, exchange string) map[int64]float64 {
+		id := exchange + "-" + l.RankVariable
+		trainOn(t, l, 2, "--exp", "simple", "--quiet", "--runs-dir", dir, "--run-id", id, "--exchange", exchange, "--num-steps", "40", "--log-interval", "1", "--set", "eval_samples=8", "--set", "prompts=[]")
+		return lossesOf(t, filepath.Join(dir, id))
+	}
+	all := launchers(t)
+	full := run(all[0], "f32") // the same with every MPI: TestRanksAgreeWithOneProcess
+	for _, l := range all {
+		half := run(l, "bf16")
+		require.InEpsilon(t, full[2], half[2], 1e-2, l.Name)
 		require.NotEqual(t, full[2], half[2], "gradients are rounded")
-		require.Less(t, half[40], 0.7*half[1])
-	})
+		require.Less(t, half[40], 0.7*half[1], l.Name)
+	}
 }
 
 // A run that continues with another number of ranks reads the data that it would
@@ -213,11 +234,12 @@ func TestRanksThatCannotShare(t *testing.T) {
 
 // sharedRun is a long run with four ranks.
 type sharedRun struct {
-	cmd  *exec.Cmd
-	out  bytes.Buffer
-	done chan error
-	dir  string
-	pids map[int]int // by rank
+	cmd   *exec.Cmd
+	out   bytes.Buffer
+	done  chan error
+	ended time.Time // once done has said so
+	dir   string
+	pids  map[int]int // by rank
 }
 
 // startRanks starts it and waits for its first checkpoint.
@@ -228,34 +250,51 @@ func startRanks(t *testing.T, l mpitest.Launcher, dir string) *sharedRun {
 	r := &sharedRun{dir: filepath.Join(dir, "run"), done: make(chan error, 1), pids: map[int]int{}}
 	r.cmd = rankCommand(l, 4, "--exp", "simple", "--runs-dir", dir, "--run-id", "run", "--num-steps", "100000", "--log-interval", "5", "--checkpoint-interval", "10")
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.out
-	r.cmd.Env = append(r.cmd.Env, "BITNET_TEST_DIR="+dir)
+	r.cmd.Env = append(r.cmd.Env, r.mark())
 	require.NoError(t, r.cmd.Start())
-	go func() { r.done <- r.cmd.Wait() }()
+	go func() {
+		err := r.cmd.Wait()
+		r.ended = time.Now()
+		r.done <- err
+	}()
 	t.Cleanup(func() {
 		for _, pid := range r.pids {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+			if r.environment(pid) != "" {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
 		}
 	})
 	require.Eventually(t, func() bool {
 		list, err := filepath.Glob(filepath.Join(r.dir, "checkpoints", "step_*"))
 		return err == nil && len(list) > 0
 	}, 2*time.Minute, 20*time.Millisecond)
-	environments, err := filepath.Glob("/proc/[0-9]*/environ")
+	processes, err := filepath.Glob("/proc/[0-9]*")
 	require.NoError(t, err)
-	for _, path := range environments {
-		text, err := os.ReadFile(path)
-		if err != nil || !bytes.Contains(text, []byte("BITNET_TEST_DIR="+dir)) {
-			continue
-		}
-		for _, v := range strings.Split(string(text), "\x00") {
+	for _, p := range processes {
+		pid, err := strconv.Atoi(filepath.Base(p))
+		require.NoError(t, err)
+		for v := range strings.SplitSeq(r.environment(pid), "\x00") {
 			if rank, ok := strings.CutPrefix(v, l.RankVariable+"="); ok {
-				n, _ := strconv.Atoi(rank)
-				r.pids[n], _ = strconv.Atoi(filepath.Base(filepath.Dir(path)))
+				n, err := strconv.Atoi(rank)
+				require.NoError(t, err)
+				r.pids[n] = pid
 			}
 		}
 	}
 	require.Len(t, r.pids, 4)
 	return r
+}
+
+// mark is a variable of the environment of the run's processes.
+func (r *sharedRun) mark() string { return "BITNET_TEST_RUN=" + r.dir }
+
+// environment is that of a process of the run, "" for any other process.
+func (r *sharedRun) environment(pid int) string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil || !bytes.Contains(text, []byte(r.mark()+"\x00")) {
+		return ""
+	}
+	return string(text)
 }
 
 // ends waits for the end of all ranks, and gives what was printed.
@@ -267,53 +306,59 @@ func (r *sharedRun) ends(t *testing.T) string {
 		t.Fatal("the ranks have not ended within a minute")
 	}
 	for rank, pid := range r.pids {
-		require.Eventually(t, func() bool { return syscall.Kill(pid, 0) != nil }, 10*time.Second, 50*time.Millisecond, "rank %d is still there", rank)
+		require.Eventually(t, func() bool { return r.environment(pid) == "" }, 10*time.Second, 50*time.Millisecond, "rank %d is still there", rank)
 	}
 	return r.out.String()
 }
 
-// SIGTERM to any rank saves a checkpoint and ends all.
-func TestRankIsAskedToStop(t *testing.T) {
-	withRanks(t, func(t *testing.T, l mpitest.Launcher, dir string) {
-		r := startRanks(t, l, dir)
-		require.NoError(t, syscall.Kill(r.pids[2], syscall.SIGTERM))
-		out := r.ends(t)
-		require.Contains(t, out, "another rank was asked to stop: stopping after this step")
-		require.Contains(t, out, "stopped at step ")
-		require.Equal(t, 1, strings.Count(out, "stopped at step "), "only rank 0 reports")
-		run, err := runs.Open(r.dir)
-		require.NoError(t, err)
-		info := run.Info()
-		require.Equal(t, runs.Stopped, info.State, info.Why)
-		require.Equal(t, info.Step, info.CheckpointStep)
-	})
-}
-
-// A rank that is killed ends all, and the run continues with fewer ranks.
-func TestRankIsKilled(t *testing.T) {
-	withRanks(t, func(t *testing.T, l mpitest.Launcher, dir string) {
-		r := startRanks(t, l, dir)
-		require.NoError(t, syscall.Kill(r.pids[2], syscall.SIGKILL))
-		r.ends(t)
-		run, err := runs.Open(r.dir)
-		require.NoError(t, err)
-		step := run.Info().CheckpointStep
-		require.Positive(t, step)
-		trainOn(t, l, 2, "--quiet", "--resume", r.dir, "--num-steps", fmt.Sprint(step+5))
-		require.Equal(t, step+5, run.Info().CheckpointStep)
-	})
-}
-
-// A rank that hangs ends all within a minute, with a line that names it.
-func TestRankHangs(t *testing.T) {
-	withRanks(t, func(t *testing.T, l mpitest.Launcher, dir string) {
-		t.Parallel()
-		r := startRanks(t, l, dir)
+// Whatever happens to one rank ends all: SIGTERM saves a checkpoint; after a kill the
+// run continues with fewer ranks; and of a rank that hangs a line tells within a minute.
+// That minute is waited for while the others are tried.
+func TestRanksEnd(t *testing.T) {
+	all := launchers(t)
+	var hanging []*sharedRun
+	var since []time.Time
+	for _, l := range all {
+		r := startRanks(t, l, t.TempDir())
 		require.NoError(t, syscall.Kill(r.pids[3], syscall.SIGSTOP))
-		out := r.ends(t)
-		host, err := os.Hostname()
-		require.NoError(t, err)
-		require.Equal(t, 1, strings.Count(out, fmt.Sprintf("bitnet: rank 3 on %s has not answered for 3", host)), out)
-		require.Contains(t, out, "resume with the ranks that are left: bitnet train --resume "+r.dir)
-	})
+		hanging, since = append(hanging, r), append(since, time.Now())
+	}
+	for i, l := range all {
+		t.Run(l.Name+" asked to stop", func(t *testing.T) { askRank(t, startRanks(t, l, t.TempDir())) })
+		t.Run(l.Name+" killed", func(t *testing.T) { killRank(t, l, startRanks(t, l, t.TempDir())) })
+		t.Run(l.Name+" hangs", func(t *testing.T) { rankHangs(t, hanging[i], since[i]) })
+	}
+}
+
+func askRank(t *testing.T, r *sharedRun) {
+	require.NoError(t, syscall.Kill(r.pids[2], syscall.SIGTERM))
+	out := r.ends(t)
+	require.Contains(t, out, "another rank was asked to stop: stopping after this step")
+	require.Contains(t, out, "stopped at step ")
+	require.Equal(t, 1, strings.Count(out, "stopped at step "), "only rank 0 reports")
+	run, err := runs.Open(r.dir)
+	require.NoError(t, err)
+	info := run.Info()
+	require.Equal(t, runs.Stopped, info.State, info.Why)
+	require.Equal(t, info.Step, info.CheckpointStep)
+}
+
+func killRank(t *testing.T, l mpitest.Launcher, r *sharedRun) {
+	require.NoError(t, syscall.Kill(r.pids[2], syscall.SIGKILL))
+	r.ends(t)
+	run, err := runs.Open(r.dir)
+	require.NoError(t, err)
+	step := run.Info().CheckpointStep
+	require.Positive(t, step)
+	trainOn(t, l, 2, "--quiet", "--resume", r.dir, "--num-steps", fmt.Sprint(step+5))
+	require.Equal(t, step+5, run.Info().CheckpointStep)
+}
+
+func rankHangs(t *testing.T, r *sharedRun, since time.Time) {
+	out := r.ends(t)
+	require.Less(t, r.ended.Sub(since), time.Minute)
+	host, err := os.Hostname()
+	require.NoError(t, err)
+	require.Equal(t, 1, strings.Count(out, fmt.Sprintf("bitnet: rank 3 on %s has not answered for 3", host)), out)
+	require.Contains(t, out, "resume with the ranks that are left: bitnet train --resume "+r.dir)
 }

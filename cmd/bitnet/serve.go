@@ -12,20 +12,27 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"bitnet/bitnet/infer"
 	"bitnet/bitnet/serve"
 	"bitnet/data/plainfile"
 )
 
+// serveFlags are the settings of bitnet serve.
+type serveFlags struct {
+	modelFlags
+	key                  keyFlags
+	log                  logFlags
+	address              string
+	hosts, origins       []string
+	name, format         string
+	contextLen, parallel int
+	limits               serve.Limits
+}
+
 func serveCommand() *cobra.Command {
-	var f modelFlags
-	var address, name, format, logFile string
-	var hosts, origins []string
-	var contextLen, parallel int
-	var key keyFlags
-	var logTexts bool
-	limits := serve.DefaultLimits()
+	f := serveFlags{limits: serve.DefaultLimits()}
 	c := &cobra.Command{
 		Use:   "serve MODEL",
 		Short: "Serve a trained model through OpenAI's API, and a page to talk with it",
@@ -47,82 +54,101 @@ finishes the current answers and stops.
   bitnet serve my_run --parallel 16 --context 2048 --log requests.jsonl
   curl http://127.0.0.1:8080/v1/completions -H 'Content-Type: application/json' -d '{"prompt": "Once upon a time"}'`,
 		Args: exactly(1, modelArgument),
-		RunE: func(c *cobra.Command, args []string) error {
-			key, err := key.read()
-			if err != nil {
-				return err
-			}
-			if parallel < 0 || parallel > mostParallel {
-				return usageError{fmt.Errorf("--parallel %d: want 1 to %d, or 0 for the default", parallel, mostParallel)}
-			}
-			if limits.Queue < 0 {
-				return usageError{fmt.Errorf("--queue %d: want 0 or more", limits.Queue)}
-			}
-			if limits.MaxTokens < 1 {
-				return usageError{fmt.Errorf("--max-tokens %d: want 1 or more", limits.MaxTokens)}
-			}
-			for _, o := range origins {
-				if err := serve.CheckOrigin(o); err != nil {
-					return usageError{fmt.Errorf("--allow-origin: %w", err)}
-				}
-			}
-			listener, err := listen(address, key)
-			if err != nil {
-				return err
-			}
-			defer listener.Close()
-			dev, m, err := f.openModel(c, args[0])
-			if err != nil {
-				return err
-			}
-			defer dev.Close()
-			form, err := infer.FindChatFormat(format, m.Tokenizer)
-			if err != nil {
-				return usageError{err}
-			}
-			requests, closeLog, err := openLog(c, logFile, logTexts)
-			if err != nil {
-				return err
-			}
-			defer closeLog()
-			batch, err := m.NewBatch(parallel, contextLen)
-			if err != nil {
-				return fmt.Errorf("%w (--parallel and --context set how much is needed)", err)
-			}
-			defer batch.Release()
-			batch.Warm()
-			if name == "" {
-				name = filepath.Base(filepath.Clean(args[0]))
-			}
-			access := serve.Access{Origins: origins, Key: key}
-			if ip := listener.Addr().(*net.TCPAddr).IP; ip.IsLoopback() {
-				access.Hosts = append([]string{"localhost", "127.0.0.1", "::1", ip.String()}, hosts...)
-			} else {
-				access.Hosts = hosts // any, if none is named
-			}
-			api := serve.New(m, batch, name, form, limits, access, requests)
-			fmt.Fprintf(c.OutOrStdout(), "serving %s on http://%s/v1 (%s), %d at once with %d tokens of context each; Ctrl-C stops\n",
-				name, listener.Addr(), dev.Adapter().Name, batch.AtOnce(), batch.Context())
-			fmt.Fprintf(c.OutOrStdout(), "talk with it at http://%s/\n", listener.Addr())
-			return answerUntilStopped(c, listener, api, limits)
-		},
+		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args[0]) },
 	}
-	fl := c.Flags()
-	fl.StringVar(&address, "addr", "127.0.0.1:8080", "address and port to listen on")
-	fl.StringVar(&key.value, "api-key", "", "key that clients must send (default $BITNET_API_KEY); required beyond this machine")
-	fl.StringVar(&key.file, "api-key-file", "", "file that holds the key, so that the list of processes does not show it")
-	fl.StringArrayVar(&hosts, "allow-host", nil, "an additional host name by which clients may address the server; may be repeated")
-	fl.StringArrayVar(&origins, "allow-origin", nil, "a web site whose pages may use the server, such as https://example.org; may be repeated")
-	fl.StringVar(&name, "name", "", "name of the model for clients (default: that of the folder)")
-	fl.StringVar(&format, "format", "", "conversation format: "+strings.Join(infer.ChatFormats(), ", ")+" (default: that of the model's chat template)")
-	fl.IntVar(&contextLen, "context", 0, "at most N tokens of prompt and answer (default: the model's context, up to 4096)")
-	fl.IntVar(&parallel, "parallel", 0, "answer N texts at once; each needs memory for --context tokens (default: 8, or what 1 GiB of keys and values allows)")
-	fl.IntVar(&limits.MaxTokens, "max-tokens", limits.MaxTokens, "at most N tokens per answer")
-	fl.IntVar(&limits.Queue, "queue", limits.Queue, "at most N requests wait; more are refused")
-	fl.StringVar(&logFile, "log", "", "file to which a line of JSON is added for each request; - for standard error")
-	fl.BoolVar(&logTexts, "log-texts", false, "put prompts and answers into the log")
-	f.add(fl)
+	f.add(c.Flags())
 	return c
+}
+
+func (f *serveFlags) add(fl *pflag.FlagSet) {
+	fl.StringVar(&f.address, "addr", "127.0.0.1:8080", "address and port to listen on")
+	fl.StringVar(&f.key.value, "api-key", "", "key that clients must send (default $BITNET_API_KEY); required beyond this machine")
+	fl.StringVar(&f.key.file, "api-key-file", "", "file that holds the key, so that the list of processes does not show it")
+	fl.StringArrayVar(&f.hosts, "allow-host", nil, "an additional host name by which clients may address the server; may be repeated")
+	fl.StringArrayVar(&f.origins, "allow-origin", nil, "a web site whose pages may use the server, such as https://example.org; may be repeated")
+	fl.StringVar(&f.name, "name", "", "name of the model for clients (default: that of the folder)")
+	fl.StringVar(&f.format, "format", "", "conversation format: "+strings.Join(infer.ChatFormats(), ", ")+" (default: that of the model's chat template)")
+	fl.IntVar(&f.contextLen, "context", 0, "at most N tokens of prompt and answer (default: the model's context, up to 4096)")
+	fl.IntVar(&f.parallel, "parallel", 0, "answer N texts at once; each needs memory for --context tokens (default: 8, or what 1 GiB of keys and values allows)")
+	fl.IntVar(&f.limits.MaxTokens, "max-tokens", f.limits.MaxTokens, "at most N tokens per answer")
+	fl.IntVar(&f.limits.Queue, "queue", f.limits.Queue, "at most N requests wait; more are refused")
+	fl.StringVar(&f.log.path, "log", "", "file to which a line of JSON is added for each request; - for standard error")
+	fl.BoolVar(&f.log.texts, "log-texts", false, "put prompts and answers into the log")
+	f.modelFlags.add(fl)
+}
+
+// check refuses numbers and origins that a server cannot have.
+func (f *serveFlags) check() error {
+	if f.parallel < 0 || f.parallel > mostParallel {
+		return usageError{fmt.Errorf("--parallel %d: want 1 to %d, or 0 for the default", f.parallel, mostParallel)}
+	}
+	if f.limits.Queue < 0 {
+		return usageError{fmt.Errorf("--queue %d: want 0 or more", f.limits.Queue)}
+	}
+	if f.limits.MaxTokens < 1 {
+		return usageError{fmt.Errorf("--max-tokens %d: want 1 or more", f.limits.MaxTokens)}
+	}
+	for _, o := range f.origins {
+		if err := serve.CheckOrigin(o); err != nil {
+			return usageError{fmt.Errorf("--allow-origin: %w", err)}
+		}
+	}
+	return nil
+}
+
+// run listens, opens the model and serves it until the command is stopped.
+func (f *serveFlags) run(c *cobra.Command, model string) error {
+	key, err := f.key.read()
+	if err != nil {
+		return err
+	}
+	if err := f.check(); err != nil {
+		return err
+	}
+	listener, err := listen(f.address, key)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	dev, m, err := f.openModel(c, model)
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	form, err := infer.FindChatFormat(f.format, m.Tokenizer)
+	if err != nil {
+		return usageError{err}
+	}
+	requests, closeLog, err := f.log.open(c)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	batch, err := m.NewBatch(f.parallel, f.contextLen)
+	if err != nil {
+		return fmt.Errorf("%w (--parallel and --context set how much is needed)", err)
+	}
+	defer batch.Release()
+	batch.Warm()
+	name := f.name
+	if name == "" {
+		name = filepath.Base(filepath.Clean(model))
+	}
+	api := serve.New(m, batch, name, form, f.limits, f.access(listener, key), requests)
+	fmt.Fprintf(c.OutOrStdout(), "serving %s on http://%s/v1 (%s), %d at once with %d tokens of context each; Ctrl-C stops\n",
+		name, listener.Addr(), dev.Adapter().Name, batch.AtOnce(), batch.Context())
+	fmt.Fprintf(c.OutOrStdout(), "talk with it at http://%s/\n", listener.Addr())
+	return answerUntilStopped(c, listener, api, f.limits)
+}
+
+// access says who may use the server. One that only this machine reaches has this
+// machine's names; another has any name, if none is given.
+func (f *serveFlags) access(listener net.Listener, key string) serve.Access {
+	a := serve.Access{Origins: f.origins, Key: key, Hosts: f.hosts}
+	if ip := listener.Addr().(*net.TCPAddr).IP; ip.IsLoopback() {
+		a.Hosts = append([]string{"localhost", "127.0.0.1", "::1", ip.String()}, f.hosts...)
+	}
+	return a
 }
 
 // mostParallel is how many texts a server answers at once at most.
@@ -151,22 +177,28 @@ func (k keyFlags) read() (string, error) {
 	return os.Getenv("BITNET_API_KEY"), nil
 }
 
-// openLog opens the log of requests; nil for none.
-func openLog(c *cobra.Command, path string, texts bool) (*serve.Log, func(), error) {
-	switch path {
+// logFlags say where requests are logged.
+type logFlags struct {
+	path  string
+	texts bool
+}
+
+// open opens the log of requests; nil for none.
+func (l logFlags) open(c *cobra.Command) (*serve.Log, func(), error) {
+	switch l.path {
 	case "":
-		if texts {
+		if l.texts {
 			return nil, nil, usageError{errors.New("--log-texts needs --log FILE")}
 		}
 		return nil, func() {}, nil
 	case "-":
-		return serve.NewLog(c.ErrOrStderr(), texts), func() {}, nil
+		return serve.NewLog(c.ErrOrStderr(), l.texts), func() {}, nil
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--log: %w", err)
 	}
-	return serve.NewLog(f, texts), func() { _ = f.Close() }, nil
+	return serve.NewLog(f, l.texts), func() { _ = f.Close() }, nil
 }
 
 // listen opens the address; one that other machines reach needs a key.

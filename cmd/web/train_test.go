@@ -10,11 +10,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -44,35 +46,48 @@ func native(t *testing.T) *gpu.Device {
 // compared is how many steps are compared closely.
 const compared = 10
 
-// nativeLosses trains like the page, on the adapter that Chromium uses, and gives
-// the losses of the first steps. That adapter is SwiftShader, which comes with
-// Chromium as a Vulkan driver, too; a process sees it if its environment says so
-// when it starts.
-func (p *tab) nativeLosses(t *testing.T) map[int64]float64 {
+// natively runs a test of this file in a process that computes on the adapter that
+// Chromium uses, and gives what the test says. That adapter is SwiftShader, which
+// comes with Chromium as a Vulkan driver, too; a process sees it if its environment
+// says so when it starts.
+func natively[T any](t *testing.T, b *pagetest.Browser, test string) (out T) {
 	t.Helper()
-	driver := p.SwiftShader()
+	driver := b.SwiftShader()
 	if driver == "" {
-		t.Skip("this Chromium does not bring SwiftShader as a Vulkan driver (vk_swiftshader_icd.json; SWIFTSHADER may name it): its losses are compared with nothing")
+		t.Skip("this Chromium does not bring SwiftShader as a Vulkan driver (vk_swiftshader_icd.json; SWIFTSHADER may name it): the page is compared with nothing")
 	}
-	c := exec.Command(os.Args[0], "-test.run=^TestNativeLosses$")
+	c := exec.Command(os.Args[0], "-test.run=^"+test+"$")
 	c.Env = append(os.Environ(), nativeRun+"=1", "VK_DRIVER_FILES="+driver, "VK_ICD_FILENAMES="+driver, "BITNET_BACKEND=wgpu")
 	text, err := c.CombinedOutput()
 	require.NoError(t, err, "%s", text)
-	_, text, found := bytes.Cut(text, []byte("losses: "))
+	_, text, found := bytes.Cut(text, []byte(nativeMark))
 	require.True(t, found, "%s", text)
-	var out map[int64]float64
 	require.NoError(t, json.NewDecoder(bytes.NewReader(text)).Decode(&out))
 	return out
 }
 
-// nativeRun marks the process that TestNativeLosses does its work in.
-const nativeRun = "BITNET_WEB_NATIVE"
+// nativeRun marks the process that natively starts, nativeMark what it says.
+const (
+	nativeRun  = "BITNET_WEB_NATIVE"
+	nativeMark = "natively: "
+)
 
-// TestNativeLosses is the other process of nativeLosses.
-func TestNativeLosses(t *testing.T) {
+// skipHere skips a test that only natively runs.
+func skipHere(t *testing.T, of string) {
 	if os.Getenv(nativeRun) == "" {
-		t.Skip("it is a part of TestTrainInBrowser")
+		t.Skip("it is a part of " + of)
 	}
+}
+
+func say(t *testing.T, v any) {
+	text, err := json.Marshal(v)
+	require.NoError(t, err)
+	fmt.Printf("%s%s\n", nativeMark, text)
+}
+
+// TestNativeLosses trains like the page, and says the losses of the first steps.
+func TestNativeLosses(t *testing.T) {
+	skipHere(t, "TestTrainInBrowser")
 	c, err := experiment("simple")
 	require.NoError(t, err)
 	for _, s := range []string{"steps=60", "log_interval=1", "eval_interval=0"} {
@@ -89,9 +104,7 @@ func TestNativeLosses(t *testing.T) {
 	}
 	_, err = bitnet.Train(ctx, c, bitnet.TrainOptions{Start: train.Start{RunsDir: t.TempDir()}, Events: train.Events{Metrics: metrics}})
 	require.ErrorIs(t, err, context.Canceled)
-	text, err := json.Marshal(out)
-	require.NoError(t, err)
-	fmt.Printf("losses: %s\n", text)
+	say(t, out)
 }
 
 const simple60 = `{do: 'train', experiment: 'simple', name: 'first', settings: {steps: '60', log_interval: '1', eval_interval: '0', checkpoint_interval: '20', checkpoint_minutes: '0'}}`
@@ -111,7 +124,7 @@ func TestTrainInBrowser(t *testing.T) {
 	require.Len(t, got, 60)
 	require.Less(t, got[60], got[1]-1.5, "it learns")
 	t.Run("as natively", func(t *testing.T) {
-		want := p.nativeLosses(t)
+		want := natively[map[int64]float64](t, p.Browser, "TestNativeLosses")
 		worst := 0.0
 		for step := range int64(compared) {
 			loss, ok := want[step+1]
@@ -292,16 +305,8 @@ func TestReloadInBrowser(t *testing.T) {
 	p.clean()
 }
 
-// The shipped model chooses the same moves as natively in 50 positions.
-func TestPlayInBrowser(t *testing.T) {
-	dev := native(t)
-	p := openTab(t, 5*time.Minute)
-	p.start()
-	m, err := infer.Open(context.Background(), dev, "", filepath.Join("..", "..", "testdata", "tictactoe"), func(string) {})
-	require.NoError(t, err)
-	thinker, err := tictactoe.NewThinker(m)
-	require.NoError(t, err)
-	defer thinker.Release()
+// positions are 50 positions of a game that is not over, as the moves so far.
+func positions(t *testing.T) []string {
 	random := rand.New(rand.NewPCG(1, 2))
 	seen := map[string]bool{"": true}
 	for len(seen) < 50 {
@@ -314,23 +319,50 @@ func TestPlayInBrowser(t *testing.T) {
 			seen[b.Text()] = true
 		}
 	}
-	largest := 0.0
-	for moves := range seen {
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// TestNativeThoughts says what the shipped model thinks of the positions.
+func TestNativeThoughts(t *testing.T) {
+	skipHere(t, "TestPlayInBrowser")
+	m, err := infer.Open(context.Background(), native(t), "", filepath.Join("..", "..", "testdata", "tictactoe"), func(string) {})
+	require.NoError(t, err)
+	thinker, err := tictactoe.NewThinker(m)
+	require.NoError(t, err)
+	defer thinker.Release()
+	var out []tictactoe.Thought
+	for _, moves := range positions(t) {
 		var b tictactoe.Board
 		for _, m := range moves {
 			require.NoError(t, b.Play(int(m-'0')))
 		}
-		want, err := thinker.Think(context.Background(), b)
+		thought, err := thinker.Think(context.Background(), b)
 		require.NoError(t, err)
+		out = append(out, thought)
+	}
+	say(t, out)
+}
+
+// The shipped model thinks the same as natively in 50 positions.
+func TestPlayInBrowser(t *testing.T) {
+	p := openTab(t, 5*time.Minute)
+	p.start()
+	want := natively[[]tictactoe.Thought](t, p.Browser, "TestNativeThoughts")
+	largest := 0.0
+	for i, moves := range positions(t) {
+		var b tictactoe.Board
+		for _, m := range moves {
+			require.NoError(t, b.Play(int(m-'0')))
+		}
 		var got Thought
 		p.must(fmt.Sprintf(`{do: 'think', run: '', moves: '%s'}`, moves), &got)
-		require.Equal(t, want.Choice, got.Choice, moves)
+		require.Equal(t, want[i].Choice, got.Choice, moves)
 		require.Equal(t, tictactoe.PerfectMoves(b), got.Perfect)
-		for i := range want.Cells {
-			largest = max(largest, math.Abs(want.Cells[i]-got.Squares[i]))
+		for cell := range want[i].Cells {
+			largest = max(largest, math.Abs(want[i].Cells[cell]-got.Squares[cell]))
 		}
 	}
-	require.Less(t, largest, 0.03, "int8 activations round at other places")
+	require.Less(t, largest, 1e-9, "the same kernels on the same adapter")
 	t.Logf("50 positions: the same moves; largest difference of a probability %.2g", largest)
 	p.clean()
 }

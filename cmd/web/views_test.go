@@ -60,7 +60,7 @@ func openPage(t *testing.T, view string) (*pagetest.Browser, *httptest.Server) {
 	require.NoError(t, err)
 	server := httptest.NewServer(h)
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	b := pagetest.Open(t, 5*time.Minute, swiftshader...)
+	b := gpuPages.Open(t, 5*time.Minute)
 	visit(b, server, view)
 	b.Wait("the program is ready, or has no GPU", `document.getElementById('gpu').dataset.state !== 'loading'`)
 	if pagetest.Eval[string](b, `document.getElementById('gpu-text').textContent`) == "no GPU" {
@@ -110,14 +110,15 @@ func TestTrainInChromium(t *testing.T) {
 	b.Wait("the weights are drawn", `!document.getElementById('weights').hidden && `+text("weights-text")+`.includes('+1')`)
 	frames := pagetest.Eval[[]float64](b, `(() => {
 		const sorted = gaps.slice(2).sort((a, b) => a - b), at = (p) => sorted[Math.floor(p * (sorted.length - 1))];
-		return [sorted.length, at(0.5), at(0.95), at(1), long.reduce((a, b) => a + b, 0) / (performance.now() - watched), performance.now() - watched];
+		return [sorted.length, at(0.5), at(0.95), at(1), long.reduce((a, b) => a + b, 0) / (performance.now() - watched)];
 	})()`)
 	t.Logf("%.0f frames while training, gaps of %.1f ms (median), %.1f ms (95 %%), %.1f ms (longest); %.1f %% of the time in tasks above 50 ms", frames[0], frames[1], frames[2], frames[3], 100*frames[4])
-	// On a busy machine tasks take long because others run: there the page's own
-	// computing time counts.
-	busy := (cpuTime(t, b) - began) / (frames[5] / 1000)
-	t.Logf("the page's thread computed for %.1f %% of the time", 100*busy)
-	require.Less(t, min(frames[4], busy), 0.2, "the worker does the work: the page has the time to draw")
+	// On a busy machine tasks take long and frames are left out because others run. What
+	// the page's thread computes for a frame is the same, and may be a fifth of the
+	// time that a frame has at 60 in a second.
+	perFrame := 1000 * (cpuTime(t, b) - began) / frames[0]
+	t.Logf("the page's thread computed %.2f ms per frame", perFrame)
+	require.Less(t, perFrame, 0.2*1000/60, "the worker does the work: the page has the time to draw")
 	b.Wait("there is a pause button", `!document.getElementById('pause').disabled`)
 	click(b, "#pause")
 	b.Wait("it pauses", text("run-state")+` === 'stopped'`)
@@ -155,7 +156,7 @@ func TestTrainInChromium(t *testing.T) {
 func TestMeasureInChromium(t *testing.T) {
 	b, server := openPage(t, "measure")
 	b.Wait("it can be started", `!document.getElementById('measure-start').disabled`)
-	for _, other := range []string{"kernels", "generate"} {
+	for _, other := range []string{"kernels", "step", "generate"} {
 		click(b, "#whats input[value="+other+"]")
 	}
 	b.Do(chromedp.Evaluate[chromedp.Void](`document.getElementById('measure-seconds').value = '10'`))

@@ -26,6 +26,16 @@ type Folder struct {
 	lock         *flock.Flock
 }
 
+// NewFolder is CreateFolder for a path that must be free: it refuses one where
+// anything but an empty folder is, before anything is written.
+func NewFolder(path string) (*Folder, error) {
+	entries, err := os.ReadDir(path)
+	if _, there := os.Lstat(path); there == nil && (err != nil || len(entries) > 0) {
+		return nil, fmt.Errorf("%s exists: choose a new name, or remove it", path)
+	}
+	return CreateFolder(path)
+}
+
 // CreateFolder makes room for a folder that will be at path, where nothing but
 // an empty folder may be. It removes what killed processes left next to it.
 func CreateFolder(path string) (*Folder, error) {

@@ -34,6 +34,10 @@ func TestFolder(t *testing.T) {
 	require.NoError(t, f.Place())
 	require.FileExists(t, filepath.Join(path, "file"))
 
+	_, err = NewFolder(path)
+	require.ErrorContains(t, err, path+" exists: choose a new name, or remove it")
+	_, err = NewFolder(filepath.Join(path, "file"))
+	require.ErrorContains(t, err, "exists", "a file is not replaced either")
 	require.ErrorContains(t, busy.Place(), "not empty", "nothing is replaced")
 	require.Equal(t, []string{"model"}, names(t, parent))
 	require.FileExists(t, filepath.Join(path, "file"))
@@ -41,10 +45,10 @@ func TestFolder(t *testing.T) {
 	// An empty folder is as good as none.
 	empty := filepath.Join(parent, "empty")
 	require.NoError(t, os.Mkdir(empty, 0o755))
-	f, err = CreateFolder(empty)
+	f, err = NewFolder(empty)
 	require.NoError(t, err)
 	require.NoError(t, f.Place())
-	f, err = CreateFolder(filepath.Join(parent, "none"))
+	f, err = NewFolder(filepath.Join(parent, "none"))
 	require.NoError(t, err)
 	f.Discard()
 	require.Equal(t, []string{"empty", "model"}, names(t, parent))
