@@ -55,16 +55,25 @@ func (p *Param) writeShort(values []float32) error {
 
 // shortRow writes the codes of a row, four a word, and returns its scale.
 func shortRow(codes []uint32, row []float32) float32 {
-	most := float32(0)
+	var bits uint32 // of the largest magnitude: those of a larger number are larger
 	for _, v := range row {
-		most = max(most, v, -v)
+		bits = max(bits, math.Float32bits(v)&0x7fffffff)
 	}
+	most := math.Float32frombits(bits)
 	if most == 0 {
 		return 0
 	}
 	per := 127 / most
-	for c, v := range row {
-		codes[c/4] |= uint32(uint8(int8(math.RoundToEven(float64(v*per))))) << (8 * (c % 4))
+	for i := range codes {
+		v := row[4*i:][:4]
+		codes[i] = shortCode(v[0]*per) | shortCode(v[1]*per)<<8 | shortCode(v[2]*per)<<16 | shortCode(v[3]*per)<<24
 	}
 	return most / 127
+}
+
+// shortCode is the byte of round(v), ties to even, for |v| < 128: from 2^23 to 2^24
+// floats are the integers, so that adding rounds, and the lowest bits are the result's.
+func shortCode(v float32) uint32 {
+	const base = 3 << 22
+	return math.Float32bits(v+base) & 0xff
 }

@@ -16,8 +16,8 @@ type Generator struct {
 	cache   *graph.Cache
 	n       int
 	context int
-	step    *pass // one token of each sequence
-	prompt  *pass // a chunk of each
+	step    *pass         // one token of each sequence
+	prompts map[int]*pass // chunks of each, by how many tokens
 
 	length []uint32 // tokens of each sequence
 	logits []float32
@@ -29,6 +29,20 @@ const promptTokens = 512
 
 // NewGenerator makes room for n sequences of at most context tokens.
 func NewGenerator(m *model.Model, n, length int) (*Generator, error) {
+	g, err := newGenerator(m, n, length)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = g.pass(1); err != nil {
+		g.Release()
+		return nil, err
+	}
+	return g, nil
+}
+
+// newGenerator is NewGenerator without the pass for a single token, which is compiled
+// when it is needed: the first new token does not wait for it.
+func newGenerator(m *model.Model, n, length int) (*Generator, error) {
 	if err := checkContext(m, length); err != nil {
 		return nil, err
 	}
@@ -39,15 +53,10 @@ func NewGenerator(m *model.Model, n, length int) (*Generator, error) {
 	if err := cache.Allocate(m.Device()); err != nil {
 		return nil, err
 	}
-	g := &Generator{
-		model: m, cache: cache, n: n, context: length,
+	return &Generator{
+		model: m, cache: cache, n: n, context: length, prompts: map[int]*pass{},
 		length: make([]uint32, n), logits: make([]float32, n*m.Config.VocabSize),
-	}
-	if g.step, err = g.compile(1); err != nil {
-		g.Release()
-		return nil, err
-	}
-	return g, nil
+	}, nil
 }
 
 // checkContext refuses a context that the model does not have.
@@ -68,10 +77,11 @@ func (g *Generator) compile(seq int) (*pass, error) {
 
 // Release frees the generator's buffers.
 func (g *Generator) Release() {
-	for _, p := range []*pass{g.step, g.prompt} {
-		if p != nil {
-			p.program.Release()
-		}
+	if g.step != nil {
+		g.step.program.Release()
+	}
+	for _, p := range g.prompts {
+		p.program.Release()
 	}
 	g.cache.Release()
 }
@@ -153,18 +163,37 @@ func (g *Generator) Feed(ctx context.Context, tokens [][]uint32) ([][]float32, e
 	return out, nil
 }
 
-// pass is the program for the next n tokens.
+// pass is the program for the next n tokens of each sequence, or for some of them.
 func (g *Generator) pass(n int) (*pass, error) {
 	if n == 1 {
+		if g.step == nil {
+			var err error
+			if g.step, err = g.compile(1); err != nil {
+				return nil, err
+			}
+		}
 		return g.step, nil
 	}
-	if g.prompt == nil {
-		var err error
-		if g.prompt, err = g.compile(min(max(promptTokens/g.n, 8), 128, g.context)); err != nil {
+	size := g.chunk(n)
+	if g.prompts[size] == nil {
+		p, err := g.compile(size)
+		if err != nil {
 			return nil, err
 		}
+		g.prompts[size] = p
 	}
-	return g.prompt, nil
+	return g.prompts[size], nil
+}
+
+// chunk is how many tokens of each sequence the next pass takes, of n that are left. For
+// a single sequence there are chunks of several sizes, so that a short prompt does not
+// wait for a long one's; of many, prompts are short compared with what a pass takes.
+func (g *Generator) chunk(n int) int {
+	size := min(max(promptTokens/g.n, 8), 128)
+	if g.n == 1 {
+		size = passFor(min(fitting(n, 1), size))
+	}
+	return min(size, g.context)
 }
 
 // Generate continues at most n prompts from nothing. Every step, pick chooses

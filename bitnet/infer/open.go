@@ -30,6 +30,24 @@ func Open(ctx context.Context, dev *gpu.Device, runsDir, path string, note func(
 // OpenAdapted is Open for a model with an adapter, found as a model is; "" is that of
 // the path, if it is a run that trained one: see modelfile.ResolveSource.
 func OpenAdapted(ctx context.Context, dev *gpu.Device, runsDir, path, adapter string, note func(string)) (*Model, error) {
+	f, err := ReadFiles(ctx, runsDir, path, adapter, note)
+	if err != nil {
+		return nil, err
+	}
+	return f.Load(dev)
+}
+
+// Files are a model's weights and tokenizer on the host, from where a device gets them.
+type Files struct {
+	source    modelfile.Source
+	weights   *modelfile.Weights
+	adapter   *modelfile.Adapter // nil without one
+	tokenizer *tokenizer.Tokenizer
+}
+
+// ReadFiles reads what OpenAdapted needs. It needs no device, so that one can be opened
+// meanwhile.
+func ReadFiles(ctx context.Context, runsDir, path, adapter string, note func(string)) (*Files, error) {
 	source, err := modelfile.ResolveSource(ctx, runsDir, path, adapter, note)
 	if err != nil {
 		return nil, err
@@ -38,19 +56,23 @@ func OpenAdapted(ctx context.Context, dev *gpu.Device, runsDir, path, adapter st
 	if err != nil {
 		return nil, err
 	}
-	dir := source.Dir
-	tok, err := tokenizer.Load(dir)
+	tok, err := tokenizer.Load(source.Dir)
 	if err != nil {
 		return nil, err
 	}
 	if n := tok.Size(); n > w.Config.VocabSize {
-		return nil, fmt.Errorf("%s: the tokenizer has %d tokens, the model %d", dir, n, w.Config.VocabSize)
+		return nil, fmt.Errorf("%s: the tokenizer has %d tokens, the model %d", source.Dir, n, w.Config.VocabSize)
 	}
-	m, err := Load(dev, w, a)
+	return &Files{source, w, a, tok}, nil
+}
+
+// Load puts the model onto a device.
+func (f *Files) Load(dev *gpu.Device) (*Model, error) {
+	m, err := Load(dev, f.weights, f.adapter)
 	if err != nil {
-		return nil, fmt.Errorf("loading %s: %w", dir, err)
+		return nil, fmt.Errorf("loading %s: %w", f.source.Dir, err)
 	}
-	return &Model{m, dir, source.Adapter, tok}, nil
+	return &Model{m, f.source.Dir, f.source.Adapter, f.tokenizer}, nil
 }
 
 // Load puts weights of the host onto a device, with an adapter if that is not nil.

@@ -20,7 +20,7 @@ func (m *Model) NewSession(context int) (*Session, error) {
 	if context == 0 {
 		context = min(m.Config.MaxPositions, 4096)
 	}
-	gen, err := NewGenerator(m.Model, 1, context)
+	gen, err := newGenerator(m.Model, 1, context)
 	if err != nil {
 		return nil, err
 	}

@@ -132,12 +132,40 @@ func (t *Tensors) Floats(name string, dst []float32) error {
 
 // checkFinite reports an element of a tensor that is not a finite number.
 func checkFinite(path, name string, values []float32) error {
-	for i, v := range values {
-		if v-v != 0 {
-			return fmt.Errorf("%s: tensor %s holds %v at element %d", path, name, v, i)
+	const block = 1 << 16
+	blocks := (len(values) + block - 1) / block
+	bad := make([]bool, blocks)
+	part := func(b int) []float32 { return values[b*block : min((b+1)*block, len(values))] }
+	each(blocks, func(b int) { bad[b] = !finite(part(b)) })
+	for b := range blocks {
+		if !bad[b] {
+			continue
+		}
+		for i, v := range part(b) {
+			if v-v != 0 {
+				return fmt.Errorf("%s: tensor %s holds %v at element %d", path, name, v, b*block+i)
+			}
 		}
 	}
 	return nil
+}
+
+// finite reports whether all values are finite numbers. What is not makes a sum of
+// zeros something else than zero; there are four sums, which do not wait for each other.
+func finite(values []float32) bool {
+	var s0, s1, s2, s3 float32
+	whole := len(values) / 4 * 4
+	for i := 0; i < whole; i += 4 {
+		v := values[i:][:4]
+		s0 += v[0] - v[0]
+		s1 += v[1] - v[1]
+		s2 += v[2] - v[2]
+		s3 += v[3] - v[3]
+	}
+	for _, v := range values[whole:] {
+		s0 += v - v
+	}
+	return s0+s1+s2+s3 == 0
 }
 
 // packed reads transformers' packed form: bits 2i, 2i+1 of byte [r, c] of

@@ -60,9 +60,16 @@ func (m *TernaryMatrix) SetRow(row int, codes []byte) {
 // clamp(round(w / s), -1, 1) with ties to even. The mean is summed in float64.
 func Quantize(w []float32, rows, cols int) *TernaryMatrix {
 	sums := make([]float64, rows)
-	each(rows, func(r int) {
-		for _, v := range w[r*cols:][:cols] {
-			sums[r] += math.Abs(float64(v))
+	each((rows+3)/4, func(block int) {
+		first := 4 * block
+		if first+4 <= rows {
+			sumFour(sums[first:], w[first*cols:], cols)
+			return
+		}
+		for r := first; r < rows; r++ {
+			for _, v := range w[r*cols:][:cols] {
+				sums[r] += math.Abs(float64(v))
+			}
 		}
 	})
 	sum := 0.0
@@ -72,20 +79,49 @@ func Quantize(w []float32, rows, cols int) *TernaryMatrix {
 	return QuantizeWith(w, rows, cols, float32(max(sum/float64(len(w)), 1e-5)))
 }
 
+// sumFour sums the magnitudes of each of the four rows of cols values that w begins
+// with. The sums do not wait for each other, as the additions of one row do.
+func sumFour(sums []float64, w []float32, cols int) {
+	r0, r1, r2, r3 := w[:cols], w[cols:][:cols], w[2*cols:][:cols], w[3*cols:][:cols]
+	var s0, s1, s2, s3 float64
+	for k := range r0 {
+		s0 += math.Abs(float64(r0[k]))
+		s1 += math.Abs(float64(r1[k]))
+		s2 += math.Abs(float64(r2[k]))
+		s3 += math.Abs(float64(r3[k]))
+	}
+	sums[0], sums[1], sums[2], sums[3] = s0, s1, s2, s3
+}
+
 // QuantizeWith is Quantize with a scale that is given.
 func QuantizeWith(w []float32, rows, cols int, scale float32) *TernaryMatrix {
 	m := NewTernaryMatrix(rows, cols)
 	m.Scale = scale
 	s := 1 / m.Scale
+	stride := m.Stride()
 	each(rows, func(r int) {
-		codes := make([]byte, cols)
-		for k, v := range w[r*cols:][:cols] {
-			// From 2^23 to 2^24 floats are the integers, so that adding rounds,
-			// to even, and the bits count: no branch that depends on a weight.
-			const base = 3 << 22
-			codes[k] = byte(math.Float32bits(min(max(v*s, -1), 1)+base) - math.Float32bits(base) + 1)
+		row, out := w[r*cols:][:cols], m.Codes[r*stride:][:stride]
+		whole := cols / 4
+		for i := range whole {
+			v := row[4*i:][:4]
+			out[i] = code(v[0]*s) | code(v[1]*s)<<2 | code(v[2]*s)<<4 | code(v[3]*s)<<6
 		}
-		m.SetRow(r, codes)
+		if whole < stride {
+			last := [4]byte{1, 1, 1, 1}
+			for i, v := range row[4*whole:] {
+				last[i] = code(v * s)
+			}
+			out[whole] = last[0] | last[1]<<2 | last[2]<<4 | last[3]<<6
+		}
 	})
 	return m
+}
+
+// code is clamp(round(v), -1, 1) + 1 with ties to even: a magnitude of more than a
+// half is 1. There is no branch that depends on a weight.
+func code(v float32) byte {
+	const half = 0x3f000000 // the bits of 0.5: those of larger numbers are larger
+	bits := math.Float32bits(v)
+	one := (half - bits&0x7fffffff) >> 31
+	return byte(1 + one - 2*(one&(bits>>31)))
 }

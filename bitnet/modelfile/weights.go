@@ -3,6 +3,7 @@ package modelfile
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 )
 
 // Weights are a model's weights on the host, as inference and the exporters
@@ -44,20 +45,24 @@ func ReadWeights(dir string) (*Weights, error) {
 		}
 	}
 	w := &Weights{Config: c.Config, Float: map[string][]float32{}, Ternary: map[string]*TernaryMatrix{}}
+	var masters []float32 // of one projection after another
 	for _, t := range all {
-		if packed && t.Ternary {
+		switch n := files.Elements(t.Name); {
+		case packed && t.Ternary:
 			if w.Ternary[t.Name], err = files.packed(t); err != nil {
 				return nil, err
 			}
-			continue
-		}
-		values := make([]float32, files.Elements(t.Name))
-		if err := files.Floats(t.Name, values); err != nil {
-			return nil, err
-		}
-		if t.Ternary {
-			w.Ternary[t.Name] = Quantize(values, t.Shape[0], t.Shape[1])
-		} else {
+		case t.Ternary:
+			masters = slices.Grow(masters[:0], n)[:n]
+			if err := files.Floats(t.Name, masters); err != nil {
+				return nil, err
+			}
+			w.Ternary[t.Name] = Quantize(masters, t.Shape[0], t.Shape[1])
+		default:
+			values := make([]float32, n)
+			if err := files.Floats(t.Name, values); err != nil {
+				return nil, err
+			}
 			w.Float[t.Name] = values
 		}
 	}

@@ -1,6 +1,7 @@
 package modelfile_test
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -52,4 +53,38 @@ func TestReadWeights(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, online.Config, packed.Config)
 	require.Len(t, packed.Ternary, 14)
+}
+
+// A weight is clamp(round(w / s), -1, 1), ties to even, whatever the length of a row.
+func TestQuantizeRounds(t *testing.T) {
+	values := []float32{0, 0.5, -0.5, math.Nextafter32(0.5, 1), math.Nextafter32(-0.5, -1), 0.49, -0.49, 1, -1, 1.5, -1.5, 3e38, -3e38, 1e-45}
+	for cols := 1; cols <= 9; cols++ {
+		for _, scale := range []float32{1, 0.25, 1e-5} {
+			w := make([]float32, 7*cols)
+			for i := range w {
+				w[i] = values[(i+cols)%len(values)]
+			}
+			m := modelfile.QuantizeWith(w, 7, cols, scale)
+			want := modelfile.NewTernaryMatrix(7, cols)
+			for r := range 7 {
+				codes := make([]byte, cols)
+				for k, v := range w[r*cols:][:cols] {
+					codes[k] = byte(1 + max(min(math.RoundToEven(float64(v*(1/scale))), 1), -1))
+				}
+				want.SetRow(r, codes)
+			}
+			require.Equal(t, want.Codes, m.Codes, "%d columns, scale %v", cols, scale)
+		}
+	}
+	w := make([]float32, 7*5)
+	sum := 0.0
+	for r := range 7 {
+		row := 0.0
+		for k := range 5 {
+			w[5*r+k] = float32(r-3) * 0.1 * float32(k+1)
+			row += math.Abs(float64(w[5*r+k]))
+		}
+		sum += row
+	}
+	require.Equal(t, float32(sum/35), modelfile.Quantize(w, 7, 5).Scale)
 }

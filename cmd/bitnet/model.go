@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -42,13 +43,30 @@ func loraFlag(fl *pflag.FlagSet, to *string) {
 	fl.StringVar(to, "adapter", "", "LoRA adapter on the model: a run that trained one, a folder of PEFT, or ORG/NAME on the hub")
 }
 
-// openModel opens the device and a model.
+// openModel opens the device and a model, whose files are read while the device is
+// opened.
 func (f *modelFlags) openModel(c *cobra.Command, path string) (*gpu.Device, *infer.Model, error) {
+	ctx, cancel := context.WithCancel(c.Context())
+	defer cancel()
+	var files *infer.Files
+	var reading error
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		files, reading = infer.ReadFiles(ctx, f.runsDir, path, f.lora, noteTo(c))
+	}()
 	dev, err := f.open(c)
 	if err != nil {
+		cancel() // a download
+		<-read
 		return nil, nil, err
 	}
-	m, err := infer.OpenAdapted(c.Context(), dev, f.runsDir, path, f.lora, noteTo(c))
+	<-read
+	if reading != nil {
+		dev.Close()
+		return nil, nil, reading
+	}
+	m, err := files.Load(dev)
 	if err != nil {
 		dev.Close()
 		return nil, nil, err
