@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -247,6 +248,51 @@ func TestOneWorkerIsARunAlone(t *testing.T) {
 	rounded := (&hall{rules: rules}).train(t, 1, c)
 	t.Logf("alone %.5f, exact %.5f, int8 %.5f", loss(alone), loss(exact), loss(rounded))
 	require.InEpsilon(t, loss(alone), loss(rounded), 0.02)
+}
+
+// A hall is the swarm: a worker with a meeting point learns the same to the bit.
+func TestHallIsTheSwarm(t *testing.T) {
+	modeltest.Device(t)
+	c := tiny(t)
+	require.NoError(t, c.Set("steps=20"))
+	rules := DefaultRules()
+	rules.LocalSteps, rules.GrowSteps, rules.OuterRate, rules.OuterMomentum = 6, 10, 0.7, 0.5
+	rules.Patience, rules.Silence = time.Minute, time.Minute
+	h := &hall{rules: rules}
+	want := loss(h.train(t, 1, c))
+	r, err := trainer(t, serve(t, ServeOptions{Rules: rules, Dir: t.TempDir()}), "a", t.TempDir(), c, train.Start{})
+	require.NoError(t, err)
+	st, err := r.Status()
+	require.NoError(t, err)
+	require.Equal(t, want, float64(st.Eval.Loss))
+	sw, err := r.Swarm()
+	require.NoError(t, err)
+	require.Equal(t, h.round, sw.Round)
+}
+
+// A worker that is killed in every third round and joins again costs its rounds: the others go on,
+// and its moments are gone.
+func TestKilledWorkers(t *testing.T) {
+	modeltest.Device(t)
+	c := tiny(t)
+	require.NoError(t, c.Set("steps=20"))
+	rules := Rules{LocalSteps: 2, OuterRate: 1}
+	whole := &hall{rules: rules}
+	all := loss(whole.train(t, 3, c))
+	kills := 0
+	h := &hall{rules: rules, killed: func(round int64, i int) bool {
+		killed := round%3 == 2 && i == 1+int(round/3)%2
+		if killed {
+			kills++
+		}
+		return killed
+	}}
+	got := loss(h.train(t, 3, c))
+	require.EqualValues(t, 10, h.round)
+	require.Equal(t, 3, kills)
+	t.Logf("all %.4f, with a worker killed in every third round %.4f", all, got)
+	require.NotEqual(t, all, got)
+	require.InEpsilon(t, all, got, 0.02)
 }
 
 // The momentum is what the number of rounds can bear, and what the user says goes.
