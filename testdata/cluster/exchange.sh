@@ -16,6 +16,7 @@ shift 3
 here=$(dirname "$(realpath "$0")")
 work=$(mktemp -d)
 trap '"$here/hosts.sh" down; rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM HUP
 cd "$work"
 
 driver=$(find /usr/lib /usr/local/lib -name libvulkan_lvp.so | head -n 1)
