@@ -95,7 +95,7 @@ func (t *Trainer) measure(withShares bool) error {
 	m.Set(runs.Loss, float64(last.Loss))
 	m.Set(runs.LossMean, mean)
 	m.Set(runs.GradNorm, float64(last.GradNorm))
-	m.Set(runs.LR, c.learningRate(t.state.Step-1))
+	m.Set(runs.LR, t.learningRate(t.state.Step-1))
 	m.Set(runs.WeightDecay, c.weightDecay(t.state.Step-1))
 	if c.BatchGrowth != "" {
 		m.Set(runs.StepTokens, float64(t.Config.TokensBetween(t.state.Step-1, t.state.Step)))
