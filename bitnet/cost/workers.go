@@ -66,12 +66,15 @@ const CopyRate = 1.5e9
 func copied(r Run, sent float64) float64 { return 3*4*float64(r.Params) + 2*sent }
 
 // synchronous sums the gradients of each step over the ranks, in buckets that leave
-// while the backward pass still runs.
+// while the backward pass still runs. A bucket travels while the next is copied, so the
+// slower of link and memory bounds the exchange; beside the last bucket nothing is left
+// to do.
 func synchronous(r Run, w Workers, alone float64) Scaling {
 	n := float64(w.N)
 	s := Scaling{Bytes: 2 * (n - 1) / n * float64(w.Format.Bytes()) * float64(r.Params)}
 	copies := copied(r, s.Bytes) / cmp.Or(w.Copy, CopyRate)
-	s.Exchange = 8*s.Bytes/(linkShare*w.Link) + 2*messageTime*float64(r.Buckets) + copies
+	travel := 8 * s.Bytes / (linkShare * w.Link)
+	s.Exchange = max(travel, copies) + r.LastBucket*min(travel, copies) + 2*messageTime*float64(r.Buckets)
 	step := func(compute, accum float64) float64 {
 		last := r.LastBucket * s.Exchange
 		return compute + last + max(0, s.Exchange-last-overlapShare*compute/accum)

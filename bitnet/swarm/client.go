@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -53,6 +54,7 @@ type Client struct {
 	address Address
 	nc      *nats.Conn
 	note    func(string)
+	silent  atomic.Bool // the user was told that the meeting point does not answer
 
 	mu   sync.Mutex // requests leave in the order of their numbers
 	key  ed25519.PrivateKey
@@ -195,7 +197,7 @@ func (c *Client) once(ctx context.Context, op operation, q *request, body []byte
 // ask asks until there is an answer or ctx ends: the meeting point may be restarted
 // meanwhile.
 func (c *Client) ask(ctx context.Context, op operation, q request, body []byte) (*answer, []byte, error) {
-	began, told := time.Now(), false
+	began := time.Now()
 	for {
 		again := q
 		a, text, err := c.once(ctx, op, &again, body)
@@ -207,7 +209,7 @@ func (c *Client) ask(ctx context.Context, op operation, q request, body []byte) 
 			continue
 		}
 		if err == nil || errors.As(err, &r) || ctx.Err() != nil || c.nc.IsClosed() {
-			if told && (err == nil || r != nil) {
+			if (err == nil || r != nil) && c.silent.CompareAndSwap(true, false) {
 				c.note("the meeting point answers again")
 			}
 			if ctx.Err() != nil {
@@ -215,8 +217,7 @@ func (c *Client) ask(ctx context.Context, op operation, q request, body []byte) 
 			}
 			return a, text, err
 		}
-		if !told && time.Since(began) > answerTime/2 {
-			told = true
+		if time.Since(began) > answerTime/2 && c.silent.CompareAndSwap(false, true) {
 			c.note(fmt.Sprintf("the meeting point at %s does not answer: waiting for it; Ctrl-C saves a checkpoint and stops", c.address.Host))
 		}
 		select {

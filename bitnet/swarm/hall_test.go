@@ -2,11 +2,13 @@ package swarm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,7 +22,7 @@ import (
 type hall struct {
 	rules  Rules
 	exact  bool                          // changes travel in float64: to see what int8 costs
-	absent func(round int64, i int) bool // says which workers lose a round; nil for none
+	killed func(round int64, i int) bool // says which workers are killed in a round, lose it, and join again as new ones; nil for none
 	turns  []chan bool                   // whose turn it is
 
 	outer       *outer
@@ -66,7 +68,8 @@ func (m *mate) take() *train.Round {
 
 func (m *mate) Exchange(_ context.Context, l train.Local) (*train.Round, error) {
 	h := m.h
-	if h.absent == nil || !h.absent(h.round, m.i) {
+	killed := h.killed != nil && h.killed(h.round, m.i)
+	if !killed {
 		if err := m.give(l.Weights, l.Steps); err != nil {
 			return nil, err
 		}
@@ -78,8 +81,14 @@ func (m *mate) Exchange(_ context.Context, l train.Local) (*train.Round, error) 
 	}
 	h.turns[(m.i+1)%len(h.turns)] <- true
 	<-h.turns[m.i]
+	if killed {
+		return nil, errKilled
+	}
 	return m.take(), nil
 }
+
+// errKilled ends the run of a worker that is killed.
+var errKilled = errors.New("killed")
 
 // give sends a change.
 func (m *mate) give(weights []float32, steps int) error {
@@ -139,8 +148,8 @@ func (h *hall) train(t testing.TB, n int, c *train.Config) (evals []runs.Eval) {
 	for i := range turns {
 		turns[i] = make(chan bool, 1)
 	}
-	one := func(i int) error {
-		start, own := train.Start{RunsDir: dir, RunID: fmt.Sprint("w", i)}, *c
+	one := func(i, life int) error {
+		start, own := train.Start{RunsDir: dir, RunID: fmt.Sprintf("w%d-%d", i, life)}, *c
 		var events train.Events
 		if h != nil {
 			start.Peers = &mate{h: h, i: i}
@@ -167,7 +176,10 @@ func (h *hall) train(t testing.TB, n int, c *train.Config) (evals []runs.Eval) {
 	for i := range n {
 		all.Go(func() {
 			<-turns[i]
-			errs[i] = one(i)
+			errs[i] = errKilled
+			for life := 0; errors.Is(errs[i], errKilled); life++ {
+				errs[i] = one(i, life)
+			}
 			turns[(i+1)%n] <- true
 		})
 	}
@@ -182,14 +194,14 @@ func (h *hall) train(t testing.TB, n int, c *train.Config) (evals []runs.Eval) {
 // loss is the validation loss of the last evaluation.
 func loss(evals []runs.Eval) float64 { return float64(evals[len(evals)-1].Loss) }
 
-// TestStudy trains as its variables say, and prints validation losses: how the tables
-// of docs/swarm.md were made.
+// TestStudy trains as its variables say, and prints validation losses: testdata/swarm/study.sh
+// makes the tables of docs/swarm.md with it.
 //
 //	BITNET_STUDY     settings of the experiment text, such as source=text:PATH steps=3000
 //	BITNET_WORKERS   of a swarm; 0 (default) for one run alone, which with grad_accum=N is synchronous
-//	BITNET_RULES     local steps, steps over which rounds grow, outer rate, outer momentum
+//	BITNET_RULES     local steps, steps over which rounds grow, outer rate, outer momentum (-1: by the number of rounds)
 //	BITNET_CHANGES   exact for float32
-//	BITNET_KILL      1: a worker loses every third round
+//	BITNET_KILL      1: in every third round a worker other than the first is killed, and joins again as a new one
 func TestStudy(t *testing.T) {
 	settings := os.Getenv("BITNET_STUDY")
 	if settings == "" {
@@ -210,7 +222,7 @@ func TestStudy(t *testing.T) {
 		_, err := fmt.Sscan(os.Getenv("BITNET_RULES"), &h.rules.LocalSteps, &h.rules.GrowSteps, &h.rules.OuterRate, &h.rules.OuterMomentum)
 		require.NoError(t, err, "BITNET_RULES")
 		if os.Getenv("BITNET_KILL") == "1" {
-			h.absent = func(round int64, i int) bool { return round%3 == 2 && i == int(round/3)%n }
+			h.killed = func(round int64, i int) bool { return round%3 == 2 && i == 1+int(round/3)%(n-1) }
 		}
 	}
 	for _, e := range h.train(t, max(n, 1), c) {
@@ -236,6 +248,51 @@ func TestOneWorkerIsARunAlone(t *testing.T) {
 	rounded := (&hall{rules: rules}).train(t, 1, c)
 	t.Logf("alone %.5f, exact %.5f, int8 %.5f", loss(alone), loss(exact), loss(rounded))
 	require.InEpsilon(t, loss(alone), loss(rounded), 0.02)
+}
+
+// A hall is the swarm: a worker with a meeting point learns the same to the bit.
+func TestHallIsTheSwarm(t *testing.T) {
+	modeltest.Device(t)
+	c := tiny(t)
+	require.NoError(t, c.Set("steps=20"))
+	rules := DefaultRules()
+	rules.LocalSteps, rules.GrowSteps, rules.OuterRate, rules.OuterMomentum = 6, 10, 0.7, 0.5
+	rules.Patience, rules.Silence = time.Minute, time.Minute
+	h := &hall{rules: rules}
+	want := loss(h.train(t, 1, c))
+	r, err := trainer(t, serve(t, ServeOptions{Rules: rules, Dir: t.TempDir()}), "a", t.TempDir(), c, train.Start{})
+	require.NoError(t, err)
+	st, err := r.Status()
+	require.NoError(t, err)
+	require.Equal(t, want, float64(st.Eval.Loss))
+	sw, err := r.Swarm()
+	require.NoError(t, err)
+	require.Equal(t, h.round, sw.Round)
+}
+
+// A worker that is killed in every third round and joins again costs its rounds: the others go on,
+// and its moments are gone.
+func TestKilledWorkers(t *testing.T) {
+	modeltest.Device(t)
+	c := tiny(t)
+	require.NoError(t, c.Set("steps=20"))
+	rules := Rules{LocalSteps: 2, OuterRate: 1}
+	whole := &hall{rules: rules}
+	all := loss(whole.train(t, 3, c))
+	kills := 0
+	h := &hall{rules: rules, killed: func(round int64, i int) bool {
+		killed := round%3 == 2 && i == 1+int(round/3)%2
+		if killed {
+			kills++
+		}
+		return killed
+	}}
+	got := loss(h.train(t, 3, c))
+	require.EqualValues(t, 10, h.round)
+	require.Equal(t, 3, kills)
+	t.Logf("all %.4f, with a worker killed in every third round %.4f", all, got)
+	require.NotEqual(t, all, got)
+	require.InEpsilon(t, all, got, 0.02)
 }
 
 // The momentum is what the number of rounds can bear, and what the user says goes.

@@ -170,6 +170,23 @@ func (t *Trainer) adopt(r *Round) error {
 	return t.Run.WriteSwarm(r.Swarm)
 }
 
+// newcomerSteps is over how many steps a worker that joins a swarm late raises its
+// learning rate, at most: as long as its moments need to average over something.
+const newcomerSteps = 20
+
+// learningRate is the schedule's, but for the first steps of a worker that joined its
+// swarm after the warm-up: without moments it would take steps of full size along the
+// noise of single batches. With k own updates and n = min(warmup_steps, newcomerSteps),
+// the rate is (k+1)/n of the schedule's until k = n.
+func (t *Trainer) learningRate(step int64) float64 {
+	c := &t.Config.Train
+	rate, own, n := c.learningRate(step), step-t.state.Absent, min(int64(c.WarmupSteps), newcomerSteps)
+	if t.peers.Peers != nil && step >= int64(c.WarmupSteps) && own < n {
+		rate *= float64(own+1) / float64(n)
+	}
+	return rate
+}
+
 // takePart moves to the worker's own part of the data, when the one before is used
 // up.
 func (t *Trainer) takePart() error {

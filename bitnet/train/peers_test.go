@@ -89,6 +89,28 @@ func TestRunFollowsItsSwarm(t *testing.T) {
 	require.EqualValues(t, 1000, state.TokensSeen)
 }
 
+// A worker that joins after the warm-up raises its learning rate over its own first steps; alone, in
+// the warm-up, and after those steps a run has the schedule's.
+func TestNewcomersWarmUp(t *testing.T) {
+	c := tiny(t)
+	c.Train.Steps, c.Train.WarmupSteps = 1000, 50
+	tr := &Trainer{Config: *c, state: runs.State{Absent: 300}}
+	tr.peers.Peers = &echo{}
+	for step, want := range map[int64]float64{300: 1. / newcomerSteps, 304: 5. / newcomerSteps, 319: 1, 320: 1, 900: 1} {
+		require.InEpsilon(t, want*c.Train.learningRate(step), tr.learningRate(step), 1e-12, "step %d", step)
+	}
+	c = &tr.Config
+	c.Train.WarmupSteps = 4 // as short as the run's own
+	require.InEpsilon(t, 0.5*c.Train.learningRate(301), tr.learningRate(301), 1e-12)
+	require.Equal(t, c.Train.learningRate(304), tr.learningRate(304))
+	c.Train.WarmupSteps, tr.state.Absent = 50, 0
+	for _, step := range []int64{0, 10, 49, 50} {
+		require.Equal(t, c.Train.learningRate(step), tr.learningRate(step), "step %d of the founder", step)
+	}
+	tr.state.Absent, tr.peers.Peers = 300, nil
+	require.Equal(t, c.Train.learningRate(300), tr.learningRate(300))
+}
+
 // A swarm that can no longer be reached for good ends the run with its error.
 func TestRunEndsWithItsSwarm(t *testing.T) {
 	e := &echo{fail: errors.New("the meeting point says: no")}

@@ -105,7 +105,7 @@ func (t *Trainer) measure(withShares bool) error {
 	if scale, known := noiseScale(t.state.Noise); known && t.noise.meter != nil {
 		m.Set(runs.NoiseTokens, scale)
 	}
-	m.Set(runs.LR, c.learningRate(t.state.Step-1))
+	m.Set(runs.LR, t.learningRate(t.state.Step-1))
 	m.Set(runs.WeightDecay, c.weightDecay(t.state.Step-1))
 	if c.BatchGrowth != "" {
 		m.Set(runs.StepTokens, float64(t.Config.TokensBetween(t.state.Step-1, t.state.Step)))

@@ -267,7 +267,7 @@ func (t *Trainer) dump(a runs.Anomaly, about any) (string, error) {
 	adapter := t.dev.Adapter()
 	text, err := json.Marshal(map[string]any{
 		"anomaly": a, "config": config, "device": adapter.Name, "driver": adapter.Driver,
-		"seed": t.state.Seed, "lr": t.Config.Train.learningRate(step), "wd": t.Config.Train.weightDecay(step),
+		"seed": t.state.Seed, "lr": t.learningRate(step), "wd": t.Config.Train.weightDecay(step),
 		"data_position": t.watch.starts[step%graph.HistorySlots], "batches": records,
 		"steps": steps, "recent": t.state.Recent, "skipped_batches": t.state.Skipped, "checkpoint_step": t.saved, "about": about,
 	})

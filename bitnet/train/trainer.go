@@ -259,7 +259,7 @@ func (t *Trainer) Advance() error {
 	}
 	counted := lossTokens(batches...) // on all ranks
 	err := t.model.Params.SetStep(graph.StepValues{
-		Step: t.state.Step, Absent: t.state.Absent, LearningRate: c.learningRate(t.state.Step), WeightDecay: c.weightDecay(t.state.Step),
+		Step: t.state.Step, Absent: t.state.Absent, LearningRate: t.learningRate(t.state.Step), WeightDecay: c.weightDecay(t.state.Step),
 		LossTokens: counted, MaxNorm: c.MaxGradNorm, Beta1: c.Beta1, Beta2: c.Beta2, Ramp: c.ramp(t.state.Step),
 	})
 	if err != nil {

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Measures what the exchange of gradients costs apart from the arithmetic: ranks on hosts of hosts.sh
-# train the experiment baseline on a card that computes nothing (testdata/cards). First over links
-# without a limit, which gives the rate at which this machine copies and adds gradients; then over
-# links of given speeds, where bitnet cost with that rate is compared with what came.
+# train the experiment baseline on a card that computes nothing (testdata/cards). Over links
+# without a limit, which gives the rate at which this machine copies and adds gradients, and over
+# links of given speeds, where bitnet cost with that rate is compared with what came. The speeds take
+# turns, so that other work on the machine weighs on all of them.
 #
 #   exchange.sh BITNET RANKS EXCHANGE SPEED...      exchange.sh build/bitnet 2 f32 1gbit 10gbit 25gbit
 #
-# STEPS (default 10) are measured at each speed. Needs root, mpich, a C compiler and lavapipe; 2 GiB
+# STEPS (default 4) are measured at each speed in each of ROUNDS (default 5). Needs root, mpich, a C compiler and lavapipe; 2 GiB
 # of memory for each rank. All hosts share this machine's processors, and so the rate: run nothing else.
 set -eu
 
@@ -15,6 +16,7 @@ shift 3
 here=$(dirname "$(realpath "$0")")
 work=$(mktemp -d)
 trap '"$here/hosts.sh" down; rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM HUP
 cd "$work"
 
 driver=$(find /usr/lib /usr/local/lib -name libvulkan_lvp.so | head -n 1)
@@ -29,10 +31,10 @@ export VK_DRIVER_FILES="$work/card.json" VK_ICD_FILENAMES="$work/card.json" UCX_
 	"$bitnet" train --exp baseline --data "tokens:$work/ids.u16" --no-shuffle --tuning off --exchange "$exchange" --batch-size "$ranks" --grad-accum 1 \
 	--seq-len 8 --num-steps 100000 --log-interval 1 --checkpoint-minutes 0 --run-id run --json >log 2>&1 &
 job=$!
-python3 - "$here" "$bitnet" "$ranks" "$exchange" "$job" "${STEPS:-10}" "$@" <<-'END'
+python3 - "$here" "$bitnet" "$ranks" "$exchange" "$job" "${STEPS:-4}" "${ROUNDS:-5}" "$@" <<-'END'
 	import json, os, statistics, subprocess, sys, time
-	here, bitnet, ranks, exchange, job, count = sys.argv[1:7]
-	hosts, count = here + "/hosts.sh", int(count)
+	here, bitnet, ranks, exchange, job, count, rounds = sys.argv[1:8]
+	hosts, count, rounds, speeds = here + "/hosts.sh", int(count), int(rounds), sys.argv[8:]
 
 	def lines():
 	    try:
@@ -49,39 +51,50 @@ python3 - "$here" "$bitnet" "$ranks" "$exchange" "$job" "${STEPS:-10}" "$@" <<-'
 	def sent():
 	    return int(subprocess.check_output(["ip", "netns", "exec", "host0", "cat", "/sys/class/net/eth0/statistics/tx_bytes"]))
 
-	def processor():
-	    "seconds that all ranks have computed"
-	    ticks = 0
-	    for pid in subprocess.check_output(["ip", "netns", "pids", "host0"]).split():
-	        stat = open("/proc/%d/stat" % int(pid)).read().rsplit(")", 1)
-	        if "(bitnet" in stat[0]:
-	            ticks += sum(map(int, stat[1].split()[11:13]))
-	    return ticks / os.sysconf("SC_CLK_TCK")
+	def again():
+	    "segments of TCP that host0 has sent once more"
+	    lines = [l.split() for l in subprocess.check_output(["ip", "netns", "exec", "host0", "cat", "/proc/net/snmp"], text=True).splitlines() if l.startswith("Tcp:")]
+	    return int(lines[1][lines[0].index("RetransSegs")])
 
 	def measure(speed):
+	    "times of the steps in ms, MB that host0 sent in each, segments that it sent again"
 	    subprocess.check_call([hosts, "link", speed])
 	    first = len(lines()) + 2 # the steps that the change is in
 	    steps(first)
-	    bytes, seconds = sent(), processor()
+	    bytes, lost = sent(), again()
 	    steps(first + count)
-	    times = [l["step_time_ms"] for l in lines()[first:first + count]]
-	    return statistics.median(times), min(times), (sent() - bytes) / count / 1e6, (processor() - seconds) / count
+	    done = len(lines()) - first
+	    return [l["step_time_ms"] for l in lines()[first:first + count]], (sent() - bytes) / done / 1e6, again() - lost
 
 	def expect(link, rate):
 	    command = [bitnet, "cost", "--exp", "baseline", "--device", "4090", "--workers", ranks, "--link", link, "--exchange", exchange, "--copy-rate", repr(rate), "--json"]
 	    cost = json.loads(subprocess.check_output(command))["scaling"][0]
 	    return 1e3 * cost["exchange_seconds"], cost["bytes_per_step"] / 1e6
 
+	def copy_rate(ms):
+	    "the rate with which the formula gives so many ms on links without a limit"
+	    messages = expect("1000000gbit", 1e6)[0]
+	    return (expect("1000000gbit", 1.0)[0] - messages) / (ms - messages)
+
 	steps(3) # the first compile
-	free, fastest, sent_free, cpu = measure("none")
-	messages = expect("1000000gbit", 1e6)[0]
-	rate = (expect("1000000gbit", 1.0)[0] - messages) / (free - messages)
-	print(f"no limit: {free:.0f} ms (fastest {fastest:.0f}) and {sent_free:.0f} MB sent per step, {cpu:.2f} s of processor time on each rank: --copy-rate {rate:.3g}", flush=True)
-	for speed in sys.argv[7:]:
-	    ms, fastest, mb, cpu = measure(speed)
-	    want, want_mb = expect(speed, rate)
-	    print(f"{speed}: {ms:.0f} ms (fastest {fastest:.0f}) and {mb:.0f} MB sent per step, {cpu:.2f} s of processor time; "
-	        f"expected {want:.0f} ms, {want_mb:.0f} MB; measured / expected {ms / want:.2f}", flush=True)
+	times, ratios = {s: [] for s in ["none", *speeds]}, {s: [] for s in speeds}
+	for r in range(rounds):
+	    for speed in ["none", *speeds]:
+	        got, mb, lost = measure(speed)
+	        times[speed] += got
+	        ms = statistics.median(got)
+	        if speed == "none":
+	            rate = copy_rate(ms)
+	            print(f"round {r + 1}: no limit: {ms:.0f} ms, {mb:.0f} MB sent per step: --copy-rate {rate:.3g}", flush=True)
+	            continue
+	        ratios[speed].append(ms / expect(speed, rate)[0])
+	        print(f"round {r + 1}: {speed}: {ms:.0f} ms, {mb:.0f} MB sent per step, {lost} segments again; measured / expected {ratios[speed][-1]:.2f}", flush=True)
+	rate = copy_rate(statistics.median(times["none"]))
+	print(f"no limit: {statistics.median(times['none']):.0f} ms (fastest {min(times['none']):.0f}): --copy-rate {rate:.3g}")
+	for speed in speeds:
+	    ms, (want, mb) = statistics.median(times[speed]), expect(speed, rate)
+	    print(f"{speed}: {ms:.0f} ms (fastest {min(times[speed]):.0f}); expected {want:.0f} ms, {mb:.0f} MB; measured / expected {ms / want:.2f}, by round "
+	        + ", ".join(f"{x:.2f}" for x in ratios[speed]))
 END
 # No checkpoint is wanted: it takes longer than all steps.
 for host in $(ip netns list | sed -n 's/^\(host[0-9]*\).*/\1/p'); do "$here/hosts.sh" kill "$host" || true; done

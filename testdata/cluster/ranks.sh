@@ -9,6 +9,7 @@ bitnet=$(realpath "$1")
 here=$(dirname "$(realpath "$0")")
 work=$(mktemp -d)
 trap '"$here/hosts.sh" down; rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM HUP
 cd "$work"
 
 say() { printf 'ranks: %s\n' "$*"; }

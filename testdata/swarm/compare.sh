@@ -9,7 +9,8 @@
 # 35,000 parameters, 4 workers, 50 local steps, 1,000 steps of 4 x 512 tokens. The
 # synchronous run does 4 micro-batches a step. $OUTER are flags of bitnet swarm serve.
 set -eu
-bitnet=$1 dir=$2 part=$3 seed=${4:-1}
+bitnet=$(realpath "$1") dir=$2 part=$3 seed=${4:-1}
+here=$(dirname "$(realpath "$0")")
 mkdir -p "$dir"
 cd "$dir"
 steps=${STEPS:-1000}
@@ -70,10 +71,7 @@ swarm() {
 
 case $part in
 text)
-	# Files of 8 kB in a shuffled order, so that what is held out is like the rest.
-	mkdir -p text
-	find "$(go env GOROOT)/src" -name '*.go' | LC_ALL=C sort | grep -v /testdata/ | xargs cat 2>/dev/null | head -c 48000000 |
-		awk 'BEGIN { n = 0 } { size += length($0) + 1; if (size > 8000) { close(file); n++; size = length($0) + 1 } file = sprintf("text/%05d.txt", (n * 7919) % 6007); print >file }'
+	sh "$here/text.sh" text
 	config 1 >text.yaml
 	"$bitnet" train --config text.yaml --num-steps 2 --run-id "text-$$" >text.log 2>&1
 	ls text | wc -l
