@@ -24,7 +24,7 @@ fn index(id: vec3<u32>, groups: vec3<u32>) -> u32 {
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
 	let i = index(id, groups);
 	if (i >= N) { return; }
-	let grad = g[i] * state[1];
+	let grad = g[i] * state[2];
 	let m1 = B1 * m[i] + (1.0 - B1) * grad;
 	let v1 = B2 * v[i] + (1.0 - B2) * grad * grad;
 	m[i] = m1;
