@@ -30,7 +30,7 @@ func dryRun(out io.Writer, cfg *train.Config, a gpu.Adapter) error {
 		fmt.Fprintf(out, "parameters          %d\n", all)
 	}
 	if t.Teacher != "" {
-		fmt.Fprintf(out, "teacher             %s: %d parameters\n", printable.String(t.Teacher), m.TeacherParameters())
+		fmt.Fprintf(out, "teacher             %s: %d frozen parameters\n", printable.String(t.Teacher), m.TeacherParameters())
 	}
 	fmt.Fprintf(out, "tokens per step     %d (%d sequences x %d tokens x %d micro-batches)\n", t.BatchSize*t.SeqLen*t.GradAccum, t.BatchSize, t.SeqLen, t.GradAccum)
 	if t.BatchGrowth != "" {

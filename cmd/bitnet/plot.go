@@ -71,7 +71,7 @@ been trained, or of runs. --set and --num-steps show what a change would do.`,
 			var sources []chart.Source
 			var err error
 			if schedule {
-				o.Keys = []runs.Key{runs.LR, runs.WeightDecay, runs.StepTokens}
+				o.Keys = []runs.Key{runs.LR, runs.WeightDecay, runs.StepTokens, runs.Ramp}
 				sources, err = schedules(c, &planned, runsDir, args)
 			} else if list, err = findRuns(runsDir, args); err == nil {
 				sources, err = loadAll(list, o.Axis)
