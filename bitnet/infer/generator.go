@@ -50,6 +50,30 @@ func NewGenerator(m *model.Model, n, length int) (*Generator, error) {
 	return g, nil
 }
 
+// GeneratorBytes is what a Generator for n sequences of at most length tokens holds on
+// the device once it has seen a prompt. The model needs no device.
+func GeneratorBytes(m *model.Model, n, length int) (int64, error) {
+	if err := checkContext(m, length); err != nil {
+		return 0, err
+	}
+	cache, err := m.NewCache(n, length)
+	if err != nil {
+		return 0, err
+	}
+	bytes := cache.Bytes()
+	for _, seq := range []int{1, promptSeq(n, length)} {
+		plan, err := m.PlanCached(cache, n*seq, n, false)
+		if err != nil {
+			return 0, err
+		}
+		bytes += plan.Own(nil)
+	}
+	return bytes, nil
+}
+
+// promptSeq is how many tokens of each of n prompts are computed at once.
+func promptSeq(n, length int) int { return min(max(promptTokens/n, 8), 128, length) }
+
 // checkContext refuses a context that the model does not have.
 func checkContext(m *model.Model, length int) error {
 	if length < 1 {
@@ -160,7 +184,7 @@ func (g *Generator) pass(n int) (*pass, error) {
 	}
 	if g.prompt == nil {
 		var err error
-		if g.prompt, err = g.compile(min(max(promptTokens/g.n, 8), 128, g.context)); err != nil {
+		if g.prompt, err = g.compile(promptSeq(g.n, g.context)); err != nil {
 			return nil, err
 		}
 	}
