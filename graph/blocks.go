@@ -1,8 +1,6 @@
 package graph
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // blockStep is what the rows of a block are a multiple of, so that the shapes of all
 // kernels over it stay regular.
@@ -13,10 +11,11 @@ const blockStep = 64
 // does. Projections are cut between their parts, since the scale of a part depends on
 // all of it, and keep their ternary form in one piece.
 func (ps *Params) blocksOf(p *Param) []*Param {
-	limit := min(ps.Limits.Binding, ps.Limits.Buffer) / momentBytes * momentBytes
-	if p.IsVector() || 4*int64(p.size()) <= limit {
+	limit := min(ps.Limits.Binding, ps.Limits.Buffer)
+	if p.IsVector() || 4*int64(p.size()) <= limit || p.ternary && len(p.Parts) == 1 {
 		return nil
 	}
+	limit = limit / momentBytes * momentBytes // blocks are padded to blocks of moments
 	var heights []int
 	if p.ternary {
 		for _, part := range p.Parts {

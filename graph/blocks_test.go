@@ -202,10 +202,10 @@ func TestBlocksAreReadAndWritten(t *testing.T) {
 func TestBlocksThatCannotBe(t *testing.T) {
 	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 		for want, declare := range map[string]func(ps *Params){
-			"norm [1, 5000] needs":          func(ps *Params) { ps.Vector("norm", 5000) },
-			"table [2, 5000] needs":         func(ps *Params) { ps.Matrix("table", 2, 5000) },
-			"up, block 2 [100, 90] needs":   func(ps *Params) { ps.Ternary(90, Part{"up", 9}, Part{"gate", 100}) },
-			"down, block 1 [100, 90] needs": func(ps *Params) { ps.Ternary(90, Part{"down", 100}) },
+			"norm [1, 5000] needs":        func(ps *Params) { ps.Vector("norm", 5000) },
+			"table [2, 5000] needs":       func(ps *Params) { ps.Matrix("table", 2, 5000) },
+			"up, block 2 [100, 90] needs": func(ps *Params) { ps.Ternary(90, Part{"up", 9}, Part{"gate", 100}) },
+			"down [100, 90] needs":        func(ps *Params) { ps.Ternary(90, Part{"down", 100}) },
 		} {
 			ps := NewParams(TargetOf(dev.Adapter()), boundTo(dev, 16<<10))
 			declare(ps)

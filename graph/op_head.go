@@ -236,7 +236,10 @@ func readSideBySide(parts []*Tensor, dst []float32) (int, error) {
 		cols += t.Cols
 	}
 	n := min(rows*cols, len(dst))
-	if n == 0 || len(parts) == 1 {
+	switch {
+	case n == 0:
+		return 0, nil
+	case len(parts) == 1:
 		return n, parts[0].read(gpu.Bytes(dst[:n]))
 	}
 	first := 0

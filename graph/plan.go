@@ -147,6 +147,18 @@ func (p *Plan) Memory() []Memory {
 	return append(out, Memory{p.graph.inputs.name, p.graph.inputs.size()}, Memory{p.activations.name, p.activations.size()})
 }
 
+// Own is what a program of the plan holds on the device beside the parameters, in bytes.
+// With over it has the memory of that plan's activations, as Plan.CompileOver.
+func (p *Plan) Own(over *Plan) int64 {
+	n := p.graph.inputs.size()
+	for i, size := range p.activations.sizes {
+		if over == nil || i >= len(over.activations.sizes) || over.activations.sizes[i] < size {
+			n += size
+		}
+	}
+	return n
+}
+
 // Dispatches is the number of kernels that run in a step of accum micro-batches.
 func (p *Plan) Dispatches(accum int) int { return p.micro*accum + len(p.calls) - p.micro }
 

@@ -3,6 +3,7 @@ package graph
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -59,55 +60,103 @@ func recompute(e *emitter, forward, micro int, limit int64) ([]call, error) {
 	slices.SortStableFunc(candidates, func(a, b *group) int {
 		return cmp.Compare(a.cost/float64(a.size), b.cost/float64(b.size))
 	})
-	dropped := map[*group]bool{}
-	rewrite := func() []call {
-		out, _ := again(calls, forward, candidates, dropped)
-		return out
-	}
-	size := func() (int64, error) { return packedSize(append(rewrite(), e.calls[micro:]...), e.limits) }
-	now, err := size()
+	d := &dropping{calls: calls, after: e.calls[micro:], forward: forward, limits: e.limits, candidates: candidates}
+	now, err := d.drop(limit)
 	if err != nil {
 		return nil, err
 	}
-	peak := mostLive(calls)
-	for _, c := range candidates {
-		if now <= limit {
-			break
-		}
-		dropped[c] = true
-		rewritten, possible := again(calls, forward, candidates, dropped)
-		p := mostLive(rewritten)
-		if !possible || p > peak {
-			delete(dropped, c)
-			continue
-		}
-		peak = p
-		if now, err = size(); err != nil {
+	all := d.rewrite()
+	dropped := maps.Clone(d.dropped)
+	// Keep what turned out not to matter.
+	if err := d.keep(func(calls []call) (bool, error) {
+		n, err := d.size(calls)
+		return n <= max(now, limit), err
+	}); err != nil {
+		return nil, err
+	}
+	out := d.rewrite()
+	if now > limit {
+		d.dropped = dropped
+		closed, n, err := d.closeGaps(all, limit)
+		if err != nil {
 			return nil, err
+		}
+		if n < now {
+			out, now = closed, n
 		}
 	}
 	if limit != KeepFew && now > limit {
 		return nil, fmt.Errorf("the activations need %d MiB at least, and the memory that is allowed leaves %d MiB for them: lower the batch size and raise gradient accumulation", mebibytes(now), limit>>20)
 	}
-	// Keep what turned out not to matter, the most expensive first.
-	bound := max(now, limit)
-	for _, c := range slices.Backward(candidates) {
-		if !dropped[c] {
-			continue
-		}
-		delete(dropped, c)
-		_, possible := again(calls, forward, candidates, dropped)
-		n, err := size()
-		if err != nil {
-			return nil, err
-		}
-		if !possible || n > bound {
-			dropped[c] = true
-		}
-	}
-	out := rewrite()
 	e.count(out)
 	return out, nil
+}
+
+// dropping chooses which groups are not kept.
+type dropping struct {
+	calls, after []call // of the micro-batch, and of the update
+	forward      int    // how many of calls are the forward pass
+	limits       Limits
+	candidates   []*group // the cheapest for a byte first
+	dropped      map[*group]bool
+}
+
+// rewrite gives the calls with what is dropped computed again.
+func (d *dropping) rewrite() []call {
+	out, _ := again(d.calls, d.forward, d.candidates, d.dropped)
+	return out
+}
+
+// size is what the activations of a step occupy.
+func (d *dropping) size(calls []call) (int64, error) {
+	return packedSize(slices.Concat(calls, d.after), d.limits)
+}
+
+// drop drops groups until the activations fit into limit bytes, or as many as help. It
+// returns what the activations occupy then.
+func (d *dropping) drop(limit int64) (int64, error) {
+	d.dropped = map[*group]bool{}
+	now, err := d.size(d.calls)
+	if err != nil {
+		return 0, err
+	}
+	peak := mostLive(d.calls)
+	for _, c := range d.candidates {
+		if now <= limit {
+			break
+		}
+		d.dropped[c] = true
+		rewritten, possible := again(d.calls, d.forward, d.candidates, d.dropped)
+		p := mostLive(rewritten)
+		if !possible || p > peak {
+			delete(d.dropped, c)
+			continue
+		}
+		peak = p
+		if now, err = d.size(rewritten); err != nil {
+			return 0, err
+		}
+	}
+	return now, nil
+}
+
+// keep keeps dropped groups after all, the most expensive first, as long as the calls fit.
+func (d *dropping) keep(fit func([]call) (bool, error)) error {
+	for _, c := range slices.Backward(d.candidates) {
+		if !d.dropped[c] {
+			continue
+		}
+		delete(d.dropped, c)
+		out, possible := again(d.calls, d.forward, d.candidates, d.dropped)
+		fits, err := fit(out)
+		if err != nil {
+			return err
+		}
+		if !possible || !fits {
+			d.dropped[c] = true
+		}
+	}
+	return nil
 }
 
 func mebibytes(n int64) int64 { return (n + 1<<20 - 1) >> 20 }
@@ -118,7 +167,7 @@ func mebibytes(n int64) int64 { return (n + 1<<20 - 1) >> 20 }
 func groups(calls []call, forward int) []*group {
 	writers := map[*Tensor][]int{}
 	readByBackward := map[*Tensor]bool{}
-	barred := map[*Tensor]bool{}
+	barred, changing := map[*Tensor]bool{}, map[*Tensor]bool{}
 	for i, c := range calls {
 		for j, x := range c.args {
 			switch t := x.t; {
@@ -133,7 +182,7 @@ func groups(calls []call, forward int) []*group {
 				// A call that reads it before its last writer has run would read
 				// something else the second time.
 				if w := writers[t]; len(w) > 0 && rewritten(calls[i+1:forward], t) {
-					barred[t] = true
+					barred[t], changing[t] = true, true
 				}
 			}
 		}
@@ -145,6 +194,7 @@ func groups(calls []call, forward int) []*group {
 		var fixed bool // it writes what stays
 		for j, x := range c.args {
 			if !c.src.Writes[j] {
+				fixed = fixed || changing[x.t]
 				continue
 			}
 			fixed = fixed || x.t.arena != nil || barred[x.t]
@@ -272,7 +322,10 @@ func lives(calls []call) (list []*Tensor, first, last map[*Tensor]int) {
 }
 
 // mostLive is the largest sum of the tensors that live at one time.
-func mostLive(calls []call) int64 {
+func mostLive(calls []call) int64 { return slices.Max(liveAt(calls)) }
+
+// liveAt is the sum of the tensors that live at each call.
+func liveAt(calls []call) []int64 {
 	list, first, last := lives(calls)
 	change := make([]int64, len(calls)+1)
 	for _, t := range list {
@@ -280,12 +333,10 @@ func mostLive(calls []call) int64 {
 		change[first[t]] += n
 		change[last[t]+1] -= n
 	}
-	var now, most int64
-	for _, n := range change {
-		now += n
-		most = max(most, now)
+	for i := range calls {
+		change[i+1] += change[i]
 	}
-	return most
+	return change[:len(calls)]
 }
 
 // packedSize is what the activations of calls occupy once they are packed.

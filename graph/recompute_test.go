@@ -30,6 +30,19 @@ func deepPlan(t testing.TB, target shaders.Target, limit int64) (*Plan, error) {
 	return g.PlanTraining(AdamW{0.9, 0.95, 1e-8})
 }
 
+// fewest is the least bound that a step of deep meets, whatever it computes again.
+func fewest(t *testing.T, target shaders.Target) int64 {
+	p, err := deepPlan(t, target, KeepFew)
+	require.NoError(t, err)
+	limit, _ := stepBytes(p)
+	for {
+		if _, err := deepPlan(t, target, limit-256); err != nil {
+			return limit
+		}
+		limit -= 256
+	}
+}
+
 // Steps that compute activations again give the same bits as those that keep them,
 // for every bound, on every adapter, whole and in segments.
 func TestRecomputedStepsAreTheSame(t *testing.T) {
@@ -63,7 +76,14 @@ func TestRecomputedStepsAreTheSame(t *testing.T) {
 			require.Positive(t, m.p.plan.Again())
 			require.Equal(t, keep.p.plan.FlopsPerToken(), m.p.plan.FlopsPerToken(), "what is computed again is no progress")
 		}
-		_, got := run(KeepFew, 3)
+		few, _ := run(KeepFew, 0)
+		limit := fewest(t, few.ps.Target)
+		m, got := run(limit, 0)
+		require.Equal(t, want, got, "with gaps closed: at most %d of %d bytes", limit, all)
+		_, without := stepBytes(few.p.plan)
+		_, with := stepBytes(m.p.plan)
+		require.Less(t, with, without)
+		_, got = run(KeepFew, 3)
 		require.Equal(t, want, got, "in segments")
 	})
 }
@@ -101,4 +121,49 @@ func TestActivationsAreBounded(t *testing.T) {
 			require.ErrorContains(t, err, "the parameters alone")
 		})
 	}
+}
+
+// What is computed again for two calls, with the one that needs the most memory between
+// them, is computed twice rather than held.
+func TestGapsAreClosed(t *testing.T) {
+	write := func(name string, bytes int) *Tensor { return tensor(name, F32, 1, bytes/4) }
+	use := func(op string, again bool, out *Tensor, in ...*Tensor) call {
+		c := call{op: op, again: again, args: []arg{whole(out)}, src: shaders.Source{Writes: []bool{true}}}
+		for _, t := range in {
+			c.args, c.src.Writes = append(c.args, whole(t)), append(c.src.Writes, false)
+		}
+		return c
+	}
+	x, y, z, dz, dy, dx := write("x", 1024), write("y", 8192), write("z", 2048), write("dz", 65536), write("dy", 1024), write("dx", 1024)
+	calls := []call{
+		use("input", false, x), // the forward pass, which ends here
+		use("y", true, y, x),
+		use("z", true, z, y),
+		use("dz", false, dz, z),
+		use("dy", false, dy, dz),
+		use("dx", false, dx, dy, y, x),
+	}
+	size := func(calls []call) (int64, error) { return packedSize(calls, Limits{Buffer: 1 << 20}) }
+	sizes, got, err := closings(calls, KeepFew, size)
+	require.NoError(t, err)
+	var ops []string
+	for _, c := range got {
+		ops = append(ops, c.op)
+	}
+	require.Equal(t, []string{"input", "y", "z", "dz", "dy", "y", "dx"}, ops)
+	before, err := size(calls)
+	require.NoError(t, err)
+	require.Equal(t, []int64{before, before - 8192}, sizes)
+	require.True(t, got[5].again)
+	require.Same(t, got[5].args[0].t, got[6].args[2].t)
+	require.NotSame(t, y, got[5].args[0].t)
+	require.Same(t, y, calls[5].args[2].t, "the calls that were given stay as they are")
+
+	// Not where what it is computed from is overwritten meanwhile, by a gradient.
+	calls[4] = use("dy", false, x, dz)
+	calls[5] = use("dx", false, dx, x, y)
+	sizes, got, err = closings(calls, KeepFew, size)
+	require.NoError(t, err)
+	require.Equal(t, calls, got)
+	require.Len(t, sizes, 1)
 }

@@ -60,6 +60,16 @@ func (ps *Params) NewShareCounter(dev *gpu.Device) (*ShareCounter, error) {
 	return s, nil
 }
 
+// ShareBytes is what a ShareCounter holds on the device.
+func (ps *Params) ShareBytes() (n int64) {
+	for _, p := range ps.list {
+		if p.ternary {
+			n += roundUp(12*int64(p.Rows), alignment)
+		}
+	}
+	return n
+}
+
 // Count waits for the device and counts, in the order of the parameters.
 func (s *ShareCounter) Count() ([]Shares, error) {
 	if s.program == nil {

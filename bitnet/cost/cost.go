@@ -25,7 +25,9 @@ type Run struct {
 	Params     int64   `json:"parameters"`
 	Tokens     int64   `json:"tokens"`
 	TokenFlops float64 `json:"flops_per_token"` // forward and backward
-	Memory     []Part  `json:"memory"`
+	Memory     []Part  `json:"memory"`          // of a step
+	// Beside is what samples and evaluations hold beside the steps, from the first on.
+	Beside []Part `json:"memory_beside,omitempty"`
 	// Known only of a configuration; otherwise 0.
 	StepTokens int64 `json:"tokens_per_step,omitempty"`
 	Dispatches int   `json:"dispatches_per_step,omitempty"`
@@ -100,6 +102,13 @@ func OfConfig(c *train.Config, a gpu.Adapter, tokens int64) (Run, error) {
 	for _, x := range plan.Memory() {
 		r.Memory = append(r.Memory, Part{x.Arena, x.Bytes})
 	}
+	beside, err := train.Beside(c, m, plan)
+	if err != nil {
+		return Run{}, err
+	}
+	for _, x := range beside {
+		r.Beside = append(r.Beside, Part{x.Arena, x.Bytes})
+	}
 	if p, ok := catalog.Known(c.Data.Source); ok {
 		const uint16s = 1 << 16 // a vocabulary whose ids take two bytes
 		r.Passes = float64(r.Tokens) / float64(corpus.Needs{Text: p.Text}.Shards(uint16s)/2)
@@ -110,10 +119,15 @@ func OfConfig(c *train.Config, a gpu.Adapter, tokens int64) (Run, error) {
 // Flops are those of the whole run.
 func (r Run) Flops() float64 { return r.TokenFlops * float64(r.Tokens) }
 
-// Bytes is the total memory.
-func (r Run) Bytes() int64 {
+// Bytes is the memory of a step.
+func (r Run) Bytes() int64 { return sum(r.Memory) }
+
+// MostBytes is the memory of the run, with samples and evaluations.
+func (r Run) MostBytes() int64 { return r.Bytes() + sum(r.Beside) }
+
+func sum(parts []Part) int64 {
 	var n int64
-	for _, p := range r.Memory {
+	for _, p := range parts {
 		n += p.Bytes
 	}
 	return n
@@ -158,7 +172,7 @@ func (r Run) On(d Device, matrix bool, share float64) (Estimate, error) {
 		perToken += (update + products + dispatchTime*float64(r.Dispatches)) / float64(r.StepTokens)
 	}
 	e := r.at(d.Name, 1/perToken)
-	e.Fits = float64(r.Bytes()) <= d.Memory*1e9
+	e.Fits = float64(r.MostBytes()) <= d.Memory*1e9
 	return e, nil
 }
 

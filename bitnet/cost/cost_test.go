@@ -232,3 +232,22 @@ func TestSeveralWorkers(t *testing.T) {
 		require.Error(t, err, text)
 	}
 }
+
+// docs/cost.md and the aim that it states: a step of baseline in 1,200 MiB, at no more
+// than a fifth of the arithmetic again.
+func TestLowMemoryOfBaseline(t *testing.T) {
+	c, err := train.Preset("baseline")
+	require.NoError(t, err)
+	require.NoError(t, c.Set("memory=low"))
+	require.NoError(t, c.Set("moments=8bit"))
+	_, plan, err := train.Plan(c, Card())
+	require.NoError(t, err)
+	var bytes int64
+	for _, m := range plan.Memory() {
+		bytes += m.Bytes
+	}
+	t.Logf("%.1f MiB, %.1f%% again", float64(bytes)/(1<<20), 100*plan.Again())
+	require.LessOrEqual(t, bytes, int64(1200<<20))
+	require.Positive(t, plan.Again())
+	require.LessOrEqual(t, plan.Again(), 0.2)
+}

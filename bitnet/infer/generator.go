@@ -3,6 +3,7 @@ package infer
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"bitnet/bitnet/model"
 	"bitnet/graph"
@@ -57,6 +58,38 @@ func newGenerator(m *model.Model, n, length int) (*Generator, error) {
 		model: m, cache: cache, n: n, context: length, prompts: map[int]*pass{},
 		length: make([]uint32, n), logits: make([]float32, n*m.Config.VocabSize),
 	}, nil
+}
+
+// GeneratorBytes is what a Generator for n sequences of at most length tokens holds on
+// the device once it has seen prompts of all lengths. The model needs no device.
+func GeneratorBytes(m *model.Model, n, length int) (int64, error) {
+	if err := checkContext(m, length); err != nil {
+		return 0, err
+	}
+	cache, err := m.NewCache(n, length)
+	if err != nil {
+		return 0, err
+	}
+	bytes := cache.Bytes()
+	for _, seq := range passSizes(n, length) {
+		plan, err := m.PlanCached(cache, n*seq, n, false)
+		if err != nil {
+			return 0, err
+		}
+		bytes += plan.Own(nil)
+	}
+	return bytes, nil
+}
+
+// passSizes are the numbers of tokens of each of n sequences that a pass can take.
+func passSizes(n, length int) []int {
+	sizes := []int{1}
+	for left := 2; left <= length; left++ {
+		if size := chunk(n, length, left); !slices.Contains(sizes, size) {
+			sizes = append(sizes, size)
+		}
+	}
+	return sizes
 }
 
 // checkContext refuses a context that the model does not have.
@@ -174,7 +207,7 @@ func (g *Generator) pass(n int) (*pass, error) {
 		}
 		return g.step, nil
 	}
-	size := g.chunk(n)
+	size := chunk(g.n, g.context, n)
 	if g.prompts[size] == nil {
 		p, err := g.compile(size)
 		if err != nil {
@@ -185,15 +218,16 @@ func (g *Generator) pass(n int) (*pass, error) {
 	return g.prompts[size], nil
 }
 
-// chunk is how many tokens of each sequence the next pass takes, of n that are left. For
-// a single sequence there are chunks of several sizes, so that a short prompt does not
-// wait for a long one's; of many, prompts are short compared with what a pass takes.
-func (g *Generator) chunk(n int) int {
-	size := min(max(promptTokens/g.n, 8), 128)
-	if g.n == 1 {
-		size = passFor(min(fitting(n, 1), size))
+// chunk is how many tokens of each of n sequences of at most length tokens the next pass
+// takes, of left that remain. For a single sequence there are chunks of several sizes, so
+// that a short prompt does not wait for a long one's; of many, prompts are short compared
+// with what a pass takes.
+func chunk(n, length, left int) int {
+	size := min(max(promptTokens/n, 8), 128)
+	if n == 1 {
+		size = passFor(min(fitting(left, 1), size))
 	}
-	return min(size, g.context)
+	return min(size, length)
 }
 
 // Generate continues at most n prompts from nothing. Every step, pick chooses

@@ -36,8 +36,7 @@ func TestChunksOfPrompts(t *testing.T) {
 		{1, 256, 2, 8}, {1, 256, 9, 8}, {1, 256, 16, 8}, {1, 256, 17, 32}, {1, 256, 64, 32}, {1, 256, 65, 128}, {1, 256, 500, 128},
 		{1, 20, 20, 20}, {1, 4, 3, 4}, {2, 256, 3, 128}, {8, 256, 3, 64}, {8, 32, 3, 32}, {100, 256, 3, 8},
 	} {
-		g := &Generator{n: c.n, context: c.context}
-		require.Equal(t, c.want, g.chunk(c.left), c)
+		require.Equal(t, c.want, chunk(c.n, c.context, c.left), c)
 	}
 }
 

@@ -66,6 +66,16 @@ func NewScorer(m *model.Model, rows, seq int, packed bool, training *graph.Progr
 	return &Scorer{m.Config.VocabSize, program, batch, make([]float32, rows*seq)}, nil
 }
 
+// ScorerBytes is what a Scorer holds on the device, in the memory of a training step of
+// the plan. The model needs no device.
+func ScorerBytes(m *model.Model, rows, seq int, packed bool, training *graph.Plan) (int64, error) {
+	plan, err := m.PlanLoss(rows, seq, packed)
+	if err != nil {
+		return 0, err
+	}
+	return plan.Own(training), nil
+}
+
 // LoadBatch writes a batch to a program of the loss.
 func LoadBatch(p *graph.Program, b *data.Batch, vocab int) error {
 	if b.Begins != nil {

@@ -44,12 +44,22 @@ type Kind struct {
 	// Prepared says that Open fetches and converts data first, which takes time
 	// and room on the disk.
 	Prepared bool
+	// Holds says what runs generate at once, before the task is opened, with rows of
+	// seq tokens; nil where they generate nothing.
+	Holds func(seq int) Held
 	// Known finds what is known of the data that an argument names before it is
 	// fetched; nil where nothing is.
 	Known func(argument string) (corpus.Preset, bool)
 	// Check reports an argument that names nothing, without the network; nil
 	// where there is nothing to check.
 	Check func(argument string) error
+}
+
+// Held is what samples and an examination need the keys and values of.
+type Held struct {
+	Prompts  int // that samples continue where the configuration has none
+	Examined int // sequences of an examination at once, at most; 0 where there is none
+	Length   int // tokens of each of these, at most
 }
 
 // Settings are the section data of a run's configuration.

@@ -138,14 +138,16 @@ func TestEvaluationsUseTheMemoryOfTheStep(t *testing.T) {
 	}
 }
 
-// What --dry-run says is the most that steps, checkpoints and the validation loss hold.
-// Samples and the problems of an examination come on top of it.
+// What --dry-run says is the most that steps hold, and with what it lists beside them the
+// most that a run with evaluations and samples holds.
 func TestPlannedMemoryIsThePeak(t *testing.T) {
 	for _, row := range [][]string{{"memory=fast"}, {"memory=low"}, {"memory=low", "moments=8bit"}} {
 		t.Run(strings.Join(row, " "), func(t *testing.T) {
 			dev := modeltest.Device(t)
 			c := deepConfig(t, row...)
-			_, plan, err := Plan(c, dev.Adapter())
+			m, plan, err := Plan(c, dev.Adapter())
+			require.NoError(t, err)
+			beside, err := Beside(c, m, plan)
 			require.NoError(t, err)
 			var planned int64
 			for _, m := range plan.Memory() {
@@ -156,6 +158,18 @@ func TestPlannedMemoryIsThePeak(t *testing.T) {
 			require.NoError(t, tr.Advance())
 			require.NoError(t, tr.Advance())
 			require.NoError(t, dev.Wait())
+			require.InEpsilon(t, planned, dev.Stats().Peak, 0.03)
+			require.NoError(t, tr.openLogs())
+			defer tr.logs.Close()
+			_, err = tr.countShares()
+			require.NoError(t, err)
+			require.NoError(t, tr.evaluate(t.Context()))
+			require.NoError(t, tr.sample(t.Context()))
+			step := planned
+			for _, m := range beside {
+				planned += m.Bytes
+			}
+			require.Greater(t, planned, step*11/10)
 			require.InEpsilon(t, planned, dev.Stats().Peak, 0.03)
 		})
 	}

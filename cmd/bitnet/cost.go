@@ -299,6 +299,9 @@ func printCost(out io.Writer, r *costReport) error {
 			row("", "%10s  %s", bytesText(p.Bytes), p.Name)
 		}
 	}
+	if r.Beside != nil {
+		row("", "%s with samples and evaluations", bytesText(r.MostBytes()))
+	}
 	if r.StepTokens == 0 {
 		row("", "plus activations, which depend on shape and batch: --exp or --config counts them")
 	}

@@ -53,5 +53,14 @@ func dryRun(out io.Writer, cfg *train.Config, a gpu.Adapter) error {
 		total += x.Bytes
 	}
 	fmt.Fprintf(out, "memory              %9.2f MiB  total\n", float64(total)/(1<<20))
+	beside, err := train.Beside(cfg, m, plan)
+	if err != nil {
+		return err
+	}
+	for _, x := range beside {
+		fmt.Fprintf(out, "memory              %9.2f MiB  %s, from the first time on\n", float64(x.Bytes)/(1<<20), x.Arena)
+		total += x.Bytes
+	}
+	fmt.Fprintf(out, "memory              %9.2f MiB  total, with these\n", float64(total)/(1<<20))
 	return nil
 }

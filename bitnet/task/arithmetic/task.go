@@ -21,6 +21,7 @@ var Kind = task.Kind{
 	Name:  "arithmetic",
 	About: "sums such as 25 + 17 = 42",
 	Open:  open,
+	Holds: func(int) task.Held { return task.Held{Prompts: len(prompts), Examined: atOnce, Length: longestText} },
 	Try: func(dir string) string {
 		return fmt.Sprintf("bitnet generate %s --prompt %q --temp 0", dir, prompts[0])
 	},

@@ -26,6 +26,7 @@ var Kind = task.Kind{
 	Try:      func(dir string) string { return "bitnet chat " + dir },
 	Prepared: true,
 	Packed:   true,
+	Holds:    func(seq int) task.Held { return task.Held{Prompts: prompts, Examined: atOnce, Length: seq} },
 	Owns:     true,
 	Mixes:    func(part string) bool { return strings.HasPrefix(part, prefix) && part != prefix },
 	Check:    check,

@@ -30,6 +30,7 @@ var Kind = task.Kind{
 	About:    "text files, folders and data sets",
 	Open:     openText,
 	Try:      chat,
+	Holds:    held,
 	Prepared: true,
 	Known:    corpus.FindPreset,
 	Check:    check,
@@ -42,7 +43,13 @@ var Shards = task.Kind{
 	About:    "token shards of bitnet data prepare",
 	Open:     openShards,
 	Try:      chat,
+	Holds:    held,
 }
+
+// prompts are what samples continue.
+var prompts = []string{"The "}
+
+func held(int) task.Held { return task.Held{Prompts: len(prompts)} }
 
 // check reports names that are neither data sets nor paths.
 func check(names string) error {
@@ -67,7 +74,7 @@ func (t *corpusTask) Train() data.Source               { return t.train }
 func (t *corpusTask) Validation() (data.Source, error) { return t.validation() }
 func (t *corpusTask) Tokenizer() *tokenizer.Tokenizer  { return t.tok }
 func (t *corpusTask) IsText() bool                     { return true }
-func (t *corpusTask) Prompts() []string                { return []string{"The "} }
+func (t *corpusTask) Prompts() []string                { return prompts }
 
 // Examination is nil: text has no answers to check.
 func (t *corpusTask) Examination(*model.Model) (task.Examination, error) { return nil, nil }

@@ -16,9 +16,13 @@ var Kind = task.Kind{
 	Name:  "tictactoe",
 	About: "games of tic-tac-toe, learned from perfect players",
 	Open:  open,
+	Holds: func(int) task.Held { return task.Held{Prompts: len(prompts), Examined: atOnce, Length: cells + 1} },
 	Try:   func(dir string) string { return "bitnet play tictactoe " + dir },
 	Game:  &task.Game{Sides: []string{"X", "O"}, Opponents: []string{random, perfect}, Play: play, Contest: contest},
 }
+
+// prompts are openings, which samples continue.
+var prompts = []string{"", "5", "1", "15"}
 
 type games struct {
 	*Source
@@ -47,7 +51,7 @@ func (g games) Validation() (data.Source, error) {
 	return NewSource(o)
 }
 
-func (g games) Prompts() []string { return []string{"", "5", "1", "15"} }
+func (g games) Prompts() []string { return prompts }
 func (g games) IsText() bool      { return false }
 
 // fullExamination is how many games it has.
