@@ -88,8 +88,17 @@ func TestCompareInChromium(t *testing.T) {
 
 	// Compared charts have a legend, and names are cut in the middle.
 	visit(first, second)
-	for _, title := range metrics[1:] {
-		require.Equal(t, []string{first, second}, legend(title), title)
+	for _, c := range runs.Charts()[1:] {
+		want := []string{first, second}
+		if len(c.Keys) > 1 { // each curve says which metric it is
+			want = nil
+			for _, run := range []string{first, second} {
+				for _, k := range c.Keys {
+					want = append(want, run+" "+k.Metric().Title)
+				}
+			}
+		}
+		require.Equal(t, want, legend(c.Title), c.Title)
 	}
 	require.Equal(t, []string{first, second, runs.ValidationLoss}, legend(metrics[0]))
 	ends := pagetest.Eval[bool](b, `[...document.querySelectorAll('#runs .cut')].every((e) => { const [start, end] = e.children, box = e.closest('button').getBoundingClientRect(), r = end.getBoundingClientRect(); return r.right <= box.right + 1 && r.width > 5 && e.textContent === e.title; })`)
