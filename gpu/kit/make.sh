@@ -27,7 +27,8 @@ trap 'rm -rf "$work"' EXIT
 kit=$work/$name
 mkdir -p "$kit/bin" "$kit/lib" "$kit/licenses" build
 
-vcs=
+# The report names the commit, so it must be there wherever git can tell it.
+vcs=-buildvcs=true
 if ! git rev-parse HEAD >/dev/null 2>&1; then vcs=-buildvcs=false; fi
 go build $vcs -trimpath -ldflags '-s -w' -o "$kit/bin/bitnet" ./cmd/bitnet
 cp LICENSE "$kit/licenses/bitnet"

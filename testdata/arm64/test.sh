@@ -39,8 +39,8 @@ if [ "$(uname -m)" != aarch64 ]; then
 	set -- "${1:-build/release/bitnet-linux-arm64.tar.gz}"
 	# Of this machine's drivers, none is for Arm.
 	unset LD_LIBRARY_PATH VK_ADD_DRIVER_FILES VK_DRIVER_FILES VK_ICD_FILENAMES
-	# LLVM takes an emulator minutes to optimise a kernel; without that it takes seconds. What
-	# is compiled is kept for the next time.
+	# Most of an emulator's time would go to LLVM, which optimises the kernels: that is switched
+	# off. What is compiled is kept for the next time.
 	export GALLIVM_PERF=nopt MESA_SHADER_CACHE_DIR="$out/kernels"
 	emulate() { "$qemu" -L "$system" "$@"; }
 	execute="$qemu -L $system"

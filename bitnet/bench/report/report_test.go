@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -249,6 +250,14 @@ func TestMarkdown(t *testing.T) {
 	require.False(t, right)
 	require.Contains(t, markdown(r, nil), "| **no** |")
 	require.Contains(t, markdown(&Report{Device: "none"}, nil), "Nothing could be checked")
+
+	// Where the time was too short for a training run, none is said to agree.
+	r = wholeReport()
+	r.Parts = slices.DeleteFunc(r.Parts, func(p Part) bool { return p.Parity != nil })
+	page = markdown(r, nil)
+	require.Contains(t, page, "90 checks agree with float64. No training run was compared.\n")
+	require.Contains(t, page, "\nNo training run was compared.\n")
+	require.NotContains(t, page, "training runs agree")
 }
 
 func TestNumbers(t *testing.T) {
