@@ -40,6 +40,9 @@ func (p params) tables() []shaders.Variant {
 		}
 	case p.A.Kind == Int8 && p.A.AlongK && p.B.Kind == Ternary && !p.B.AlongK && !p.ScaleK && p.N%16 == 0:
 		file, t.Rows, t.Cols, t.Lanes, t.AType, t.BType = "integer_columns.wgsl", 8, 16, wideLanes(p.N), "u32", "u32"
+		if large {
+			t.Rows = 16
+		}
 	case p.A.Kind != F32:
 		return nil
 	case p.B.Kind == F32:
