@@ -32,9 +32,8 @@ func TestMatMul(t *testing.T) {
 	})
 }
 
-// The layouts of large products of whole numbers, in shapes that are too small to
-// have them by default: sums are exact, whatever the rows are.
-func TestLargeIntegerLayouts(t *testing.T) {
+// The layouts of large products, in shapes that are too small to have them by default.
+func TestLargeLayouts(t *testing.T) {
 	onEveryDevice(t, func(t *testing.T, dev *gpu.Device, target shaders.Target) {
 		if target != shaders.CPUTable {
 			t.Skip("only the uniform table has these layouts")
@@ -45,6 +44,7 @@ func TestLargeIntegerLayouts(t *testing.T) {
 		}{
 			{matmul.Product{M: 69, N: 112, K: 528, A: int8Rows, B: ternRows, RowScale: true, ColScale: true, Residual: true}, "table 32x4, 16 lanes"},
 			{matmul.Product{M: 37, N: 272, K: 528, A: int8Rows, B: ternCols, RowScale: true, Accumulate: true}, "table 16x16, 16 lanes"},
+			{matmul.Product{M: 140, N: 76, K: 36, A: floatCols, B: floatCols, Accumulate: true}, "table 64x4, 16 lanes"},
 		} {
 			c.mm.Target = target
 			variants := c.mm.Variants(0)

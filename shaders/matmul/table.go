@@ -47,7 +47,7 @@ func (p params) tables() []shaders.Variant {
 		return nil
 	case p.B.Kind == F32:
 		t.Rows = 32
-		if p.A.AlongK && large {
+		if large {
 			t.Rows = 64
 		}
 	case p.B.Kind == Int8 && !p.B.AlongK:
