@@ -28,19 +28,26 @@ func (p params) tables() []shaders.Variant {
 	if p.Batched() && (p.A.Kind != F32 || p.B.Kind != F32 || p.Batch > shaders.MaxUniform) {
 		return nil
 	}
+	large := p.M*p.N*p.K >= 1<<28 // more rows pay for their time to compile
 	if p.N%4 != 0 || p.K%4 != 0 || (!p.A.AlongK && p.M%4 != 0) {
 		return nil
 	}
 	switch {
 	case p.A.Kind == Int8 && p.A.AlongK && p.B.Kind == Ternary && p.B.AlongK && !p.ScaleK && p.K%16 == 0:
 		file, t.Step, t.AType, t.BType = "integer_table.wgsl", 16, "vec4<u32>", "u32"
+		if large {
+			t.Rows = 32
+		}
 	case p.A.Kind == Int8 && p.A.AlongK && p.B.Kind == Ternary && !p.B.AlongK && !p.ScaleK && p.N%16 == 0:
 		file, t.Rows, t.Cols, t.Lanes, t.AType, t.BType = "integer_columns.wgsl", 8, 16, wideLanes(p.N), "u32", "u32"
+		if large {
+			t.Rows = 16
+		}
 	case p.A.Kind != F32:
 		return nil
 	case p.B.Kind == F32:
 		t.Rows = 32
-		if p.A.AlongK && p.M*p.N*p.K >= 1<<28 { // it pays for its time to compile
+		if large {
 			t.Rows = 64
 		}
 	case p.B.Kind == Int8 && !p.B.AlongK:
