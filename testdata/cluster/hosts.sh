@@ -21,7 +21,8 @@ hosts() { ip netns list | sed -n 's/^\(host[0-9]*\).*/\1/p' | sort -V; }
 
 address() { echo "$network.$((${1#host} + 1))"; }
 
-# shape LINK RATE DEVICE...: a token bucket as deep as what passes in a tick of the clock.
+# shape NAMESPACE DEVICE RATE: a token bucket as deep as what passes in a tick of the clock, before it a
+# queue that holds the window of TCP: with 20 ms packets are lost, and 1 Gbit/s carries 0.3 to 0.8.
 shape() {
 	namespace=$1 device=$2 rate=$3
 	if [ "$rate" = none ]; then
@@ -31,7 +32,7 @@ shape() {
 	bits=$(echo "$rate" | sed 's/gbit$/000000000/; s/mbit$/000000/; s/kbit$/000/')
 	burst=$((bits / 8 / 250))
 	if [ "$burst" -lt 131072 ]; then burst=131072; fi
-	ip netns exec "$namespace" tc qdisc replace dev "$device" root tbf rate "$rate" burst "$burst" latency 20ms
+	ip netns exec "$namespace" tc qdisc replace dev "$device" root tbf rate "$rate" burst "$burst" latency 100ms
 }
 
 link() {
