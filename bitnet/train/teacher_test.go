@@ -15,8 +15,8 @@ import (
 	"bitnet/bitnet/runs"
 )
 
-// floatModel is the float model of testdata with the tokenizer of task arithmetic's
-// vocabulary left out: tokens are numbers to it.
+// floatModel is the float model of testdata, with a changed configuration if change is not
+// nil. It has no tokenizer: tokens are numbers to it.
 func floatModel(t *testing.T, change func(map[string]any)) string {
 	golden := filepath.Join("..", "..", "testdata", "golden", "float")
 	if change == nil {
