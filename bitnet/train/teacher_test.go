@@ -15,8 +15,8 @@ import (
 	"bitnet/bitnet/runs"
 )
 
-// floatModel is the float model of testdata with the tokenizer of task arithmetic's
-// vocabulary left out: tokens are numbers to it.
+// floatModel is the float model of testdata, with a changed configuration if change is not
+// nil. It has no tokenizer: tokens are numbers to it.
 func floatModel(t *testing.T, change func(map[string]any)) string {
 	golden := filepath.Join("..", "..", "testdata", "golden", "float")
 	if change == nil {
@@ -173,4 +173,22 @@ func TestTeachersThatAreRefused(t *testing.T) {
 		}
 		require.ErrorContains(t, c.Check(), why, setting)
 	}
+}
+
+// In packed rows of conversations a teacher sees each of them alone, as the model does: one
+// that is its own teacher has nothing to learn.
+func TestTeacherOfConversations(t *testing.T) {
+	base := baseModel(t, 264)
+	small := []string{"epochs=1", "eval_interval=100", "eval_samples=1"}
+	talks := trainedRun(t, chatConfig(t, base, small...), Start{Init: base}).Run.Checkpoints()[0]
+	c := chatConfig(t, talks, append(small, "teacher="+talks, "teacher_weight=1", "log_interval=1")...)
+	run := trainedRun(t, c, Start{Init: talks})
+	first := metricsOf(t, run.Run.Dir)[1]
+	require.True(t, first.Has(runs.Divergence))
+	require.InDelta(t, 0, first.Get(runs.Divergence), 1e-5)
+	require.Less(t, first.Get(runs.GradNorm), 1e-4)
+
+	c = chatConfig(t, base, append(small, "teacher="+base)...)
+	_, err := Prepare(t.Context(), c, Start{RunsDir: t.TempDir(), Init: base}, Events{})
+	require.ErrorContains(t, err, "teacher", "the model gets the tokens of a chat template, which the teacher does not know")
 }
