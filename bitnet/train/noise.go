@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -44,7 +45,7 @@ type measurement struct {
 
 func (c *Config) checkNoise() error {
 	if c.Output.NoiseInterval > 0 && c.Train.BatchSize*c.Train.GradAccum < 2 {
-		return fmt.Errorf("output.noise_interval compares a part of a step with the whole, and a step has one sequence: raise --batch-size or --grad-accum")
+		return errors.New("output.noise_interval compares a part of a step with the whole, and a step has one sequence: raise --batch-size or --grad-accum")
 	}
 	return nil
 }
