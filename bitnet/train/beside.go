@@ -18,7 +18,7 @@ func Beside(c *Config, m *model.Model, plan *graph.Plan) ([]graph.Memory, error)
 	if err != nil {
 		return nil, err
 	}
-	kind, _, err := catalog.Find(c.Data.Source)
+	kind, err := catalog.Named(c.Data.Source)
 	if err != nil {
 		return nil, err
 	}

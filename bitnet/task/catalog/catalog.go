@@ -53,6 +53,22 @@ func Find(source string) (k task.Kind, argument string, err error) {
 	return task.Kind{}, "", fmt.Errorf("data.source is %q: choose one of %s", source, strings.Join(forms(), ", "))
 }
 
+// Named is the task of what data.source says, whose argument may still be missing: presets
+// that train on the user's own data name none.
+func Named(source string) (task.Kind, error) {
+	k, _, err := Find(source)
+	if err == nil {
+		return k, nil
+	}
+	name, argument, _ := strings.Cut(source, ":")
+	for _, k := range Kinds() {
+		if k.Name == name && argument == "" {
+			return k, nil
+		}
+	}
+	return task.Kind{}, err
+}
+
 func forms() []string {
 	var out []string
 	for _, k := range Kinds() {

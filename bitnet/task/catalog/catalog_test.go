@@ -23,6 +23,13 @@ func TestFind(t *testing.T) {
 		require.Equal(t, want, [2]string{k.Name, argument}, source)
 		require.NotNil(t, k.Open, source)
 	}
+	for source, want := range map[string]string{"text:": "text", "chat:": "chat", "text:x": "text", "arithmetic": "arithmetic"} {
+		k, err := Named(source)
+		require.NoError(t, err, source)
+		require.Equal(t, want, k.Name, source)
+	}
+	_, err := Named("poem:")
+	require.ErrorContains(t, err, "choose one of ")
 	for _, source := range []string{"", ":", "poem", "poem:x", "text", "text:", "tokens", "shards:", "arithmetic:", "arithmetic:x", "Arithmetic", " text:x"} {
 		_, _, err := Find(source)
 		require.ErrorContains(t, err, "choose one of ", source)
