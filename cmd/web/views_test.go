@@ -60,7 +60,7 @@ func openPage(t *testing.T, view string) (*pagetest.Browser, *httptest.Server) {
 	require.NoError(t, err)
 	server := httptest.NewServer(h)
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	b := gpuPages.Open(t, 5*time.Minute)
+	b := pagetest.Open(t, 5*time.Minute, swiftshader...)
 	visit(b, server, view)
 	b.Wait("the program is ready, or has no GPU", `document.getElementById('gpu').dataset.state !== 'loading'`)
 	if pagetest.Eval[string](b, `document.getElementById('gpu-text').textContent`) == "no GPU" {

@@ -42,7 +42,6 @@ var built = sync.OnceValues(func() (string, error) {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	pages.Close()
-	gpuPages.Close()
 	if wasBuilt {
 		if dir, err := built(); err == nil {
 			os.RemoveAll(filepath.Dir(dir))
@@ -99,15 +98,16 @@ type tab struct {
 	server *httptest.Server
 }
 
-// gpuPages is the browser for pages that need a GPU: with these flags it has one without
-// a GPU.
-var gpuPages = pagetest.Shared{Disk: true, Flags: []string{
+// swiftshader are the flags with which Chromium has a GPU without a GPU. Each test with
+// one has a browser of its own: what a test leaves in the GPU's process, such as a lost
+// device, is nothing for the next one.
+var swiftshader = []string{
 	"enable-unsafe-webgpu", "use-webgpu-adapter=swiftshader", "disable-quic", "no-first-run",
 	"disable-background-networking", "disable-component-update", "disable-sync",
 	"disable-gpu-watchdog", // which takes a busy machine for a GPU that hangs
-}}
+}
 
-// openTab opens the blank page.
+// openTab starts Chromium with the blank page.
 func openTab(t *testing.T, most time.Duration) *tab {
 	t.Helper()
 	if testing.Short() {
@@ -123,7 +123,7 @@ func openTab(t *testing.T, most time.Duration) *tab {
 	require.NoError(t, err)
 	server := httptest.NewServer(h)
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	b := gpuPages.Open(t, most)
+	b := pagetest.Open(t, most, swiftshader...)
 	p := &tab{b, t, server}
 	p.Do(chromedp.Navigate(server.URL + "/blank.html"))
 	return p

@@ -15,25 +15,19 @@ import (
 // Shared is one browser for several tests, because a start takes seconds. It starts
 // with the first tab. TestMain has to close it.
 type Shared struct {
-	// Flags are those of Chromium's command line in addition to the usual ones.
-	Flags []string
-	// Disk keeps what tabs store on the disk, as for a user's browser. Tabs of one
-	// origin then share it; each server of a test has an origin of its own.
-	Disk bool
-
 	once  sync.Once
 	ctx   context.Context
 	err   error
 	close []context.CancelFunc
 }
 
-// Open is a tab that has nothing of the others: no storage (but see Disk), no cache. It
-// ends with the test, at the latest after the time given.
+// Open is a tab that has nothing of the others: no storage, no cache. It ends with the
+// test, at the latest after the time given.
 func (s *Shared) Open(t *testing.T, most time.Duration) *Browser {
 	t.Helper()
 	path := Chromium(t)
 	s.once.Do(func() {
-		ctx, cancel := chromedp.NewExecAllocator(context.Background(), options(path, s.Flags)...)
+		ctx, cancel := chromedp.NewExecAllocator(context.Background(), options(path, nil)...)
 		s.close = append(s.close, cancel)
 		ctx, cancel = chromedp.NewContext(ctx)
 		s.close = append(s.close, cancel)
@@ -42,11 +36,7 @@ func (s *Shared) Open(t *testing.T, most time.Duration) *Browser {
 	require.NoError(t, s.err, "starting Chromium")
 	ctx, cancel := context.WithTimeout(s.ctx, most)
 	t.Cleanup(cancel)
-	var own []chromedp.ContextOption
-	if !s.Disk {
-		own = append(own, chromedp.WithNewBrowserContext())
-	}
-	ctx, cancel = chromedp.NewContext(ctx, own...)
+	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	return watch(t, ctx)
 }
