@@ -21,9 +21,13 @@ func (m *model) text(curves bool) []byte {
 	var b strings.Builder
 	b.WriteString(m.front())
 	fmt.Fprintf(&b, "\n# %s\n\n%s\n\n", escape(m.Title), mark)
-	fmt.Fprintf(&b, "A language model with ternary weights: every weight of its projections is -1, 0 or +1\n"+
-		"([BitNet b1.58](https://arxiv.org/abs/2402.17764)). It was trained with bitnet, a Go program that\n"+
-		"trains such models with WebGPU compute shaders.\n\n%s", m.architecture())
+	what := "A language model with ternary weights: every weight of its projections is -1, 0 or +1\n" +
+		"([BitNet b1.58](https://arxiv.org/abs/2402.17764)). It was"
+	if m.Float {
+		what = "A float language model, made of one with ternary weights\n" +
+			"([BitNet b1.58](https://arxiv.org/abs/2402.17764)) and a LoRA adapter on it. That was"
+	}
+	fmt.Fprintf(&b, "%s trained with bitnet, a Go program that\ntrains such models with WebGPU compute shaders.\n\n%s", what, m.architecture())
 	if m.run != nil {
 		b.WriteString(m.training(curves))
 		b.WriteString(m.evaluation())
@@ -44,6 +48,9 @@ func (m *model) front() string {
 	}
 	y := meta{License: m.License, Library: "transformers", Pipeline: "text-generation", BaseModel: m.base(), Datasets: m.datasets(),
 		Tags: []string{"bitnet", "bitnet-b1.58", "ternary"}}
+	if m.Float {
+		y.Tags = []string{"bitnet", "lora"}
+	}
 	if m.Format == "gguf" {
 		y.Library = ""
 		y.Tags = append(y.Tags, "gguf")
@@ -175,8 +182,12 @@ func (m *model) architecture() string {
 			ternary += size
 		}
 	}
+	parameters := fmt.Sprintf("%s, of which %s are ternary", short(n), short(ternary))
+	if m.Float {
+		parameters = short(n)
+	}
 	return rows("Model",
-		"parameters", fmt.Sprintf("%s, of which %s are ternary", short(n), short(ternary)),
+		"parameters", parameters,
 		"layers", fmt.Sprint(c.Layers),
 		"width", fmt.Sprintf("%d, feed-forward %d", c.HiddenSize, c.IntermediateSize),
 		"attention", fmt.Sprintf("%d heads, %d for keys and values", c.Heads, c.KVHeads),
