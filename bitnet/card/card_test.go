@@ -107,7 +107,7 @@ func TestCardOfAFloatModel(t *testing.T) {
 	require.NoError(t, err)
 	text := string(c.Readme)
 	require.Equal(t, []any{"bitnet", "lora"}, front(t, text)["tags"])
-	for _, want := range []string{"A float language model, made of one with ternary weights", "a LoRA adapter on it. That was trained", "Nothing is quantised", "AutoModelForCausalLM"} {
+	for _, want := range []string{"A float language model, made of one with ternary weights", "on it. The ternary model was trained", "## Evaluation of the ternary model, without the adapter", "Nothing is quantised", "AutoModelForCausalLM"} {
 		require.Contains(t, text, want)
 	}
 	for _, not := range []string{"are ternary", "bitnet serve", "bitnet export", "float masters"} {

@@ -25,9 +25,10 @@ func (m *model) text(curves bool) []byte {
 		"([BitNet b1.58](https://arxiv.org/abs/2402.17764)). It was"
 	if m.Float {
 		what = "A float language model, made of one with ternary weights\n" +
-			"([BitNet b1.58](https://arxiv.org/abs/2402.17764)) and a LoRA adapter on it. That was"
+			"([BitNet b1.58](https://arxiv.org/abs/2402.17764)) and a LoRA adapter on it. The ternary model was"
 	}
-	fmt.Fprintf(&b, "%s trained with bitnet, a Go program that\ntrains such models with WebGPU compute shaders.\n\n%s", what, m.architecture())
+	fmt.Fprintf(&b, "%s trained with bitnet, a Go program that\n"+
+		"trains such models with WebGPU compute shaders.\n\n%s", what, m.architecture())
 	if m.run != nil {
 		b.WriteString(m.training(curves))
 		b.WriteString(m.evaluation())
@@ -200,10 +201,18 @@ func (m *model) architecture() string {
 
 func short(n int64) string { return runs.Short.Text(float64(n)) }
 
+// heading is a heading over what the run of the model did.
+func (m *model) heading(s string) string {
+	if m.Float {
+		s += " of the ternary model, without the adapter"
+	}
+	return "## " + s + "\n\n"
+}
+
 func (m *model) training(curves bool) string {
 	set := func(key string) string { return m.info.Config.Settings["train."+key] }
 	t := m.info.Config.Train
-	out := "## Training\n\n" + rows("Recipe",
+	out := m.heading("Training") + rows("Recipe",
 		"experiment", m.info.Config.Name,
 		"data", strings.Join(m.sources(), ", "),
 		"started from", m.start(),
@@ -259,7 +268,7 @@ func (m *model) program() string {
 // evaluation is what the last evaluation of the checkpoint found.
 func (m *model) evaluation() string {
 	if m.eval == nil {
-		return "## Evaluation\n\nThe run was not evaluated up to this checkpoint.\n\n"
+		return m.heading("Evaluation") + "The run was not evaluated up to this checkpoint.\n\n"
 	}
 	var pairs []string
 	for _, s := range m.eval.All() {
@@ -276,5 +285,5 @@ func (m *model) evaluation() string {
 		}
 		pairs = append(pairs, s.Name, value)
 	}
-	return fmt.Sprintf("## Evaluation\n\nOn data that was held out, at step %s:\n\n", runs.Whole.Text(float64(m.eval.Step))) + rows("Score", pairs...)
+	return m.heading("Evaluation") + fmt.Sprintf("On data that was held out, at step %s:\n\n", runs.Whole.Text(float64(m.eval.Step))) + rows("Score", pairs...)
 }

@@ -131,7 +131,7 @@ func (c *HFConfig) check() error {
 	q := c.Quantization
 	switch {
 	case len(q) == 0:
-		return errors.New("it has no quantization_config, so that nothing would be quantised: bitnet does not run such a float model, as export --merge --float writes; if the projections are float masters, add " +
+		return errors.New("it has no quantization_config, so that nothing would be quantised: a float model, such as bitnet export --merge --float writes, is for other programs; if the projections are float masters, add " +
 			`"quantization_config": {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"}`)
 	case q["quant_method"] != "bitnet" || q["linear_class"] != "autobitlinear":
 		return fmt.Errorf("quantization_config has quant_method %.40q and linear_class %.40q; this program reads bitnet and autobitlinear", fmt.Sprint(q["quant_method"]), fmt.Sprint(q["linear_class"]))
