@@ -69,9 +69,9 @@ type exporter struct {
 // programs: the folder that transformers reads (hf: float masters, which it
 // quantises at every forward; hf-packed: 2 bits per weight), or llama.cpp's GGUF
 // with a Modelfile for Ollama next to it. An adapter alone becomes a folder of PEFT or a
-// GGUF file, or is merged into its model, which stays ternary or becomes a float model of
-// both formats. Everything is written under a temporary
-// name, synced, checked if that is asked for, and renamed.
+// GGUF file, or is merged into its model, which stays ternary, or becomes a float model
+// in a folder or a GGUF file. Everything is written under a temporary name, synced,
+// checked if that is asked for, and renamed.
 func Export(ctx context.Context, path string, o Options) (*Result, error) {
 	if o.Note == nil {
 		o.Note = func(string) {}
