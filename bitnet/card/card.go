@@ -38,6 +38,7 @@ type About struct {
 	License string // as the hub names it, such as mit; "" for none
 	Format  string // of the files that the card is for: hf, hf-packed or gguf
 	GGUF    string // name of the GGUF file; "" for none
+	Float   bool   // of hf: a ternary model and its adapter became a float model, which bitnet does not run
 }
 
 // Card is a model card.

@@ -101,6 +101,20 @@ func TestCardForms(t *testing.T) {
 	}
 }
 
+// The card of a float model calls nothing ternary, and sends nobody to a program that refuses it.
+func TestCardOfAFloatModel(t *testing.T) {
+	c, err := New(aRun(t, modelfiletest.Dir(t, false, nil)), About{Format: "hf", Float: true})
+	require.NoError(t, err)
+	text := string(c.Readme)
+	require.Equal(t, []any{"bitnet", "lora"}, front(t, text)["tags"])
+	for _, want := range []string{"A float language model, made of one with ternary weights", "on it. The ternary model was trained", "## Evaluation of the ternary model, without the adapter", "Nothing is quantised", "AutoModelForCausalLM"} {
+		require.Contains(t, text, want)
+	}
+	for _, not := range []string{"are ternary", "bitnet serve", "bitnet export", "float masters"} {
+		require.NotContains(t, text, not)
+	}
+}
+
 func TestCardRefused(t *testing.T) {
 	_, err := New(t.TempDir(), About{})
 	require.ErrorContains(t, err, "has no config.json")

@@ -21,9 +21,14 @@ func (m *model) text(curves bool) []byte {
 	var b strings.Builder
 	b.WriteString(m.front())
 	fmt.Fprintf(&b, "\n# %s\n\n%s\n\n", escape(m.Title), mark)
-	fmt.Fprintf(&b, "A language model with ternary weights: every weight of its projections is -1, 0 or +1\n"+
-		"([BitNet b1.58](https://arxiv.org/abs/2402.17764)). It was trained with bitnet, a Go program that\n"+
-		"trains such models with WebGPU compute shaders.\n\n%s", m.architecture())
+	what := "A language model with ternary weights: every weight of its projections is -1, 0 or +1\n" +
+		"([BitNet b1.58](https://arxiv.org/abs/2402.17764)). It was"
+	if m.Float {
+		what = "A float language model, made of one with ternary weights\n" +
+			"([BitNet b1.58](https://arxiv.org/abs/2402.17764)) and a LoRA adapter on it. The ternary model was"
+	}
+	fmt.Fprintf(&b, "%s trained with bitnet, a Go program that\n"+
+		"trains such models with WebGPU compute shaders.\n\n%s", what, m.architecture())
 	if m.run != nil {
 		b.WriteString(m.training(curves))
 		b.WriteString(m.evaluation())
@@ -44,6 +49,9 @@ func (m *model) front() string {
 	}
 	y := meta{License: m.License, Library: "transformers", Pipeline: "text-generation", BaseModel: m.base(), Datasets: m.datasets(),
 		Tags: []string{"bitnet", "bitnet-b1.58", "ternary"}}
+	if m.Float {
+		y.Tags = []string{"bitnet", "lora"}
+	}
 	if m.Format == "gguf" {
 		y.Library = ""
 		y.Tags = append(y.Tags, "gguf")
@@ -175,8 +183,12 @@ func (m *model) architecture() string {
 			ternary += size
 		}
 	}
+	parameters := fmt.Sprintf("%s, of which %s are ternary", short(n), short(ternary))
+	if m.Float {
+		parameters = short(n)
+	}
 	return rows("Model",
-		"parameters", fmt.Sprintf("%s, of which %s are ternary", short(n), short(ternary)),
+		"parameters", parameters,
 		"layers", fmt.Sprint(c.Layers),
 		"width", fmt.Sprintf("%d, feed-forward %d", c.HiddenSize, c.IntermediateSize),
 		"attention", fmt.Sprintf("%d heads, %d for keys and values", c.Heads, c.KVHeads),
@@ -189,10 +201,18 @@ func (m *model) architecture() string {
 
 func short(n int64) string { return runs.Short.Text(float64(n)) }
 
+// heading is a heading over what the run of the model did.
+func (m *model) heading(s string) string {
+	if m.Float {
+		s += " of the ternary model, without the adapter"
+	}
+	return "## " + s + "\n\n"
+}
+
 func (m *model) training(curves bool) string {
 	set := func(key string) string { return m.info.Config.Settings["train."+key] }
 	t := m.info.Config.Train
-	out := "## Training\n\n" + rows("Recipe",
+	out := m.heading("Training") + rows("Recipe",
 		"experiment", m.info.Config.Name,
 		"data", strings.Join(m.sources(), ", "),
 		"started from", m.start(),
@@ -248,7 +268,7 @@ func (m *model) program() string {
 // evaluation is what the last evaluation of the checkpoint found.
 func (m *model) evaluation() string {
 	if m.eval == nil {
-		return "## Evaluation\n\nThe run was not evaluated up to this checkpoint.\n\n"
+		return m.heading("Evaluation") + "The run was not evaluated up to this checkpoint.\n\n"
 	}
 	var pairs []string
 	for _, s := range m.eval.All() {
@@ -265,5 +285,5 @@ func (m *model) evaluation() string {
 		}
 		pairs = append(pairs, s.Name, value)
 	}
-	return fmt.Sprintf("## Evaluation\n\nOn data that was held out, at step %s:\n\n", runs.Whole.Text(float64(m.eval.Step))) + rows("Score", pairs...)
+	return m.heading("Evaluation") + fmt.Sprintf("On data that was held out, at step %s:\n\n", runs.Whole.Text(float64(m.eval.Step))) + rows("Score", pairs...)
 }

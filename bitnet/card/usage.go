@@ -24,6 +24,10 @@ func (m *model) usage() string {
 		m.llama(&b, name)
 		return b.String()
 	}
+	if m.Float {
+		m.transformers(&b, name)
+		return b.String()
+	}
 	fmt.Fprintf(&b, "### bitnet\n\n    bitnet %s\n    bitnet serve %s\n\n", talk, name)
 	m.transformers(&b, name)
 	fmt.Fprintf(&b, "### llama.cpp and Ollama\n\n")
@@ -47,7 +51,10 @@ func (m *model) transformers(b *strings.Builder, name string) {
 	}
 	b.WriteString("print(tokenizer.decode(model.generate(**ids, max_new_tokens=64)[0]))\n```\n\n")
 	what := "The weights are float masters: `quantization_config` in `config.json` makes transformers quantise them\nin every forward pass."
-	if m.Format == "hf-packed" {
+	switch {
+	case m.Float:
+		what = "Nothing is quantised: `config.json` has no `quantization_config`. bitnet runs the ternary model and the\nadapter, not this folder."
+	case m.Format == "hf-packed":
 		what = "The weights are packed, four to a byte. They cannot be trained on: that needs the float masters."
 	}
 	b.WriteString(what + "\n\n")

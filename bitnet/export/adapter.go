@@ -7,10 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 
+	"bitnet/bitnet/infer"
+	"bitnet/bitnet/model"
 	"bitnet/bitnet/modelfile"
 	"bitnet/bitnet/modelfile/gguf"
 	"bitnet/bitnet/modelfile/safetensors"
 	"bitnet/data/atomicfile"
+	"bitnet/gpu"
 )
 
 // checkAdapter checks that the format fits a model with or without an adapter.
@@ -19,6 +22,8 @@ func (e *exporter) checkAdapter(path string) error {
 	switch {
 	case e.source.Adapter == "" && alone:
 		return fmt.Errorf("--format %s writes an adapter, and %s has none: name one with --adapter", e.Format, path)
+	case e.Float && !e.Merge:
+		return errors.New("--float makes a float model of a model and its adapter: use it with --merge")
 	case e.source.Adapter == "" && e.Merge:
 		return fmt.Errorf("--merge needs an adapter, and %s has none: name one with --adapter", path)
 	case alone && e.Merge:
@@ -28,7 +33,25 @@ func (e *exporter) checkAdapter(path string) error {
 	case e.source.Adapter != "" && !alone && !e.Merge:
 		return errors.New("an adapter stays a file of its own (--format peft or gguf-lora), or becomes part of the model with --merge: say which")
 	}
-	return nil
+	return e.checkFloat()
+}
+
+// mergeAndMeasure merges the adapter into its model, and lets the caller measure it.
+func (e *exporter) mergeAndMeasure() error {
+	var load func(*gpu.Device) (*model.Model, error)
+	if e.Float {
+		e.float = e.mergeFloat()
+		load = func(dev *gpu.Device) (*model.Model, error) { return infer.LoadFloat(dev, e.float) }
+	} else {
+		if err := e.merge(); err != nil {
+			return err
+		}
+		load = func(dev *gpu.Device) (*model.Model, error) { return infer.Load(dev, e.weights, nil) }
+	}
+	if e.Merged == nil {
+		return nil
+	}
+	return e.Merged(load)
 }
 
 // merge makes a ternary model of the model and its adapter: the products of the

@@ -68,7 +68,9 @@ type LogitsGap struct {
 
 const gapTokens = 32
 
-func (e *exporter) logitsGap(got *modelfile.Weights) (*LogitsGap, error) {
+// logitsGap compares the logits of the model, want, with those of what was read again, got,
+// which its own program computes with a rounding.
+func (e *exporter) logitsGap(want func(ids []uint32) ([][]float64, error), got func([]uint32, modelfile.Rounding) ([][]float64, error), own modelfile.Rounding) (*LogitsGap, error) {
 	n := min(gapTokens, e.config.MaxPositions)
 	ids := make([]uint32, n)
 	rng := rand.New(rand.NewPCG(42, 0x6578706f7274))
@@ -80,25 +82,25 @@ func (e *exporter) logitsGap(got *modelfile.Weights) (*LogitsGap, error) {
 		ids[i] = uint32(rng.IntN(vocab))
 	}
 	g := &LogitsGap{Tokens: n, SameToken: n}
-	want, err := e.weights.Forward(ids, modelfile.PerToken)
+	model, err := want(ids)
 	if err != nil {
 		return nil, err
 	}
-	g.Range = [2]float64{want[0][0], want[0][0]}
-	for _, row := range want {
+	g.Range = [2]float64{model[0][0], model[0][0]}
+	for _, row := range model {
 		g.Range = [2]float64{min(g.Range[0], slices.Min(row)), max(g.Range[1], slices.Max(row))}
 	}
-	have, err := got.Forward(ids, modelfile.PerToken)
+	have, err := got(ids, own)
 	if err != nil {
 		return nil, err
 	}
-	g.Largest, _ = gap(want, have)
+	g.Largest, _ = gap(model, have)
 	if t, ok := ggufTypes[e.done.Type]; ok {
 		g.Elsewhere = t.rounding
-		if have, err = got.Forward(ids, t.rounding); err != nil {
+		if have, err = got(ids, t.rounding); err != nil {
 			return nil, err
 		}
-		g.ElsewhereLargest, g.SameToken = gap(want, have)
+		g.ElsewhereLargest, g.SameToken = gap(model, have)
 	}
 	return g, nil
 }

@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 
+	"bitnet/bitnet/model"
 	"bitnet/bitnet/modelfile"
 	"bitnet/data/atomicfile"
 	"bitnet/data/tokenizer"
+	"bitnet/gpu"
 )
 
 // Formats lists the forms in which Export writes a model.
@@ -31,10 +33,13 @@ type Options struct {
 	// may be nil.
 	Extra func(source, folder string) error
 
-	Adapter string                         // on the model, found as a model is; "" for none, or that of a run that trained one
-	Merge   bool                           // make a model of the model and its adapter
-	Merged  func(*modelfile.Weights) error // gets what merging made, before it is written; may be nil
-	ForLoRA bool                           // write a GGUF file to which llama.cpp can add an adapter
+	Adapter string // on the model, found as a model is; "" for none, or that of a run that trained one
+	Merge   bool   // make a model of the model and its adapter
+	Float   bool   // with Merge: one in which nothing is quantised
+	ForLoRA bool   // write a GGUF file to which llama.cpp can add an adapter
+	// Merged is called with what merging made, before it is written: load puts it onto
+	// a device. It may be nil.
+	Merged func(load func(*gpu.Device) (*model.Model, error)) error
 }
 
 // Result is what Export did.
@@ -54,8 +59,9 @@ type exporter struct {
 	weights *modelfile.Weights
 	adapter *modelfile.Adapter // nil for none, and once it is merged
 	source  modelfile.Source
-	masters map[string][]float32 // of projections that merging changed; nil for those of the files
-	tok     *tokenizer.Tokenizer // nil for none
+	masters map[string][]float32  // of projections that merging changed; nil for those of the files
+	float   *modelfile.FloatModel // that merging made with Float; else nil
+	tok     *tokenizer.Tokenizer  // nil for none
 	done    Result
 }
 
@@ -63,8 +69,9 @@ type exporter struct {
 // programs: the folder that transformers reads (hf: float masters, which it
 // quantises at every forward; hf-packed: 2 bits per weight), or llama.cpp's GGUF
 // with a Modelfile for Ollama next to it. An adapter alone becomes a folder of PEFT or a
-// GGUF file, or is merged into its model. Everything is written under a temporary
-// name, synced, checked if that is asked for, and renamed.
+// GGUF file, or is merged into its model, which stays ternary, or becomes a float model
+// in a folder or a GGUF file. Everything is written under a temporary name, synced,
+// checked if that is asked for, and renamed.
 func Export(ctx context.Context, path string, o Options) (*Result, error) {
 	if o.Note == nil {
 		o.Note = func(string) {}
@@ -95,11 +102,7 @@ func Export(ctx context.Context, path string, o Options) (*Result, error) {
 		return nil, err
 	}
 	if o.Merge {
-		err := e.merge()
-		if err == nil && o.Merged != nil {
-			err = o.Merged(e.weights)
-		}
-		if err != nil {
+		if err := e.mergeAndMeasure(); err != nil {
 			return nil, err
 		}
 	}
@@ -130,7 +133,7 @@ func Export(ctx context.Context, path string, o Options) (*Result, error) {
 // folder writes the form of transformers.
 func (e *exporter) folder() (err error) {
 	packed := e.Format == "hf-packed"
-	if !packed && e.config.Packed() {
+	if !packed && e.config.Packed() && !e.Float {
 		return fmt.Errorf("%s holds packed weights without float masters: export with --format hf-packed or gguf", e.dir)
 	}
 	f, err := atomicfile.NewFolder(e.Out)
@@ -148,7 +151,13 @@ func (e *exporter) folder() (err error) {
 		}
 	}
 	written(tmp)
-	if err := e.reread(func() (*modelfile.Weights, error) { return modelfile.ReadWeights(tmp) }, func() error { return e.checkHF(tmp, packed) }); err != nil {
+	rest := func() error { return e.checkHF(tmp, packed) }
+	if e.Float {
+		err = e.rereadFloat(func() (*modelfile.FloatModel, error) { return readFloatHF(tmp) }, rest)
+	} else {
+		err = e.reread(func() (*modelfile.Weights, error) { return modelfile.ReadWeights(tmp) }, rest)
+	}
+	if err != nil {
 		return err
 	}
 	return e.place(f)
@@ -191,7 +200,8 @@ func (e *exporter) reread(read func() (*modelfile.Weights, error), rest func() e
 		}
 	}
 	if e.Verify {
-		if e.done.Verified, err = e.logitsGap(got); err != nil {
+		want := func(ids []uint32) ([][]float64, error) { return e.weights.Forward(ids, modelfile.PerToken) }
+		if e.done.Verified, err = e.logitsGap(want, got.Forward, modelfile.PerToken); err != nil {
 			return err
 		}
 	}

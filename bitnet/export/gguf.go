@@ -48,6 +48,10 @@ func (e *exporter) chooseType() error {
 		block := ggufTypes[name].tensor.Block()
 		return e.config.HiddenSize%block == 0 && e.config.IntermediateSize%block == 0
 	}
+	if e.Type == "" && e.Float {
+		e.done.Type = "f16"
+		return nil
+	}
 	if e.Type == "" {
 		for _, name := range []string{"tq2_0", "q4_0", "f16"} {
 			if fits(name) {
@@ -116,7 +120,16 @@ func (e *exporter) gguf() error {
 		}
 		return w, err
 	}
-	if err := e.reread(read, func() error { return vocab.compare(again) }); err != nil {
+	rest := func() error { return vocab.compare(again) }
+	if e.Float {
+		err = e.rereadFloat(func() (f *modelfile.FloatModel, err error) {
+			f, again, err = readFloatGGUF(tmp, e.config.HiddenAct)
+			return f, err
+		}, rest)
+	} else {
+		err = e.reread(read, rest)
+	}
+	if err != nil {
 		return err
 	}
 	if err := atomicfile.Rename(tmp, path); err != nil {
@@ -185,6 +198,8 @@ func (e *exporter) writeGGUF(path, name string, vocab *ggufVocab) error {
 	for _, s := range c.Tensors() {
 		to := gguf.Tensor{Name: ggufName(s.Name) + ".weight", Type: gguf.F32, Shape: s.Shape}
 		switch {
+		case s.Ternary && e.Float:
+			to.Type, to.Data = t.tensor, e.floatData(s.Name, t.tensor)
 		case s.Ternary:
 			m := e.weights.Ternary[s.Name]
 			scale, apart := m.Scale, t.tensor != gguf.F32 && !e.ForLoRA
@@ -218,9 +233,9 @@ func ggufFloats(name string, shape []int, v []float32) gguf.Tensor {
 func writeHalves(w io.Writer, values []float32) error {
 	buf := make([]byte, 0, 1<<16)
 	for i, v := range values {
-		h := gguf.Half(v)
-		if h&0x7fff >= 0x7c00 {
-			return fmt.Errorf("%g is too large for F16: use --type f32", v)
+		h, err := half(v)
+		if err != nil {
+			return err
 		}
 		buf = binary.LittleEndian.AppendUint16(buf, h)
 		if len(buf) == cap(buf) || i == len(values)-1 {
@@ -231,6 +246,15 @@ func writeHalves(w io.Writer, values []float32) error {
 		}
 	}
 	return nil
+}
+
+// half is the F16 nearest to v.
+func half(v float32) (uint16, error) {
+	h := gguf.Half(v)
+	if h&0x7fff >= 0x7c00 {
+		return 0, fmt.Errorf("%g is too large for F16: use --type f32", v)
+	}
+	return h, nil
 }
 
 // keptScale is what a file holds of a scale. With ForLoRA it is part of the weights,
@@ -288,40 +312,7 @@ func readGGUF(path string) (*modelfile.Weights, *ggufVocab, error) {
 }
 
 func decodeGGUF(f *gguf.File) (*modelfile.Weights, *ggufVocab, error) {
-	if arch, _ := gguf.Value[string](f, "general.architecture"); arch != "bitnet" {
-		return nil, nil, fmt.Errorf("general.architecture is %.40q, but bitnet export reads only bitnet", arch)
-	}
-	var missing []string
-	number := func(key string) int {
-		v, ok := gguf.Value[uint32](f, "bitnet."+key)
-		if !ok {
-			missing = append(missing, "bitnet."+key)
-		}
-		return int(min(v, math.MaxInt32))
-	}
-	float := func(key string) float64 {
-		v, ok := gguf.Value[float32](f, "bitnet."+key)
-		if !ok {
-			missing = append(missing, "bitnet."+key)
-		}
-		return shortest(v)
-	}
-	c := modelfile.Config{
-		VocabSize: number("vocab_size"), HiddenSize: number("embedding_length"), IntermediateSize: number("feed_forward_length"),
-		Layers: number("block_count"), Heads: number("attention.head_count"), KVHeads: number("attention.head_count_kv"),
-		MaxPositions: number("context_length"), HiddenAct: "silu",
-		NormEps: float("attention.layer_norm_rms_epsilon"), RopeTheta: float("rope.freq_base"),
-	}
-	if len(missing) > 0 {
-		return nil, nil, fmt.Errorf("the key %s is missing", missing[0])
-	}
-	if c.Heads < 1 || c.KVHeads < 1 {
-		return nil, nil, errors.New("it has no attention heads")
-	}
-	if err := c.Check(); err != nil {
-		return nil, nil, err
-	}
-	vocab, err := readGGUFVocab(f)
+	c, vocab, err := decodeGGUFKeys(f)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -341,6 +332,49 @@ func decodeGGUF(f *gguf.File) (*modelfile.Weights, *ggufVocab, error) {
 		}
 	}
 	return w, vocab, nil
+}
+
+// decodeGGUFKeys reads what a file says of its model, and its tokens.
+func decodeGGUFKeys(f *gguf.File) (modelfile.Config, *ggufVocab, error) {
+	var c modelfile.Config
+	if arch, _ := gguf.Value[string](f, "general.architecture"); arch != "bitnet" {
+		return c, nil, fmt.Errorf("general.architecture is %.40q, but bitnet export reads only bitnet", arch)
+	}
+	var missing []string
+	number := func(key string) int {
+		v, ok := gguf.Value[uint32](f, "bitnet."+key)
+		if !ok {
+			missing = append(missing, "bitnet."+key)
+		}
+		return int(min(v, math.MaxInt32))
+	}
+	float := func(key string) float64 {
+		v, ok := gguf.Value[float32](f, "bitnet."+key)
+		if !ok {
+			missing = append(missing, "bitnet."+key)
+		}
+		return shortest(v)
+	}
+	c = modelfile.Config{
+		VocabSize: number("vocab_size"), HiddenSize: number("embedding_length"), IntermediateSize: number("feed_forward_length"),
+		Layers: number("block_count"), Heads: number("attention.head_count"), KVHeads: number("attention.head_count_kv"),
+		MaxPositions: number("context_length"), HiddenAct: "silu",
+		NormEps: float("attention.layer_norm_rms_epsilon"), RopeTheta: float("rope.freq_base"),
+	}
+	if len(missing) > 0 {
+		return c, nil, fmt.Errorf("the key %s is missing", missing[0])
+	}
+	if c.Heads < 1 || c.KVHeads < 1 {
+		return c, nil, errors.New("it has no attention heads")
+	}
+	if err := c.Check(); err != nil {
+		return c, nil, err
+	}
+	vocab, err := readGGUFVocab(f)
+	if err != nil {
+		return c, nil, err
+	}
+	return c, vocab, nil
 }
 
 // shortest is the number that was meant by a float32, such as 1e-5.

@@ -19,8 +19,11 @@ func (e *exporter) writeHF(dir string, packed bool) error {
 	if e.tok == nil {
 		c.BOS, c.EOS, c.Pad = e.config.BOS, e.config.EOS, e.config.Pad
 	}
-	if packed {
+	switch {
+	case packed:
 		c.Quantization["quantization_mode"] = "offline"
+	case e.Float:
+		c.Quantization = nil // transformers quantises neither weights nor activations
 	}
 	text, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
@@ -37,7 +40,7 @@ func (e *exporter) writeHF(dir string, packed bool) error {
 		e.Note("the model has no tokenizer; none was written")
 	}
 	var files *modelfile.Tensors // of the masters
-	if !packed {
+	if !packed && !e.Float {
 		if files, err = modelfile.OpenTensors(filepath.Join(e.dir, modelfile.WeightsName)); err != nil {
 			return err
 		}
@@ -48,6 +51,8 @@ func (e *exporter) writeHF(dir string, packed bool) error {
 		switch {
 		case !t.Ternary:
 			tensors = append(tensors, safetensors.Float32(t.Name, t.Shape, e.weights.Float[t.Name]))
+		case e.Float:
+			tensors = append(tensors, e.floatTensor(t))
 		case !packed:
 			tensors = append(tensors, e.mastersOf(files, t))
 		default:
@@ -113,7 +118,7 @@ func (e *exporter) checkHF(dir string, packed bool) error {
 			return fmt.Errorf("the tokenizer has the hash %s, not %s", tok.Hash(), e.tok.Hash())
 		}
 	}
-	if packed {
+	if packed || e.Float {
 		return nil
 	}
 	a, err := modelfile.OpenTensors(filepath.Join(e.dir, modelfile.WeightsName))

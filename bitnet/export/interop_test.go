@@ -137,6 +137,7 @@ func TestInterop(t *testing.T) {
 		t.Run("chat", func(t *testing.T) { interopChat(t, run) })
 	})
 	t.Run("adapter", interopAdapter)
+	t.Run("float", interopFloat)
 }
 
 // How far llama.cpp may be from our own forward. With its rounding of the

@@ -99,6 +99,22 @@ func Load(dev *gpu.Device, w *modelfile.Weights, a *modelfile.Adapter) (*model.M
 	return m, nil
 }
 
+// LoadFloat puts a float model onto a device.
+func LoadFloat(dev *gpu.Device, w *modelfile.FloatModel) (*model.Model, error) {
+	m, err := model.NewFloat(w.Config, dev.Adapter())
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Allocate(dev); err != nil {
+		return nil, err
+	}
+	if err := m.LoadFloat(w); err != nil {
+		m.Release()
+		return nil, err
+	}
+	return m, nil
+}
+
 // Prompt gives the tokens of a text that is to be continued: the token that
 // begins a text, if the model has one, and the text.
 func (m *Model) Prompt(text string) ([]uint32, error) { return Prompt(m.Tokenizer, text) }

@@ -27,7 +27,7 @@ func TestFloatAgainstPyTorch(t *testing.T) {
 		c, err := modelfile.ReadTrainable(dir)
 		require.NoError(t, err)
 
-		m, err := newFloat(c, dev.Adapter())
+		m, err := newFloat(c, dev.Adapter(), false)
 		require.NoError(t, err)
 		require.NoError(t, m.params.Allocate(dev))
 		defer m.params.Release()

@@ -37,6 +37,7 @@ type Model struct {
 	lora     modelfile.LoRA              // of rank 0 without adapters
 	adapters map[*graph.Param][]*adapter // of the parts of ternary parameters that have one
 	teacher  *teaching                   // nil without one
+	float    *float                      // of NewFloat: the network in place of layers; nil for a ternary model
 }
 
 type layer struct {
@@ -131,6 +132,9 @@ type pass struct {
 }
 
 func (m *Model) network(g pass) *graph.Tensor {
+	if m.float != nil {
+		return m.float.forward(g.Graph)
+	}
 	x := g.Embedding(m.embed)
 	for _, l := range m.layers {
 		x = m.attention(g, l, x)

@@ -27,7 +27,7 @@ type teaching struct {
 func (t Teacher) declare(a gpu.Adapter) (_ *teaching, err error) {
 	out := &teaching{Teacher: t}
 	if t.Float {
-		out.float, err = newFloat(t.Config, a)
+		out.float, err = newFloat(t.Config, a, false)
 	} else {
 		out.ternary, err = New(t.Config, a, graph.ForInference, "f32")
 	}

@@ -33,12 +33,22 @@ func (w *Weights) Forward(tokens []uint32, r Rounding) ([][]float64, error) {
 // ForwardAdapted is Forward with an adapter, whose input and products are not rounded;
 // nil is none.
 func (w *Weights) ForwardAdapted(a *Adapter, tokens []uint32, r Rounding) ([][]float64, error) {
-	c := w.Config
+	values := func(name string) []float32 { return w.Float[name] }
+	return forward(w.Config, tokens, r, values, func(name string, x [][]float64) [][]float64 {
+		y := w.Ternary[name].multiply(x, r)
+		a.addTo(y, x, name)
+		return y
+	})
+}
+
+// forward is the network. values gives the embedding and the norms by their names, and
+// product multiplies x [tokens][in] with a projection.
+func forward(c Config, tokens []uint32, r Rounding, values func(name string) []float32, product func(name string, x [][]float64) [][]float64) ([][]float64, error) {
 	if len(tokens) < 1 || len(tokens) > c.MaxPositions {
 		return nil, fmt.Errorf("%d tokens are not 1 to %d, the model's context", len(tokens), c.MaxPositions)
 	}
 	h, head := c.HiddenSize, c.HiddenSize/c.Heads
-	table := w.Float[EmbeddingName]
+	table := values(EmbeddingName)
 	x := make([][]float64, len(tokens))
 	for t, id := range tokens {
 		if int64(id) >= int64(c.VocabSize) {
@@ -48,13 +58,9 @@ func (w *Weights) ForwardAdapted(a *Adapter, tokens []uint32, r Rounding) ([][]f
 	}
 	for i := range c.Layers {
 		norm := func(name string, x [][]float64) [][]float64 {
-			return rmsNorm(x, w.Float[LayerName(i, name)], c.NormEps)
+			return rmsNorm(x, values(LayerName(i, name)), c.NormEps)
 		}
-		project := func(name string, x [][]float64) [][]float64 {
-			y := w.Ternary[LayerName(i, name)].multiply(x, r)
-			a.addTo(y, x, LayerName(i, name))
-			return y
-		}
+		project := func(name string, x [][]float64) [][]float64 { return product(LayerName(i, name), x) }
 		n := norm("input_layernorm", x)
 		q, k, v := project("self_attn.q_proj", n), project("self_attn.k_proj", n), project("self_attn.v_proj", n)
 		rope(q, head, c.RopeTheta)
@@ -75,7 +81,7 @@ func (w *Weights) ForwardAdapted(a *Adapter, tokens []uint32, r Rounding) ([][]f
 		}
 		add(x, project("mlp.down_proj", norm("mlp.ffn_sub_norm", gate)))
 	}
-	x = rmsNorm(x, w.Float[FinalNormName], c.NormEps)
+	x = rmsNorm(x, values(FinalNormName), c.NormEps)
 	if r != PerToken && r != Unrounded {
 		for _, row := range x {
 			roundHalves(row)

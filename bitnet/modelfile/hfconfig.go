@@ -92,6 +92,30 @@ func ReadHFConfig(dir string) (HFConfig, error) {
 	return c, nil
 }
 
+// ReadFloatConfig reads config.json of a BitNet directory of which nothing is quantised, and
+// refuses any other.
+func ReadFloatConfig(dir string) (Config, error) {
+	var c HFConfig
+	path := filepath.Join(dir, "config.json")
+	err := readJSON(path, &c)
+	if err != nil {
+		return c.Config, err
+	}
+	switch {
+	case c.ModelType != "bitnet" || len(c.Quantization) > 0:
+		err = fmt.Errorf("model_type is %.40q and quantization_config has %d keys, which is not a float model", c.ModelType, len(c.Quantization))
+	default:
+		if err = c.checkShared(); err == nil {
+			err = c.Config.Check()
+		}
+	}
+	if err != nil {
+		return c.Config, fmt.Errorf("%s: %w", path, err)
+	}
+	return c.Config, nil
+}
+
+// Packed reports whether projections are stored as ternary codes with a scale.
 func (c *HFConfig) Packed() bool { return c.Quantization["quantization_mode"] == "offline" }
 
 func (c *HFConfig) check() error {
@@ -107,7 +131,7 @@ func (c *HFConfig) check() error {
 	q := c.Quantization
 	switch {
 	case len(q) == 0:
-		return errors.New("it has no quantization_config, so that nothing would be quantised; if the projections are float masters, add " +
+		return errors.New("it has no quantization_config, so that nothing would be quantised: a float model, such as bitnet export --merge --float writes, is for other programs; if the projections are float masters, add " +
 			`"quantization_config": {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"}`)
 	case q["quant_method"] != "bitnet" || q["linear_class"] != "autobitlinear":
 		return fmt.Errorf("quantization_config has quant_method %.40q and linear_class %.40q; this program reads bitnet and autobitlinear", fmt.Sprint(q["quant_method"]), fmt.Sprint(q["linear_class"]))

@@ -23,6 +23,10 @@ import (
 // ErrNoData says that nothing is known of the data that a model was trained on.
 var ErrNoData = errors.New("its data is unknown: name data to measure it on with --data")
 
+// ErrUnmeasured says that a merged model could not be measured where the model with its
+// adapter could, such as for want of memory on the device.
+var ErrUnmeasured = errors.New("it could not be computed on this device")
+
 // EvalOptions say what a model is measured on.
 type EvalOptions struct {
 	eval.Options
@@ -75,8 +79,9 @@ func openEvaluation(ctx context.Context, dir string, c *Config, o EvalOptions) (
 }
 
 // MergedLoss measures what merging an adapter into its model changed: the validation loss
-// of the model with its adapter, as Evaluate finds it, and that of the merged weights.
-func MergedLoss(ctx context.Context, dev *gpu.Device, path string, o EvalOptions, merged *modelfile.Weights) (before, after infer.Loss, err error) {
+// of the model with its adapter, as Evaluate finds it, and that of the merged model, which
+// merged puts onto the device. An error of the second is ErrUnmeasured, with the first loss.
+func MergedLoss(ctx context.Context, dev *gpu.Device, path string, o EvalOptions, merged func(*gpu.Device) (*model.Model, error)) (before, after infer.Loss, err error) {
 	source, err := modelfile.ResolveSource(ctx, o.RunsDir, path, o.Adapter, o.Note)
 	if err != nil {
 		return before, after, err
@@ -89,14 +94,19 @@ func MergedLoss(ctx context.Context, dev *gpu.Device, path string, o EvalOptions
 	if err != nil {
 		return before, after, err
 	}
-	if before, err = lossOf(ctx, dev, source.Dir, c, o, w, a); err == nil {
-		after, err = lossOf(ctx, dev, source.Dir, c, o, merged, nil)
+	adapted := func(dev *gpu.Device) (*model.Model, error) { return infer.Load(dev, w, a) }
+	if before, err = lossOf(ctx, dev, source.Dir, c, o, adapted); err != nil {
+		return before, after, err
+	}
+	after, err = lossOf(ctx, dev, source.Dir, c, o, merged)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", ErrUnmeasured, err)
 	}
 	return before, after, err
 }
 
-// lossOf is the validation loss of weights, with an adapter if it is not nil.
-func lossOf(ctx context.Context, dev *gpu.Device, dir string, c *Config, o EvalOptions, w *modelfile.Weights, a *modelfile.Adapter) (infer.Loss, error) {
+// lossOf is the validation loss of the model that load puts onto the device.
+func lossOf(ctx context.Context, dev *gpu.Device, dir string, c *Config, o EvalOptions, load func(*gpu.Device) (*model.Model, error)) (infer.Loss, error) {
 	t, err := openEvaluation(ctx, dir, c, o)
 	if err != nil {
 		return infer.Loss{}, err
@@ -108,7 +118,7 @@ func lossOf(ctx context.Context, dev *gpu.Device, dir string, c *Config, o EvalO
 	if src == nil {
 		return infer.Loss{}, fmt.Errorf("%s has no validation data: name data with --data", c.Data.Source)
 	}
-	m, err := infer.Load(dev, w, a)
+	m, err := load(dev)
 	if err != nil {
 		return infer.Loss{}, err
 	}

@@ -11,10 +11,11 @@ import (
 	"bitnet/bitnet/card"
 	"bitnet/bitnet/eval"
 	"bitnet/bitnet/export"
-	"bitnet/bitnet/modelfile"
+	"bitnet/bitnet/model"
 	"bitnet/bitnet/share"
 	"bitnet/bitnet/task/catalog"
 	"bitnet/bitnet/train"
+	"bitnet/gpu"
 )
 
 func exportCommand() *cobra.Command {
@@ -44,13 +45,16 @@ tq2_0, q4_0 and f16 that fits.
 A LoRA adapter (--adapter, or a run that trained one) stays a file of its own with peft
 and gguf-lora; llama.cpp adds it to a model that was exported with --for-lora. With
 --merge the other formats write a model that has it in its ternary weights, which loses
-what is smaller than a rounding: the loss before and after is printed.`,
+what is smaller than a rounding. With --merge --float, hf and gguf (f16 or f32) write a
+float model that loses almost nothing, but is larger, and for other programs only. Both
+print the loss with the adapter and after merging.`,
 		Example: `  bitnet export runs/my_run --format hf -o my-model
   bitnet export runs/my_run --format hf-packed -o my-model-packed --check
   bitnet export runs/my_run --format gguf --type tq2_0 -o my-model.gguf --check --verify
   bitnet export my_model --format gguf --for-lora -o my-model.gguf
   bitnet export my_lora_run --format gguf-lora -o my-lora.gguf
-  bitnet export my_lora_run --merge --format hf -o merged`,
+  bitnet export my_lora_run --merge --format hf -o merged
+  bitnet export my_lora_run --merge --float --format gguf -o merged.gguf`,
 		Args: exactly(1, modelArgument),
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.Out == "" {
@@ -65,7 +69,7 @@ what is smaller than a rounding: the loss before and after is printed.`,
 			o.Note = noteTo(c)
 			if !noCard {
 				o.Extra = func(source, folder string) error {
-					about.Format = o.Format
+					about.Format, about.Float = o.Format, o.Float
 					return share.WriteCard(source, folder, about)
 				}
 			}
@@ -96,7 +100,8 @@ what is smaller than a rounding: the loss before and after is printed.`,
 	fl := c.Flags()
 	runsDirFlag(fl, &o.RunsDir)
 	loraFlag(fl, &o.Adapter)
-	fl.BoolVar(&o.Merge, "merge", false, "make a model of the model and its LoRA adapter, ternary again, and print how the loss changes")
+	fl.BoolVar(&o.Merge, "merge", false, "make a model of the model and its LoRA adapter, ternary again without --float, and print how the loss changes")
+	fl.BoolVar(&o.Float, "float", false, "with --merge, make a float model, in which nothing is quantised, for --format hf or gguf")
 	m.add(fl)
 	fl.StringVar(&o.Format, "format", "hf", strings.Join(export.Formats, ", "))
 	fl.StringVar(&o.Type, "type", "", "of a GGUF file: "+strings.Join(export.Types, ", "))
@@ -124,8 +129,8 @@ func (f *mergeFlags) add(fl *pflag.FlagSet) {
 }
 
 // measure prints what merging changed of the loss, before anything is written.
-func (f *mergeFlags) measure(c *cobra.Command, path string, o *export.Options) func(*modelfile.Weights) error {
-	return func(merged *modelfile.Weights) error {
+func (f *mergeFlags) measure(c *cobra.Command, path string, o *export.Options) func(func(*gpu.Device) (*model.Model, error)) error {
+	return func(merged func(*gpu.Device) (*model.Model, error)) error {
 		dev, err := f.open(c)
 		if err != nil {
 			return err
@@ -138,6 +143,10 @@ func (f *mergeFlags) measure(c *cobra.Command, path string, o *export.Options) f
 		before, after, err := train.MergedLoss(c.Context(), dev, path, e, merged)
 		if errors.Is(err, train.ErrNoData) {
 			noteTo(c)("the change of the loss is not measured: name data with --data")
+			return nil
+		}
+		if o.Float && errors.Is(err, train.ErrUnmeasured) { // other programs may have room for it
+			noteTo(c)(fmt.Sprintf("validation loss %.4f with the adapter over %d tokens; not measured after merging: %v", before.Mean, before.Tokens, err))
 			return nil
 		}
 		if err != nil {
