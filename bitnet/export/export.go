@@ -183,6 +183,15 @@ var written = func(path string) {}
 
 // reread reads an export again and compares it, as far as that is asked for.
 func (e *exporter) reread(read func() (*modelfile.Weights, error), rest func() error) error {
+	want := func(ids []uint32) ([][]float64, error) { return e.weights.Forward(ids, modelfile.PerToken) }
+	return rereadAs(e, read, e.compare, rest, want, modelfile.PerToken)
+}
+
+// rereadAs is reread for a kind of model: compare finds the first difference of what was
+// read, and Verify compares its logits, with rounded activations or not, with want.
+func rereadAs[M interface {
+	Forward([]uint32, modelfile.Rounding) ([][]float64, error)
+}](e *exporter, read func() (M, error), compare func(M) error, rest func() error, want func([]uint32) ([][]float64, error), own modelfile.Rounding) error {
 	if !e.Check && !e.Verify {
 		return nil
 	}
@@ -191,7 +200,7 @@ func (e *exporter) reread(read func() (*modelfile.Weights, error), rest func() e
 		return fmt.Errorf("reading the export again: %w", err)
 	}
 	if e.Check {
-		err := e.compare(got)
+		err := compare(got)
 		if err == nil {
 			err = rest()
 		}
@@ -200,8 +209,7 @@ func (e *exporter) reread(read func() (*modelfile.Weights, error), rest func() e
 		}
 	}
 	if e.Verify {
-		want := func(ids []uint32) ([][]float64, error) { return e.weights.Forward(ids, modelfile.PerToken) }
-		if e.done.Verified, err = e.logitsGap(want, got.Forward, modelfile.PerToken); err != nil {
+		if e.done.Verified, err = e.logitsGap(want, got.Forward, own); err != nil {
 			return err
 		}
 	}

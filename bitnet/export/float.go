@@ -74,31 +74,10 @@ func (e *exporter) floatData(name string, t gguf.Type) func(io.Writer) error {
 // rereadFloat is reread for a float model. Verify compares it with the ternary model and
 // its adapter, so that it sees what merging changed.
 func (e *exporter) rereadFloat(read func() (*modelfile.FloatModel, error), rest func() error) error {
-	if !e.Check && !e.Verify {
-		return nil
+	want := func(ids []uint32) ([][]float64, error) {
+		return e.weights.ForwardAdapted(e.adapter, ids, modelfile.PerToken)
 	}
-	got, err := read()
-	if err != nil {
-		return fmt.Errorf("reading the export again: %w", err)
-	}
-	if e.Check {
-		err := e.compareFloat(got)
-		if err == nil {
-			err = rest()
-		}
-		if err != nil {
-			return fmt.Errorf("the export differs from the model and was removed: %w", err)
-		}
-	}
-	if e.Verify {
-		want := func(ids []uint32) ([][]float64, error) {
-			return e.weights.ForwardAdapted(e.adapter, ids, modelfile.PerToken)
-		}
-		if e.done.Verified, err = e.logitsGap(want, got.Forward, modelfile.Unrounded); err != nil {
-			return err
-		}
-	}
-	return nil
+	return rereadAs(e, read, e.compareFloat, rest, want, modelfile.Unrounded)
 }
 
 // compareFloat finds the first difference between the float model and an export of it
