@@ -120,7 +120,7 @@ func TestRanksAgreeWithOneProcess(t *testing.T) {
 	text, dir := aText(t), t.TempDir()
 	for name, args := range map[string][]string{
 		"simple": {"--exp", "simple", "--batch-size", "4", "--lr", "1e-5"},
-		"text": {"--exp", "text", "--data", text, "--set", "data.dir=" + t.TempDir(), "--batch-size", "1", "--seq-len", "32", "--lr", "1e-6", "--set", "num_hidden_layers=2", "--set", "hidden_size=128",
+		"text": {"--exp", "text", "--data", text, "--set", "data.dir=" + t.TempDir(), "--batch-size", "1", "--seq-len", "32", "--lr", "2e-7", "--set", "num_hidden_layers=2", "--set", "hidden_size=128",
 			"--set", "intermediate_size=512", "--set", "num_attention_heads=2", "--set", "num_key_value_heads=2", "--set", "vocab_size=512"},
 	} {
 		args = append(args, "--quiet", "--runs-dir", dir, "--grad-accum", "4", "--num-steps", "50", "--log-interval", "1", "--set", "eval_samples=8", "--set", "prompts=[]")
