@@ -66,7 +66,7 @@ func TestModelsInBlocks(t *testing.T) {
 			gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 				var machines []*machine
 				for _, binding := range []int64{LimitsOf(dev.Adapter()).Binding, 64 << 10} {
-					m := newMachineIn(t, dev, boundTo(dev, binding), row.opt, row.precision)
+					m := newMachineOf(t, dev, boundTo(dev, binding), row.opt, blocksShape, KeepAll, row.precision)
 					m.begin(0, 1)
 					loadBlocks(t, m, 0)
 					machines = append(machines, m)
@@ -125,27 +125,6 @@ func TestModelsInBlocks(t *testing.T) {
 			})
 		})
 	}
-}
-
-// newMachineIn is a machine of blocksShape.
-func newMachineIn(t *testing.T, dev *gpu.Device, limits Limits, opt Optimizer, precision Precision) *machine {
-	t.Helper()
-	ps := NewParams(TargetOf(dev.Adapter()), limits)
-	ps.Precision = precision
-	g := benchModel(ps, blocksShape)
-	require.NoError(t, ps.Layout(opt.Storage()))
-	plan, err := g.PlanTraining(opt)
-	require.NoError(t, err)
-	require.NoError(t, ps.Allocate(dev))
-	t.Cleanup(ps.Release)
-	p, err := plan.Compile(dev)
-	require.NoError(t, err)
-	t.Cleanup(p.Release)
-	for i, q := range ps.All() {
-		require.NoError(t, q.Write(Master, random(uint64(i), q.Rows, q.Cols).f32()))
-	}
-	require.NoError(t, ps.Quantize(dev))
-	return &machine{t, ps, g, p}
 }
 
 // The values of a parameter in blocks are read and written as of any other.
@@ -218,7 +197,7 @@ func TestBlocksThatCannotBe(t *testing.T) {
 // the same to the bit.
 func TestSegmentsInBlocks(t *testing.T) {
 	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
-		m := newMachineIn(t, dev, boundTo(dev, 64<<10), AdamW{0.9, 0.95, 1e-8}, Float32)
+		m := newMachineOf(t, dev, boundTo(dev, 64<<10), AdamW{0.9, 0.95, 1e-8}, blocksShape, KeepAll, Float32)
 		m.begin(0, 1)
 		loadBlocks(t, m, 1)
 		segments, err := m.p.Segments(4)

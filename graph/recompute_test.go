@@ -48,7 +48,7 @@ func fewest(t *testing.T, target shaders.Target) int64 {
 func TestRecomputedStepsAreTheSame(t *testing.T) {
 	gputest.OnEvery(t, func(t *testing.T, dev *gpu.Device) {
 		run := func(limit int64, pieces int) (m *machine, states []any) {
-			m = newMachineOf(t, dev, LimitsOf(dev.Adapter()), AdamW{0.9, 0.95, 1e-8}, deep, limit)
+			m = newMachineOf(t, dev, LimitsOf(dev.Adapter()), AdamW{0.9, 0.95, 1e-8}, deep, limit, Float32)
 			for step := range 2 {
 				m.begin(step, 2)
 				m.load(2 * step)

@@ -29,12 +29,13 @@ func newMachine(t *testing.T, dev *gpu.Device, limits Limits) *machine {
 
 func newMachineWith(t *testing.T, dev *gpu.Device, limits Limits, opt Optimizer) *machine {
 	t.Helper()
-	return newMachineOf(t, dev, limits, opt, machineShape, KeepAll)
+	return newMachineOf(t, dev, limits, opt, machineShape, KeepAll, Float32)
 }
 
-func newMachineOf(t *testing.T, dev *gpu.Device, limits Limits, opt Optimizer, shape benchShape, memory int64) *machine {
+func newMachineOf(t *testing.T, dev *gpu.Device, limits Limits, opt Optimizer, shape benchShape, memory int64, precision Precision) *machine {
 	t.Helper()
 	ps := NewParams(TargetOf(dev.Adapter()), limits)
+	ps.Precision = precision
 	g := benchModel(ps, shape)
 	g.LimitMemory(memory)
 	require.NoError(t, ps.Layout(opt.Storage()))
