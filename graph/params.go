@@ -76,23 +76,19 @@ func (ps *Params) Vector(name string, n int) *Param {
 
 // Ternary declares projections of inputs of k features that share the input;
 // each is quantised by its own mean absolute value.
-func (ps *Params) Ternary(k int, parts ...Part) *Param {
-	p := &Param{Cols: k, Parts: parts, decay: true, ternary: true}
+func (ps *Params) Ternary(k int, parts ...Part) *Param { return ps.projections("ternary", k, parts) }
+
+// Linear declares float projections of inputs of k features that share the input.
+func (ps *Params) Linear(k int, parts ...Part) *Param { return ps.projections("linear", k, parts) }
+
+func (ps *Params) projections(kind string, k int, parts []Part) *Param {
+	p := &Param{Cols: k, Parts: parts, decay: true, ternary: kind == "ternary"}
 	for _, part := range parts {
 		p.Rows += part.Rows
 	}
 	if len(parts) == 0 {
 		p.Parts = []Part{{"projections without a part", 0}}
-		ps.fail(errors.New("ternary parameters need at least one part"))
-	}
-	return ps.add(p)
-}
-
-// Linear declares float projections of inputs of k features that share the input.
-func (ps *Params) Linear(k int, parts ...Part) *Param {
-	p := &Param{Cols: k, Parts: parts, decay: true}
-	for _, part := range parts {
-		p.Rows += part.Rows
+		ps.fail(fmt.Errorf("%s parameters need at least one part", kind))
 	}
 	return ps.add(p)
 }

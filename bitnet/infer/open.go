@@ -85,18 +85,12 @@ func Load(dev *gpu.Device, w *modelfile.Weights, a *modelfile.Adapter) (*model.M
 	if err != nil {
 		return nil, err
 	}
-	if err := m.Allocate(dev); err != nil {
-		return nil, err
-	}
-	err = m.LoadWeights(w)
-	if err == nil && a != nil {
-		err = m.LoadAdapter(a)
-	}
-	if err != nil {
-		m.Release()
-		return nil, err
-	}
-	return m, nil
+	return put(dev, m, func() error {
+		if err := m.LoadWeights(w); err != nil || a == nil {
+			return err
+		}
+		return m.LoadAdapter(a)
+	})
 }
 
 // LoadFloat puts a float model onto a device.
@@ -105,10 +99,15 @@ func LoadFloat(dev *gpu.Device, w *modelfile.FloatModel) (*model.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	return put(dev, m, func() error { return m.LoadFloat(w) })
+}
+
+// put makes room for a model on a device and loads its weights.
+func put(dev *gpu.Device, m *model.Model, load func() error) (*model.Model, error) {
 	if err := m.Allocate(dev); err != nil {
 		return nil, err
 	}
-	if err := m.LoadFloat(w); err != nil {
+	if err := load(); err != nil {
 		m.Release()
 		return nil, err
 	}
