@@ -6,6 +6,7 @@ package doctor
 import (
 	"fmt"
 	"os"
+	"runtime"
 
 	"bitnet/data/disk"
 	"bitnet/gpu"
@@ -69,6 +70,9 @@ func Examine(o Options, found func(Finding)) {
 		var wantsErr error
 		wants, wantsErr = presets(chosen)
 		say("driver", softwareVersion(chosen))
+		if chosen.Kind == gpu.CPU && chosen.Backend == "wgpu" && runtime.GOOS == "linux" {
+			say("huge pages", hugePages("/sys/kernel/mm/transparent_hugepage/enabled"))
+		}
 		say("kernel", runKernel(chosen))
 		say("limits", limits(chosen, wants, wantsErr))
 		say("timestamps", timestamps(chosen))

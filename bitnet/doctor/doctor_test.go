@@ -33,6 +33,11 @@ func TestFindings(t *testing.T) {
 	integrated := graphics
 	integrated.Kind = gpu.Integrated
 	missing := errors.New("the npm package is not there")
+	setting := func(text string) string {
+		path := filepath.Join(t.TempDir(), "enabled")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		return path
+	}
 	fits := []want{{preset: "small", memory: 1e6}, {preset: "large", memory: 4e9}}
 	for _, row := range []struct {
 		name  string
@@ -54,6 +59,10 @@ func TestFindings(t *testing.T) {
 		{"old Mesa", softwareVersion(software("22.3.6")), Warn, "--force"},
 		{"no table", softwareVersion(software("25.0.7")), Warn, "slower kernels"},
 		{"a card's driver", softwareVersion(graphics), OK, "550.54"},
+
+		{"huge pages", hugePages(setting("always [madvise] never")), OK, "use them"},
+		{"no huge pages", hugePages(setting("always madvise [never]")), Warn, "1.1 to 1.5 times"},
+		{"a kernel without huge pages", hugePages("no such file"), Warn, "has none"},
 
 		{"limits", limits(cpu, fits, nil), OK, "every preset fits"},
 		{"poor limits", limits(poor, fits, nil), Fail, "4 bindings"},

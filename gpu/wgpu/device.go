@@ -17,7 +17,9 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 	"unsafe"
@@ -26,7 +28,8 @@ import (
 )
 
 type device struct {
-	c *C.bn_device
+	c   *C.bn_device
+	cpu bool
 	// chunk is the number of dispatches in one submission.
 	chunk    C.size_t
 	buffers  []buffer
@@ -41,13 +44,24 @@ type buffer struct {
 	size   int64
 }
 
+// opened counts the open devices of this process: lavapipe's memory may be moved only while
+// one device, which is idle, is all that could use it.
+var opened struct {
+	sync.Mutex
+	n int
+}
+
 func open(a *C.bn_adapter) (driver.Device, error) {
+	opened.Lock()
+	defer opened.Unlock()
 	var message [1024]C.char
 	c := C.bn_open(a, &message[0], C.size_t(len(message)))
 	if c == nil {
 		return nil, fmt.Errorf("open %s: %s", C.GoString(&a.name[0]), oneLine(C.GoString(&message[0])))
 	}
-	return &device{c: c, chunk: submissionSize(kind(int(a._type)))}, nil
+	opened.n++
+	k := kind(int(a._type))
+	return &device{c: c, cpu: k == driver.CPU, chunk: submissionSize(k)}, nil
 }
 
 // submissionSize is the number of dispatches in one submission. It limits how
@@ -88,8 +102,14 @@ func (d *device) Close() {
 	for i := range d.buffers {
 		d.DestroyBuffer(driver.Buffer(i))
 	}
+	lost := d.Wait() != nil // whatever a lost device still does, it may do for good
 	C.bn_close(d.c)
 	d.c = nil
+	if !lost {
+		opened.Lock()
+		opened.n--
+		opened.Unlock()
+	}
 }
 
 func cString(s string) *C.char {
@@ -104,7 +124,33 @@ func (d *device) CreateBuffer(label string, size int64) (driver.Buffer, error) {
 		return 0, err
 	}
 	d.buffers = append(d.buffers, buffer{handle, size})
+	if d.cpu && size >= hugeFrom {
+		if err := d.useHugePages(); err != nil {
+			return 0, err
+		}
+	}
 	return driver.Buffer(len(d.buffers) - 1), nil
+}
+
+// hugeFrom is the size in bytes from which a new buffer asks for huge pages.
+const hugeFrom = 2 << 20
+
+// useHugePages moves the buffers so far into huge pages, if no other device could use
+// lavapipe's memory meanwhile. BITNET_HUGE_PAGES=off forbids it.
+func (d *device) useHugePages() error {
+	if os.Getenv("BITNET_HUGE_PAGES") == "off" {
+		return nil
+	}
+	opened.Lock()
+	defer opened.Unlock()
+	if opened.n > 1 {
+		return nil
+	}
+	if err := d.Wait(); err != nil {
+		return err
+	}
+	_ = toHugePages(lavapipeFile) // without them, all works, only slower
+	return nil
 }
 
 func (d *device) DestroyBuffer(b driver.Buffer) {

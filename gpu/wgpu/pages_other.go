@@ -1,0 +1,7 @@
+//go:build cgo && !linux
+
+package wgpu
+
+const lavapipeFile = ""
+
+func toHugePages(string) error { return nil }
