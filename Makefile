@@ -5,7 +5,7 @@ BITNET := build/bitnet
 # What `make test` and `make bench` cover; how long a package's tests may take. Of all
 # packages, the slowest start first, so that at the end nobody waits for one alone.
 PKG ?= ./...
-SLOWEST = $(if $(filter ./...,$(PKG)),./cmd/web ./bitnet/train ./cmd/bitnet)
+SLOWEST = $(if $(filter ./...,$(PKG)),./graph ./bitnet/train ./cmd/web ./cmd/bitnet)
 RUN ?=
 TIMEOUT ?= 20m
 
