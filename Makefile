@@ -7,7 +7,7 @@ BITNET := build/bitnet
 PKG ?= ./...
 SLOWEST = $(if $(filter ./...,$(PKG)),./graph ./bitnet/train ./cmd/web ./cmd/bitnet)
 RUN ?=
-TIMEOUT ?= 20m
+TIMEOUT ?= 40m
 
 # What test-swiftshader and test-validation run: every family of kernels in a few minutes.
 EYES = TestSaxpy|TestOrder|TestManyDispatches|TestArena|TestLargeTransfers|TestMatMul$$|TestQuantizeWeights|TestMuonSteps|TestHead|TestGradients|TestPrecisions|TestTwoMachines
