@@ -115,9 +115,9 @@ func hugePages(setting string) Finding {
 	const enable = "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"
 	switch text, err := os.ReadFile(setting); {
 	case err != nil:
-		return warn("use a kernel with transparent huge pages", "this system has none: training on the CPU may take 1.1 to 1.5 times as long")
+		return warn("use a kernel with transparent huge pages", "this system has none: training on the CPU takes longer, up to 1.5 times on a busy virtual machine")
 	case strings.Contains(string(text), "[never]"):
-		return warn(enable, "this system gives none: training on the CPU may take 1.1 to 1.5 times as long")
+		return warn(enable, "this system gives none: training on the CPU takes longer, up to 1.5 times on a busy virtual machine")
 	}
 	return ok("lavapipe's buffers use them")
 }

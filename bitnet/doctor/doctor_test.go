@@ -61,7 +61,7 @@ func TestFindings(t *testing.T) {
 		{"a card's driver", softwareVersion(graphics), OK, "550.54"},
 
 		{"huge pages", hugePages(setting("always [madvise] never")), OK, "use them"},
-		{"no huge pages", hugePages(setting("always madvise [never]")), Warn, "1.1 to 1.5 times"},
+		{"no huge pages", hugePages(setting("always madvise [never]")), Warn, "up to 1.5 times"},
 		{"a kernel without huge pages", hugePages("no such file"), Warn, "has none"},
 
 		{"limits", limits(cpu, fits, nil), OK, "every preset fits"},

@@ -27,8 +27,8 @@ const moveAtOnce = 64 << 20
 // addresses, where the system has them. Nothing may use the buffers meanwhile.
 //
 // Lavapipe's buffers are parts of a file in memory, which Linux keeps in small pages unless
-// the administrator asks for more (shmem_enabled). A step on two cores of a virtual machine
-// then waits longer for addresses to be translated than for the memory itself. Memory of no
+// the administrator asks for more (shmem_enabled). On a virtual machine whose host is busy, a
+// step then waits longer for addresses to be translated than for the memory itself. Memory of no
 // file gets huge pages on request in most systems. Lavapipe knows its buffers by their
 // addresses alone, and the file's part is not looked at again until it is a new buffer's.
 func toHugePages(file string) error {
