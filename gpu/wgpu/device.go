@@ -102,10 +102,9 @@ func (d *device) Close() {
 	for i := range d.buffers {
 		d.DestroyBuffer(driver.Buffer(i))
 	}
-	lost := d.Wait() != nil // whatever a lost device still does, it may do for good
-	C.bn_close(d.c)
+	closed := C.bn_close(d.c) == C.BN_OK
 	d.c = nil
-	if !lost {
+	if closed { // whatever a lost device still does, it may do for good
 		opened.Lock()
 		opened.n--
 		opened.Unlock()

@@ -32,12 +32,8 @@ const moveAtOnce = 64 << 20
 // file gets huge pages on request in most systems. Lavapipe knows its buffers by their
 // addresses alone, and the file's part is not looked at again until it is a new buffer's.
 func toHugePages(file string) error {
-	enabled, err := os.ReadFile(filepath.Join(transparent, "enabled"))
-	if err != nil || bytes.Contains(enabled, []byte("[never]")) {
-		return err
-	}
 	size, err := hugePageSize()
-	if err != nil {
+	if err != nil || size == 0 {
 		return err
 	}
 	files, err := openMemoryFiles(file)
@@ -68,16 +64,18 @@ func toHugePages(file string) error {
 	return nil
 }
 
-// hugePageSize is the size in bytes of the pages that Linux calls huge.
+// hugePageSize is the size in bytes of the pages that Linux calls huge; 0 where it is set
+// to give none.
 func hugePageSize() (uintptr, error) {
+	enabled, err := os.ReadFile(filepath.Join(transparent, "enabled"))
+	if err != nil || bytes.Contains(enabled, []byte("[never]")) {
+		return 0, err
+	}
 	text, err := os.ReadFile(filepath.Join(transparent, "hpage_pmd_size"))
 	if err != nil {
 		return 0, err
 	}
 	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32)
-	if err == nil && n == 0 {
-		err = fmt.Errorf("%s: huge pages of no bytes", transparent)
-	}
 	return uintptr(n), err
 }
 

@@ -187,11 +187,12 @@ static int close_device(bn_device *d) {
 	return BN_OK;
 }
 
-void bn_close(bn_device *d) {
-	if (begin(d) == BN_LOST) return; // whatever a lost device still holds may call back
+int bn_close(bn_device *d) {
+	if (begin(d) == BN_LOST) return BN_LOST; // whatever a lost device still holds may call back
 	int result;
 	GUARD(result, close_device(d), BN_LOST);
 	if (result == BN_OK) free(d);
+	return result;
 }
 
 static void *new_buffer(bn_device *d, const char *label, uint64_t size, uint32_t usage) {

@@ -62,7 +62,7 @@ size_t bn_adapters(bn_adapter *out, size_t max);
 
 // bn_open returns NULL and a message if the adapter gives no device.
 bn_device *bn_open(const bn_adapter *adapter, char *message, size_t size);
-void bn_close(bn_device *d);
+int bn_close(bn_device *d);
 
 int bn_buffer_new(bn_device *d, const char *label, uint64_t size, void **buffer);
 void bn_buffer_free(bn_device *d, void *buffer);
