@@ -112,12 +112,15 @@ func softwareVersion(a gpu.Adapter) Finding {
 // hugePages looks at whether Linux gives huge pages to a program that asks for them, as
 // bitnet does for lavapipe's buffers.
 func hugePages(setting string) Finding {
-	const enable = "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"
+	const (
+		enable = "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"
+		cost   = "training on the CPU takes longer, up to 1.5 times on a busy virtual machine"
+	)
 	switch text, err := os.ReadFile(setting); {
 	case err != nil:
-		return warn("use a kernel with transparent huge pages", "this system has none: training on the CPU takes longer, up to 1.5 times on a busy virtual machine")
+		return warn("use a kernel with transparent huge pages", "this system has none: %s", cost)
 	case strings.Contains(string(text), "[never]"):
-		return warn(enable, "this system gives none: training on the CPU takes longer, up to 1.5 times on a busy virtual machine")
+		return warn(enable, "this system gives none: %s", cost)
 	}
 	return ok("lavapipe's buffers use them")
 }

@@ -70,7 +70,7 @@ func Examine(o Options, found func(Finding)) {
 		var wantsErr error
 		wants, wantsErr = presets(chosen)
 		say("driver", softwareVersion(chosen))
-		if chosen.Kind == gpu.CPU && chosen.Backend == "wgpu" && runtime.GOOS == "linux" {
+		if chosen.Kind == gpu.CPU && mesa.MatchString(chosen.Driver) && chosen.Backend == "wgpu" && runtime.GOOS == "linux" {
 			say("huge pages", hugePages("/sys/kernel/mm/transparent_hugepage/enabled"))
 		}
 		say("kernel", runKernel(chosen))
